@@ -1,0 +1,438 @@
+"""The one table of refusals and failures: status, exit code, fixed text, cause, and what to do next.
+
+HTTP answers, CLI messages, `doctor` and the error playbook read it; nothing else maps a code to anything.
+Agents read the bodies of refusals, so `agent_remedy` never names a command that raises money; those stand in
+`operator_remedy`, which only operator surfaces show. Source of the statuses and headers: design 6.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from spendguard_daemon.errors import Code
+
+
+class Exit(IntEnum):
+    """The exit codes of the command line and the daemon (design 9)."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NO_DAEMON = 3
+    NOT_FOUND = 4
+    NOT_ALLOWED = 5
+    BUDGET = 6
+    LOCKED = 7
+    PRICING = 8
+    DISK = 74
+    LEDGER = 78
+    EXEC = 125
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One code. `retry` becomes `x-should-retry`; None says nothing about it."""
+
+    status: int
+    exit: Exit
+    title: str
+    cause: str
+    agent_remedy: str
+    operator_remedy: str
+    retry: bool | None = False
+
+
+_ASK = "Ask your operator, naming the call id."
+
+TABLE: dict[Code, Entry] = {
+    Code.INSUFFICIENT_BUDGET: Entry(
+        402,
+        Exit.BUDGET,
+        "Insufficient budget",
+        "The most this call can cost does not fit what remains of the agent's budget.",
+        "Send a smaller max_tokens (the body names the largest that fits) or a shorter prompt. " + _ASK,
+        "spendguard budget topup --agent <agent> --amount <cents>",
+    ),
+    Code.BUDGET_NOT_SET: Entry(
+        402,
+        Exit.BUDGET,
+        "No budget is set for this agent",
+        "The agent exists, but no money was ever granted to it.",
+        _ASK,
+        "spendguard budget set --agent <agent> --limit <cents>",
+    ),
+    Code.AGENT_FROZEN: Entry(
+        402,
+        Exit.BUDGET,
+        "Agent is frozen",
+        "An operator, or an overrun, stopped this agent.",
+        "Stop calling. " + _ASK,
+        "spendguard agent unfreeze <agent>",
+    ),
+    Code.DAEMON_CAP: Entry(
+        402,
+        Exit.BUDGET,
+        "The daemon-wide budget is used up",
+        "The cap above all agents leaves less than this call can cost.",
+        _ASK,
+        "spendguard budget daemon topup --amount <cents>",
+    ),
+    Code.BUDGET_HELD: Entry(
+        402,
+        Exit.BUDGET,
+        "Budget is held by calls in flight",
+        "The call fits what remains, but not what is free while other calls are running.",
+        "Wait for your other calls to end, then send it again.",
+        "spendguard status; calls in flight give back what they did not use",
+        retry=True,
+    ),
+    Code.BUDGET_LOCKED: Entry(
+        409,
+        Exit.LOCKED,
+        "Agent budget is locked by an in-flight run",
+        "Another run of the same agent has calls in flight, and the agent's concurrency is exclusive.",
+        "Wait and send it again, or use the same x-cynsta-run-id as the holder.",
+        "spendguard agent set <agent> --concurrency shared, or wait for the holder",
+        retry=True,
+    ),
+    Code.MISSING_AGENT: Entry(
+        400,
+        Exit.USAGE,
+        "Missing x-cynsta-agent-id header",
+        "The call names no agent, so there is no budget to hold.",
+        "Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/openai.",
+        "spendguard agent list shows the ids",
+    ),
+    Code.MALFORMED_REQUEST: Entry(
+        400,
+        Exit.USAGE,
+        "Malformed request",
+        "The request is not of the form that the provider documents, or that this API has.",
+        "Correct the field named in the body.",
+        "correct the field named in the message",
+    ),
+    Code.UNKNOWN_MODEL: Entry(
+        400,
+        Exit.USAGE,
+        "Unknown model for pricing",
+        "The price document has no card for this model, so its cost cannot be bounded.",
+        "Use a model that /v1/models lists.",
+        "spendguard config show; the catalogue's models are listed at GET /v1/pricing",
+    ),
+    Code.UNPRICED_DIMENSION: Entry(
+        400,
+        Exit.USAGE,
+        "Unpriced dimension",
+        "The request can be billed at a rate that the model's card lacks.",
+        "Leave out the feature that the body names.",
+        "use a model whose card has the rate",
+    ),
+    Code.UNBOUNDED_FEATURE: Entry(
+        400,
+        Exit.USAGE,
+        "Unbounded feature",
+        "The request uses a feature whose cost has no upper bound that can be computed before the call.",
+        "Leave out the feature that the body names.",
+        "leave out the feature named in the message",
+    ),
+    Code.UNAUTHORIZED: Entry(
+        401,
+        Exit.NOT_ALLOWED,
+        "Unauthorized",
+        "The route needs the admin token, and it was missing or wrong.",
+        "This route is for operators.",
+        "send the token of $SPENDGUARD_HOME/admin.token as Authorization: Bearer, or set CAP_API_KEY",
+    ),
+    Code.IDENTITY_CONFLICT: Entry(
+        403,
+        Exit.NOT_ALLOWED,
+        "Conflicting identities",
+        "Path, header or key name different agents or runs.",
+        "Name one agent and one run only.",
+        "make path, header and key name the same agent",
+    ),
+    Code.FORBIDDEN_ORIGIN: Entry(
+        403,
+        Exit.NOT_ALLOWED,
+        "Requests from web pages are refused",
+        "The request carries an Origin or a Sec-Fetch-Site of a browser.",
+        "Call from a program, not from a page.",
+        "call from a program, not from a page",
+    ),
+    Code.MOCK_ONLY: Entry(
+        403,
+        Exit.NOT_ALLOWED,
+        "The mock provider is for agents created with --mock",
+        "Mock calls cost nothing real, so only agents made for it may use them.",
+        "Use a model of a real provider.",
+        "spendguard agent create --name <name> --mock",
+    ),
+    Code.AGENT_NOT_FOUND: Entry(
+        404,
+        Exit.NOT_FOUND,
+        "Agent not found",
+        "No agent has this id, or it was deleted.",
+        "Check the agent id.",
+        "spendguard agent list",
+    ),
+    Code.BUDGET_NOT_FOUND: Entry(
+        404,
+        Exit.NOT_FOUND,
+        "Budget not found",
+        "The agent has no budget yet.",
+        _ASK,
+        "spendguard budget set --agent <agent> --limit <cents>",
+    ),
+    Code.CALL_NOT_FOUND: Entry(
+        404,
+        Exit.NOT_FOUND,
+        "Call not found",
+        "No call has this id, or it ended too long ago to be kept at hand.",
+        "Check the call id.",
+        "spendguard agent get <agent> lists the recent calls",
+    ),
+    Code.CALL_NOT_OPEN: Entry(
+        409,
+        Exit.FAILED,
+        "Call has ended",
+        "A call ends once; this one already has its final record.",
+        "Nothing to do.",
+        "spendguard budget adjust --call <call> --to <usd> corrects what an ended call was charged",
+    ),
+    Code.ROUTE_NOT_FOUND: Entry(
+        404,
+        Exit.NOT_FOUND,
+        "Route not found",
+        "Only routes whose cost can be bounded are served; nothing was forwarded.",
+        "Use /v1/chat/completions.",
+        "GET /openapi.json lists the routes",
+    ),
+    Code.METHOD_NOT_ALLOWED: Entry(
+        405,
+        Exit.USAGE,
+        "Method not allowed",
+        "The route exists, with another method.",
+        "Use the method that the Allow header names.",
+        "use the method that the Allow header names",
+    ),
+    Code.BODY_TOO_LARGE: Entry(
+        413,
+        Exit.USAGE,
+        "Body too large",
+        "The request body is above the size limit.",
+        "Send less.",
+        "[limits] body_bytes_max in config.toml",
+    ),
+    Code.UNSUPPORTED_MEDIA: Entry(
+        415,
+        Exit.USAGE,
+        "Unsupported content type or encoding",
+        "The body must be application/json, not compressed.",
+        "Send content-type: application/json and no content-encoding.",
+        "send content-type: application/json and no content-encoding",
+    ),
+    Code.MISDIRECTED_HOST: Entry(
+        421,
+        Exit.NOT_ALLOWED,
+        "Host not served here",
+        "The Host header is not one of this sidecar's own names, or the request line holds a whole URL.",
+        "Call 127.0.0.1, [::1] or localhost with the sidecar's port.",
+        "call 127.0.0.1, [::1] or localhost with the sidecar's port",
+    ),
+    Code.UPSTREAM_FAILED: Entry(
+        502,
+        Exit.FAILED,
+        "The provider's answer was lost",
+        "The connection broke, or the answer made no sense; what the provider billed is not known.",
+        "The call was charged at its hold. Send it again only if the budget allows.",
+        "spendguard budget adjust --call <call> --to <usd> once the provider's bill is known",
+        retry=None,
+    ),
+    Code.UPSTREAM_TIMEOUT: Entry(
+        504,
+        Exit.FAILED,
+        "The provider did not answer in time",
+        "No byte came within the deadline; what the provider billed is not known.",
+        "The call was charged at its hold. Send it again only if the budget allows.",
+        "spendguard budget adjust --call <call> --to <usd> once the provider's bill is known",
+        retry=None,
+    ),
+    Code.UPSTREAM_UNREACHABLE: Entry(
+        502,
+        Exit.FAILED,
+        "The provider could not be reached",
+        "No connection could be made; no byte was sent and nothing was charged.",
+        "Send it again later.",
+        "spendguard provider test <provider>",
+        retry=True,
+    ),
+    Code.PRICING_UNAVAILABLE: Entry(
+        503,
+        Exit.PRICING,
+        "No valid price document",
+        "Without a verified, unexpired price document no call can be bounded.",
+        _ASK,
+        "spendguard status shows the price document; spendguard logs says why it was refused",
+    ),
+    Code.PRICING_SIGNATURE: Entry(
+        503,
+        Exit.PRICING,
+        "Remote pricing signature verification failed",
+        "The price document is not signed by a pinned key, or was changed after signing.",
+        _ASK,
+        "check trust.toml, or CAP_PRICING_SIGNING_PUBLIC_KEY",
+    ),
+    Code.PRICING_INVALID: Entry(
+        503,
+        Exit.PRICING,
+        "Price document is not valid",
+        "The document does not follow its schema.",
+        _ASK,
+        "ask the authority that signed it, or remove your [prices.overrides]",
+    ),
+    Code.PRICING_EXPIRED: Entry(
+        503,
+        Exit.PRICING,
+        "Remote pricing payload has expired",
+        "The price document's time is over, or has not begun.",
+        _ASK,
+        "check the clock of this machine; spendguard restart signs a fresh local document",
+    ),
+    Code.PRICING_ROLLBACK: Entry(
+        503,
+        Exit.PRICING,
+        "Price document is older than one already accepted",
+        "Its sequence number is below, or equal with other content than, the highest one accepted.",
+        _ASK,
+        "ask the authority for its current document",
+    ),
+    Code.PROVIDER_KEY_MISSING: Entry(
+        503,
+        Exit.FAILED,
+        "No key for this provider",
+        "The sidecar has no API key for the provider of this model.",
+        _ASK,
+        "spendguard provider set-key <provider>",
+    ),
+    Code.PROVIDER_KEY_REJECTED: Entry(
+        503,
+        Exit.FAILED,
+        "The provider rejected the sidecar's key",
+        "The provider answered 401 or 403 to the operator's key; nothing was charged.",
+        _ASK,
+        "spendguard provider set-key <provider>, then spendguard provider test <provider>",
+    ),
+    Code.SHUTTING_DOWN: Entry(
+        503,
+        Exit.FAILED,
+        "The sidecar is shutting down",
+        "No new call is taken while calls in flight are brought to their end.",
+        "Send it again in a moment.",
+        "spendguard up",
+        retry=True,
+    ),
+    Code.INTERNAL: Entry(
+        500,
+        Exit.FAILED,
+        "Internal error",
+        "A fault of SpendGuard's own; nothing was forwarded unless the body says so.",
+        _ASK,
+        "spendguard logs",
+    ),
+    Code.LEDGER_DAMAGED: Entry(
+        503,
+        Exit.LEDGER,
+        "The ledger is damaged",
+        "A record that was durable once is missing or changed.",
+        _ASK,
+        "restore the ledger folder from a backup; nothing is skipped or repaired silently",
+    ),
+    Code.LEDGER_LOCKED: Entry(
+        503,
+        Exit.LEDGER,
+        "Another daemon has this ledger open",
+        "One home has one daemon; the lock is held by a live process.",
+        _ASK,
+        "spendguard status; spendguard down",
+    ),
+    Code.LEDGER_NEWER: Entry(
+        503,
+        Exit.LEDGER,
+        "The ledger was written by a newer version",
+        "It holds records that this version must not ignore.",
+        _ASK,
+        "upgrade SpendGuard",
+    ),
+    Code.LEDGER_REFUSED: Entry(
+        500,
+        Exit.FAILED,
+        "The ledger refused the command",
+        "The command does not fit the state of the ledger; nothing was changed.",
+        _ASK,
+        "spendguard logs",
+    ),
+    Code.DISK_FAILED: Entry(
+        503,
+        Exit.DISK,
+        "The disk failed",
+        "A write or sync did not succeed, so nothing more may be forwarded.",
+        _ASK,
+        "mend the disk, then spendguard up",
+    ),
+    Code.HOME_UNSAFE: Entry(
+        500,
+        Exit.LEDGER,
+        "The home folder is not safe",
+        "Another user could read or write the ledger or the keys.",
+        _ASK,
+        "chmod 700 the folder and 600 the files named in the message",
+    ),
+    Code.PORT_TAKEN: Entry(
+        500,
+        Exit.FAILED,
+        "The port is taken",
+        "Another program listens on the sidecar's port.",
+        _ASK,
+        "spendguard up --port <another>",
+    ),
+    Code.USAGE: Entry(
+        400,
+        Exit.USAGE,
+        "Usage",
+        "The command line is not of the form that the command takes.",
+        "Correct the command.",
+        "see --help",
+    ),
+    Code.NO_DAEMON: Entry(
+        503,
+        Exit.NO_DAEMON,
+        "No sidecar is running",
+        "Nothing answers at the sidecar's address.",
+        _ASK,
+        "spendguard up",
+    ),
+    Code.UNPROVEN_DAEMON: Entry(
+        503,
+        Exit.NO_DAEMON,
+        "Something else answers on the sidecar's port",
+        "It could not prove that it knows the admin token, so the token was not sent to it.",
+        _ASK,
+        "spendguard up --port <another>, or stop the program on that port",
+    ),
+    Code.AMBIGUOUS_NAME: Entry(
+        400,
+        Exit.USAGE,
+        "Several agents have this name",
+        "Names need not be unique; ids are.",
+        "Use the id.",
+        "use one of the ids listed",
+    ),
+    Code.NOT_ALLOWED: Entry(
+        403,
+        Exit.NOT_ALLOWED,
+        "Not allowed here",
+        "The verb is not available in this place.",
+        _ASK,
+        "run it from an operator's shell",
+    ),
+}

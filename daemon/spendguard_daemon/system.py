@@ -1,0 +1,160 @@
+"""The real clock, disk and chance: the ports as this machine has them, for POSIX systems.
+
+Knows nothing of what is stored. Invariants: files are 0600 and folders 0700, none is inherited by a child
+that we start; what `sync` and `sync_folder` returned for survives a power cut; a lock file is never unlinked.
+"""
+
+import fcntl
+import os
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ns(self) -> int:
+        """Return UTC as nanoseconds since the epoch."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds that only ever grow, from an arbitrary start."""
+        return time.monotonic_ns()
+
+
+class SystemRng:
+    """The kernel's randomness."""
+
+    def token(self, n_bytes: int) -> bytes:
+        """Return `n_bytes` fit for secrets."""
+        return os.urandom(n_bytes)
+
+    def uuid4(self) -> str:
+        """Return a random UUID in its usual text form."""
+        return str(uuid.uuid4())
+
+
+class SystemFile:
+    """An open file descriptor; `close` may be called twice."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: bytes) -> int:
+        """Append some of `data`, return how many bytes were taken."""
+        return os.write(self._fd, data)
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        """Write some of `data` at `offset`, return how many bytes were taken."""
+        return os.pwrite(self._fd, data, offset)
+
+    def sync(self) -> None:
+        """Return when all that was written is durable."""
+        _sync_data(self._fd)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(self._fd, size)
+
+    def close(self) -> None:
+        """Close the file, without syncing it."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+class SystemDisk:
+    """The file system. Descriptors that Python opens are close-on-exec, so no child inherits them."""
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's bytes; raise FileNotFoundError where there is none."""
+        return path.read_bytes()
+
+    def exists(self, path: Path) -> bool:
+        """Tell whether there is a file or folder at `path`."""
+        return path.exists()
+
+    def names(self, folder: Path) -> list[str]:
+        """Return the names in a folder, sorted."""
+        return sorted(path.name for path in folder.iterdir())
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder, with its parents, if it is not there; sync the parent of each one made."""
+        if path.is_dir():
+            return
+        if path.parent != path:
+            self.make_folder(path.parent)
+        try:
+            path.mkdir(FOLDER_MODE)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        self.sync_folder(path.parent)
+
+    def open_append(self, path: Path) -> SystemFile:
+        """Open a file for appending, made if it is not there."""
+        return SystemFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE))
+
+    def open_update(self, path: Path) -> SystemFile:
+        """Open a file for `write_at`, made if it is not there."""
+        return SystemFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put `data` at `path`, whole or not at all, and durably."""
+        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        file = SystemFile(fd)
+        try:
+            while data:
+                data = data[file.write(data) :]
+            # A rename may reach the disk before the bytes do, so these are synced first.
+            file.sync()
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        finally:
+            file.close()
+        self.sync_folder(path.parent)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def lock(self, path: Path) -> SystemFile | None:
+        """Take the exclusive flock on `path`; None if another open file has it, in this process or any other.
+
+        flock, not lockf: a second attempt in the same process must fail too. The file stays when the lock is
+        given up, for whoever unlinked it could lock a new file while another holds the old one.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except BaseException:
+            os.close(fd)
+            raise
+        return SystemFile(fd)
+
+
+if sys.platform == "darwin":
+
+    def _sync_data(fd: int) -> None:
+        # On macOS fsync leaves the data in the drive's own cache; only this empties it.
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+else:
+
+    def _sync_data(fd: int) -> None:
+        os.fdatasync(fd)

@@ -1,0 +1,265 @@
+"""The shapes of the control API (design 6), shared with the CLI: what goes over the wire, no behaviour.
+
+Amounts: `*_cents` are whole cents (remaining rounds down, locked up), `*_usd` exact decimal strings. Times
+are ISO 8601 with zone. Unknown fields are ignored on reading, so older and newer sides can talk.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+CONTROL_JSON_BYTES_MAX = 64 * 1024
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """A budgeted identity. Money fields are absent until a budget is set."""
+
+    agent_id: str
+    name: str
+    created_at: str
+    concurrency: str
+    overflow: str
+    mock: bool
+    frozen: bool
+    frozen_reason: str | None = None
+    hard_limit_cents: int | None = None
+    remaining_cents: int | None = None
+    remaining_usd: str | None = None
+    held_usd: str | None = None
+    settled_usd: str | None = None
+    calls_in_flight: int = 0
+    locked_run_id: str | None = None
+
+
+class Agents(msgspec.Struct, frozen=True):
+    """All agents that were not deleted, oldest first."""
+
+    agents: list[Agent]
+
+
+class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/agents`. All is optional; `agent_id` is the answer's, never the caller's."""
+
+    name: str | None = None
+    concurrency: str | None = None
+    overflow: str | None = None
+    mock: bool = False
+
+
+class AgentCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a creation."""
+
+    agent_id: str
+    name: str
+    created_at: str
+
+
+class AgentDeleted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a deletion: hidden, refusing new calls; history stays."""
+
+    agent_id: str
+    deleted: bool = True
+
+
+class ChangeAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """`PATCH /v1/agents/{id}`: only what is given changes."""
+
+    name: str | None = None
+    concurrency: str | None = None
+    overflow: str | None = None
+    frozen: bool | None = None
+    reason: str | None = None
+
+
+class GrantBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/agents/{id}/budget` and `POST /v1/daemon/budget`."""
+
+    hard_limit_cents: int
+    topup_cents: int | None = None
+
+
+class TopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST .../budget/topup`: adds atomically, up to the hard limit."""
+
+    topup_cents: int
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's money now. `available_usd` is what a new call may still hold."""
+
+    agent_id: str
+    hard_limit_cents: int
+    remaining_cents: int
+    locked_cents: int
+    locked_run_id: str | None
+    locked_expires_at: str | None
+    hard_limit_usd: str
+    remaining_usd: str
+    available_usd: str
+    held_usd: str
+    settled_usd: str
+    funded_usd: str
+    topup_applied_cents: int | None = None
+    topup_ignored_cents: int | None = None
+
+
+class DaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """The cap above all agents; all null while it is off."""
+
+    hard_limit_cents: int | None
+    remaining_cents: int | None
+    remaining_usd: str | None
+    held_usd: str
+    settled_usd: str
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/agents/{id}/runs`; without `run_id` a fresh one is made."""
+
+    run_id: str | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of calls of one agent."""
+
+    run_id: str
+    calls: int
+    cost_usd: str
+    created_at: str
+    last_seen_at: str
+
+
+class Runs(msgspec.Struct, frozen=True):
+    """The runs at hand, newest first."""
+
+    runs: list[Run]
+
+
+CostLine = dict[str, int | str]
+"""One line of a call's cost: name, quantity, unit (token | event), rate, cost_nusd.
+
+`rate` is micro-USD per 1M tokens or per 1,000 events; `cost_nusd` is an exact decimal string of nano-USD:
+lines are not rounded, their sum is, once.
+"""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to a provider and what became of it."""
+
+    call_id: str
+    agent_id: str
+    run_id: str
+    provider: str
+    endpoint: str
+    model: str
+    state: str
+    hold_usd: str
+    cost_usd: str | None
+    usage: dict[str, int] | None
+    lines: list[CostLine]
+    changed: list[str]
+    document_sha256: str | None
+    http_status: int | None
+    code: str | None
+    reason: str | None
+    created_at: str
+    ended_at: str | None
+    rung: str | None = None
+    input_tokens_bound: int | None = None
+    asked_output_tokens: int | None = None
+    output_tokens_held: int | None = None
+    choices: int | None = None
+
+
+class Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of calls, newest first; `next_before` continues it."""
+
+    calls: list[Call]
+    next_before: str | None = None
+
+
+class Adjust(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/calls/{id}/adjust`: set what an ended call was charged."""
+
+    cost_usd: str
+    reason: str = ""
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider as configured; never its key. `key` is absent, environment or secrets.toml."""
+
+    name: str
+    base_url: str
+    key: str
+
+
+class Providers(msgspec.Struct, frozen=True):
+    """All providers the sidecar knows."""
+
+    providers: list[Provider]
+
+
+class ProviderTest(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a free request (its model list) with the operator's key."""
+
+    name: str
+    ok: bool
+    http_status: int | None
+    detail: str
+    remedy: str = ""
+
+
+class Pricing(msgspec.Struct, frozen=True, kw_only=True):
+    """The price document in force."""
+
+    document_sha256: str
+    sequence: int
+    key_id: str
+    self_signed: bool
+    issued_at: str
+    expires_at: str
+    models: list[str]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator."""
+
+    version: str
+    pid: int
+    started_at: str
+    home: str
+    addresses: list[str]
+    pricing: Pricing | None
+    providers: list[Provider]
+    daemon_budget: DaemonBudget
+    agents: int
+    calls_in_flight: int
+    unconfirmed_usd: str
+    unconfirmed_calls: int
+    settled_at_worst_at_start: int
+    warnings: list[str]
+
+
+class Shutdown(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/daemon/shutdown`: `now` aborts calls in flight, which settles them at worst."""
+
+    now: bool = False
+
+
+class Stopping(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a shutdown; the connection may close right after it."""
+
+    status: str = "stopping"
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What every error body of ours holds beside the provider's own error shape."""
+
+    detail: str
+    spendguard: dict[str, object]
+
+
+def iso(wall_ns: int) -> str:
+    """Write nanoseconds since the epoch as ISO 8601 in UTC, to the microsecond."""
+    seconds, rest_ns = divmod(wall_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
