@@ -1,0 +1,211 @@
+"""Whether a call gets its hold: the one place where "never past the cap" is decided.
+
+Pure; changes nothing. Checks from cheap to dear: the agent, its state, its lock, then the money. The cap of
+an answer is clamped here and nowhere else. Invariant: a hold is returned only if its amount is within what is
+available to the agent and, where there is a daemon cap, to all agents together.
+"""
+
+from dataclasses import dataclass
+
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
+from spendguard_daemon.ledger.commands import HoldCall, Now, Offer
+from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.times import NS_PER_SECOND, format_time_ms
+from spendguard_daemon.ledger.turns import Block
+from spendguard_daemon.money import format_usd
+
+HELD_RETRY_MS = 500
+LOCKED_RETRY_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """What a call may cost: `free_nusd` now, `remaining_nusd` once nothing else is held."""
+
+    free_nusd: int
+    remaining_nusd: int
+
+
+def admit(state: State, command: HoldCall, now: Now) -> Hold:
+    """Return the hold for a call.
+
+    Raises AGENT_NOT_FOUND, AGENT_FROZEN, BUDGET_NOT_SET, BUDGET_LOCKED, or one of INSUFFICIENT_BUDGET,
+    BUDGET_HELD and DAEMON_CAP, which carry the whole sum; LEDGER_REFUSED where the command makes no sense.
+    """
+    _check(state, command)
+    account = _callable_account(state, command.agent_id)
+    if account.concurrency == "exclusive":
+        block = state.turns.block(command.agent_id, command.run_id, now)
+        if block is not None:
+            raise _locked(block)
+    chosen = _choose(account, command, _money(state, account).free_nusd)
+    if chosen is None:
+        raise refusal(state, command)
+    offer, output_tokens = chosen
+    amount_nusd = offer.cost.at(output_tokens)
+    return Hold(
+        call_id=command.call_id,
+        agent_id=command.agent_id,
+        run_id=command.run_id,
+        provider=command.provider,
+        endpoint=command.endpoint,
+        model=command.model,
+        amount_nusd=amount_nusd,
+        rung=offer.rung,
+        input_tokens=offer.input_tokens,
+        choices=command.choices,
+        asked_output_tokens=command.asked_output_tokens,
+        output_tokens=output_tokens,
+        document_sha256=command.document_sha256,
+        rates=dict(command.rates),
+        funded_nusd=account.funded_nusd,
+        settled_nusd=account.settled_nusd,
+        held_nusd=account.held_nusd + amount_nusd,
+    )
+
+
+def refusal(state: State, command: HoldCall) -> SpendGuardError:
+    """Return the refusal of a call whose worst case is not free, with the numbers that explain it.
+
+    BUDGET_HELD where it fits what remains; else INSUFFICIENT_BUDGET, or DAEMON_CAP where only the daemon's
+    cap is too small. The balances are those of the budget that refuses, named by the fact `budget`.
+    """
+    account = state.accounts[command.agent_id]
+    money = _money(state, account)
+    needed_tokens = _floor(account, command)
+    needed_nusd = min(offer.cost.at(needed_tokens) for offer in command.offers)
+    if needed_nusd <= money.remaining_nusd:
+        code, by_daemon = Code.BUDGET_HELD, account.available_nusd > money.free_nusd
+    else:
+        by_daemon = needed_nusd <= account.remaining_nusd
+        code = Code.DAEMON_CAP if by_daemon else Code.INSUFFICIENT_BUDGET
+    cheapest = min(command.offers, key=lambda offer: offer.cost.at(command.output_tokens))
+    most_tokens = max(offer.cost.most_tokens(money.remaining_nusd) for offer in command.offers)
+    facts = _balances(state, account, by_daemon=by_daemon) | {
+        "worst_case_usd": format_usd(cheapest.cost.at(command.output_tokens)),
+        "input_tokens_bound": cheapest.input_tokens,
+        "rung": cheapest.rung,
+        "asked_output_tokens": command.asked_output_tokens,
+        "floor_output_tokens": needed_tokens,
+        "affordable_max_tokens": max(0, min(most_tokens, command.output_tokens)),
+    }
+    if code is Code.BUDGET_HELD:
+        facts["retry_after_ms"] = HELD_RETRY_MS
+    return SpendGuardError(code, _sentence(code, facts), remedy=TABLE[code].agent_remedy, facts=facts)
+
+
+def _check(state: State, command: HoldCall) -> None:
+    if command.call_id in state.open_calls or state.ended_call(command.call_id):
+        raise SpendGuardError(Code.LEDGER_REFUSED, f"Call id {command.call_id} was used before")
+    if not command.offers or command.output_tokens < 0 or command.choices < 1:
+        raise SpendGuardError(
+            Code.LEDGER_REFUSED, f"Call {command.call_id} offers nothing that could be held"
+        )
+    if any(offer.cost.fixed < 0 or offer.cost.per_token < 0 for offer in command.offers):
+        raise SpendGuardError(Code.LEDGER_REFUSED, f"Call {command.call_id} offers a negative cost")
+
+
+def _callable_account(state: State, agent_id: str) -> Account:
+    account = state.accounts.get(agent_id)
+    if account is None or account.deleted:
+        raise _refused(Code.AGENT_NOT_FOUND)
+    if account.frozen_reason is not None:
+        raise _refused(Code.AGENT_FROZEN, f": {account.frozen_reason}", {"reason": account.frozen_reason})
+    if account.limit_nusd is None:
+        raise _refused(Code.BUDGET_NOT_SET)
+    return account
+
+
+def _money(state: State, account: Account) -> _Money:
+    free_nusd, remaining_nusd = account.available_nusd, account.remaining_nusd
+    daemon = state.daemon
+    if daemon.available_nusd is not None and daemon.remaining_nusd is not None:
+        free_nusd = min(free_nusd, daemon.available_nusd)
+        remaining_nusd = min(remaining_nusd, daemon.remaining_nusd)
+    return _Money(free_nusd, remaining_nusd)
+
+
+def _floor(account: Account, command: HoldCall) -> int:
+    """Return the smallest cap that may be held: the wanted one itself where clamping is off."""
+    if account.overflow == "refuse":
+        return command.output_tokens
+    return min(command.floor_output_tokens, command.output_tokens)
+
+
+def _choose(account: Account, command: HoldCall, free_nusd: int) -> tuple[Offer, int] | None:
+    """Pick the offer and the output cap to hold, None where nothing fits.
+
+    A cap that we injected, in an agent where others spend too, takes at most half of what is free, so that
+    one call without a `max_tokens` does not starve its siblings; but never less than the floor.
+    """
+    clamps = account.overflow == "clamp"
+    halved = clamps and command.injected and (account.concurrency == "shared" or account.calls_open > 0)
+    within_nusd = free_nusd // 2 if halved else free_nusd
+    for offer in command.offers:
+        if offer.cost.at(command.output_tokens) <= within_nusd:
+            return offer, command.output_tokens
+    if not clamps:
+        return None
+    floor_tokens = _floor(account, command)
+    offer = max(command.offers, key=lambda offer: offer.cost.most_tokens(within_nusd))
+    most_tokens = offer.cost.most_tokens(within_nusd)
+    if most_tokens >= floor_tokens:
+        return offer, min(most_tokens, command.output_tokens)
+    for offer in command.offers:
+        if offer.cost.at(floor_tokens) <= free_nusd:
+            return offer, floor_tokens
+    return None
+
+
+def _balances(state: State, account: Account, *, by_daemon: bool) -> dict[str, Fact]:
+    daemon = state.daemon
+    if by_daemon:
+        limit, remaining, available = daemon.limit_nusd, daemon.remaining_nusd, daemon.available_nusd
+        held_nusd = daemon.held_nusd
+    else:
+        limit, remaining, available = account.limit_nusd, account.remaining_nusd, account.available_nusd
+        held_nusd = account.held_nusd
+    return {
+        "budget": "daemon" if by_daemon else "agent",
+        "limit_usd": format_usd(limit or 0),
+        "remaining_usd": format_usd(remaining or 0),
+        "available_usd": format_usd(available or 0),
+        "held_usd": format_usd(held_nusd),
+    }
+
+
+def _sentence(code: Code, facts: dict[str, Fact]) -> str:
+    title = TABLE[code].title
+    sums = f"this call can cost up to ${facts['worst_case_usd']}, ${facts['remaining_usd']} remains"
+    if code is Code.BUDGET_HELD:
+        return f"{title}: {sums}, but only ${facts['available_usd']} is free"
+    affordable = facts["affordable_max_tokens"]
+    if affordable:
+        return f"{title}: {sums}; max_tokens {affordable} would fit"
+    return f"{title}: {sums}; no max_tokens would fit"
+
+
+def _locked(block: Block) -> SpendGuardError:
+    lock, next_run_id = block.lock, block.next_run_id
+    age_seconds = lock.age_ns // NS_PER_SECOND
+    if next_run_id == lock.run_id:
+        why = f": run {lock.run_id} waited {age_seconds} s and is next"
+    elif next_run_id is not None:
+        why = f": run {lock.run_id} has it for {age_seconds} s; run {next_run_id} is next"
+    else:
+        why = f": run {lock.run_id} has it for {age_seconds} s"
+    facts: dict[str, Fact] = {
+        "locked_run_id": lock.run_id,
+        "locked_age_seconds": age_seconds,
+        "locked_expires_at": format_time_ms(lock.expires_ns),
+        "next_run_id": next_run_id,
+        "retry_after_ms": LOCKED_RETRY_MS,
+    }
+    return _refused(Code.BUDGET_LOCKED, why, facts)
+
+
+def _refused(code: Code, why: str = "", facts: dict[str, Fact] | None = None) -> SpendGuardError:
+    entry = TABLE[code]
+    return SpendGuardError(code, entry.title + why, remedy=entry.agent_remedy, facts=facts)

@@ -1,0 +1,242 @@
+"""What happened lately, for people and for the API: a bounded view, fed by events, live and on replay alike.
+
+Owns no money and decides nothing; when it forgets, the journal still knows. Refused calls are kept in a ring
+of their own, so that an agent that is refused in a loop cannot push its real calls out of sight.
+"""
+
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
+from typing import Literal
+
+import msgspec
+
+from spendguard_daemon.errors import Code
+from spendguard_daemon.ledger import events as ev
+
+CALLS_MAX = 20_000
+CALLS_PER_AGENT_MAX = 1_000
+REFUSALS_MAX = 4_000
+REFUSALS_PER_AGENT_MAX = 200
+RUNS_PER_AGENT_MAX = 1_000
+
+CallState = Literal["held", "settled", "settled_worst", "voided", "overrun", "refused"]
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as the API shows it. Money in nUSD, times in wall ns; None is "not yet" or "not known"."""
+
+    order: int
+    call_id: str
+    agent_id: str
+    run_id: str
+    provider: str
+    endpoint: str
+    model: str
+    state: CallState
+    created_ns: int
+    hold_nusd: int = 0
+    cost_nusd: int | None = None
+    usage: dict[str, int] | None = None
+    lines: list[ev.CostLine] = []
+    changed: list[str] = []
+    sent: bool = False
+    rung: str | None = None
+    input_tokens: int | None = None
+    choices: int | None = None
+    asked_output_tokens: int | None = None
+    output_tokens: int | None = None
+    document_sha256: str | None = None
+    http_status: int | None = None
+    code: str | None = None
+    reason: str | None = None
+    adjusted_from_nusd: int | None = None
+    ended_ns: int | None = None
+
+
+class RunView(msgspec.Struct, kw_only=True):
+    """One run of an agent: when it was first and last seen, its calls, and what they have cost so far."""
+
+    run_id: str
+    first_ns: int
+    last_ns: int
+    calls: int = 0
+    cost_nusd: int = 0
+
+
+class _Ring:
+    """Calls in order of arrival, at most so many in all and for each agent; the oldest go first."""
+
+    def __init__(self, calls_max: int, calls_per_agent_max: int) -> None:
+        self._max, self._per_agent_max = calls_max, calls_per_agent_max
+        self.by_id: dict[str, CallView] = {}
+        self._by_agent: dict[str, dict[str, None]] = {}
+
+    def add(self, view: CallView) -> None:
+        self.by_id[view.call_id] = view
+        of_agent = self._by_agent.setdefault(view.agent_id, {})
+        of_agent[view.call_id] = None
+        if len(of_agent) > self._per_agent_max:
+            self._drop(next(iter(of_agent)))
+        elif len(self.by_id) > self._max:
+            self._drop(next(iter(self.by_id)))
+
+    def newest_first(self, agent_id: str) -> Iterator[CallView]:
+        return (self.by_id[call_id] for call_id in reversed(self._by_agent.get(agent_id, {})))
+
+    def _drop(self, call_id: str) -> None:
+        agent_id = self.by_id.pop(call_id).agent_id
+        of_agent = self._by_agent[agent_id]
+        del of_agent[call_id]
+        if not of_agent:
+            del self._by_agent[agent_id]
+
+
+class History:
+    """The calls and runs of late."""
+
+    def __init__(self) -> None:
+        self._calls = _Ring(CALLS_MAX, CALLS_PER_AGENT_MAX)
+        self._refusals = _Ring(REFUSALS_MAX, REFUSALS_PER_AGENT_MAX)
+        self._runs: dict[str, dict[str, RunView]] = {}
+        self._order = 0
+
+    def call(self, call_id: str) -> CallView | None:
+        """Return a call, None where there was none or it is forgotten."""
+        return self._calls.by_id.get(call_id) or self._refusals.by_id.get(call_id)
+
+    def calls(self, agent_id: str, limit: int, before_call_id: str | None = None) -> list[CallView]:
+        """Return at most `limit` calls of an agent, newest first, from the one before `before_call_id` on.
+
+        An unknown or forgotten `before_call_id` gives an empty page: all that was before it is forgotten too.
+        """
+        rings = (self._calls.newest_first(agent_id), self._refusals.newest_first(agent_id))
+        views: Iterator[CallView] = merge(*rings, key=lambda view: -view.order)
+        if before_call_id is not None:
+            before = self.call(before_call_id)
+            if before is None:
+                return []
+            views = (view for view in views if view.order < before.order)
+        return list(islice(views, limit))
+
+    def runs(self, agent_id: str) -> list[RunView]:
+        """Return the runs of an agent, the one seen last first."""
+        return sorted(self._runs.get(agent_id, {}).values(), key=lambda run: -run.last_ns)
+
+    def note_run(self, agent_id: str, run_id: str, wall_ns: int) -> RunView:
+        """Note that a run was made or seen."""
+        runs = self._runs.setdefault(agent_id, {})
+        run = runs.setdefault(run_id, RunView(run_id=run_id, first_ns=wall_ns, last_ns=wall_ns))
+        run.last_ns = max(run.last_ns, wall_ns)
+        if len(runs) > RUNS_PER_AGENT_MAX:
+            del runs[min(runs, key=lambda run_id: runs[run_id].last_ns)]
+        return run
+
+    def note_refusal(
+        self,
+        *,
+        call_id: str,
+        agent_id: str,
+        run_id: str,
+        provider: str,
+        endpoint: str,
+        model: str,
+        code: Code,
+        detail: str,
+        http_status: int,
+        wall_ns: int,
+    ) -> None:
+        """Note a call that got no hold."""
+        view = CallView(
+            order=self._next(),
+            call_id=call_id,
+            agent_id=agent_id,
+            run_id=run_id,
+            provider=provider,
+            endpoint=endpoint,
+            model=model,
+            state="refused",
+            created_ns=wall_ns,
+            cost_nusd=0,
+            http_status=http_status,
+            code=code.value,
+            reason=detail,
+            ended_ns=wall_ns,
+        )
+        self._refusals.add(view)
+
+    def note(self, event: ev.Event, wall_ns: int) -> None:
+        """Follow one event."""
+        if isinstance(event, ev.Hold):
+            self._note_hold(event, wall_ns)
+        elif isinstance(event, ev.CallEvent):
+            view = self._calls.by_id.get(event.call_id)
+            if view is not None:
+                self._calls.by_id[event.call_id] = _changed(view, event, wall_ns)
+            self._note_cost(event, view, wall_ns)
+
+    def _note_hold(self, event: ev.Hold, wall_ns: int) -> None:
+        self.note_run(event.agent_id, event.run_id, wall_ns).calls += 1
+        view = CallView(
+            order=self._next(),
+            call_id=event.call_id,
+            agent_id=event.agent_id,
+            run_id=event.run_id,
+            provider=event.provider,
+            endpoint=event.endpoint,
+            model=event.model,
+            state="held",
+            created_ns=wall_ns,
+            hold_nusd=event.amount_nusd,
+            rung=event.rung,
+            input_tokens=event.input_tokens,
+            choices=event.choices,
+            asked_output_tokens=event.asked_output_tokens,
+            output_tokens=event.output_tokens,
+            document_sha256=event.document_sha256,
+        )
+        self._calls.add(view)
+
+    def _note_cost(self, event: ev.CallEvent, view: CallView | None, wall_ns: int) -> None:
+        run = self._runs.get(event.agent_id, {}).get(view.run_id) if view else None
+        if run is None or isinstance(event, ev.Hold | ev.Sent | ev.Void):
+            return
+        if isinstance(event, ev.Adjust):
+            run.cost_nusd += event.to_nusd - event.from_nusd
+        else:
+            run.cost_nusd += event.cost_nusd
+            run.last_ns = max(run.last_ns, wall_ns)
+
+    def _next(self) -> int:
+        self._order += 1
+        return self._order
+
+
+def _changed(view: CallView, event: ev.CallEvent, wall_ns: int) -> CallView:
+    replace = msgspec.structs.replace
+    match event:
+        case ev.Sent():
+            return replace(view, sent=True, changed=event.changed)
+        case ev.Adjust():
+            return replace(
+                view, cost_nusd=event.to_nusd, adjusted_from_nusd=event.from_nusd, reason=event.reason
+            )
+        case ev.Hold():
+            return view
+        case ev.Void():
+            state: CallState = "voided"
+            cost_nusd = 0
+        case ev.SettleWorst():
+            state, cost_nusd = "settled_worst", event.cost_nusd
+        case ev.Settle() | ev.Overrun():
+            state = "settled" if isinstance(event, ev.Settle) else "overrun"
+            view = replace(view, usage=event.usage, lines=event.lines)
+            cost_nusd = event.cost_nusd
+    return replace(
+        view,
+        state=state,
+        cost_nusd=cost_nusd,
+        http_status=event.http_status,
+        reason=event.reason,
+        ended_ns=wall_ns,
+    )

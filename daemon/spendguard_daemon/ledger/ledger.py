@@ -1,0 +1,236 @@
+"""The ledger's face to asyncio: decide on memory at once, answer when the record is durable.
+
+Owns the order of things: a command is decided and applied with no await in between, its records join the
+journal in that order, and nobody is told before the disk has them. One event loop, one writer thread; all
+state is touched on the loop alone. Invariant: no hold is returned that is not durable, and none is left open
+by a caller that went away before it had it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.acks import Acks, Listener
+from spendguard_daemon.ledger.admission import refusal
+from spendguard_daemon.ledger.commands import Command, HoldCall, VoidCall
+from spendguard_daemon.ledger.journal import Journal
+from spendguard_daemon.ledger.opening import Opened, open_folder
+from spendguard_daemon.ledger.turns import Lock
+from spendguard_daemon.ledger.waiting import Granted, Waiter, Waiting
+from spendguard_daemon.ports import Clock, Disk, DiskFile, Rng
+
+LEFT = "client left before sending"
+
+
+class Ledger:
+    """Who may spend what, what is held, what was spent. `state` and `history` are for reading."""
+
+    def __init__(self, opened: Opened, lock: DiskFile, fatal: Callable[[BaseException], None]) -> None:
+        """Take up an opened folder; `Ledger.open` is the way to make one."""
+        self._book = opened.book
+        self.state, self.history, self.recovered = opened.book.state, opened.book.history, opened.report
+        self._lock, self._fatal = lock, fatal
+        self._journal = Journal(opened.writer, on_durable=self._on_durable, on_failure=self._on_failure)
+        self._book.sink = self._journal.append
+        self._acks = Acks(opened.book.seq)
+        self._waiting = Waiting()
+        self._closing = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        disk: Disk,
+        clock: Clock,
+        rng: Rng,
+        fatal: Callable[[BaseException], None],
+        version: str,
+    ) -> "Ledger":
+        """Lock, read and recover the ledger in `folder`; calls found open are charged at worst. Blocks.
+
+        All that recovery writes is durable on return. `fatal` is called once if the disk fails later. Raises
+        LEDGER_LOCKED, LEDGER_DAMAGED, LEDGER_NEWER, or DISK_FAILED.
+        """
+        try:
+            disk.make_folder(folder)
+            lock = disk.lock(folder / "lock")
+            if lock is None:
+                raise _error(Code.LEDGER_LOCKED)
+            try:
+                opened = open_folder(folder, disk=disk, clock=clock, rng=rng, version=version)
+            except BaseException:
+                lock.close()
+                raise
+        except OSError as error:
+            raise _error(Code.DISK_FAILED, error) from error
+        return cls(opened, lock, fatal)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write on a thread from now on, and answer on `loop`; before, each command blocks until durable."""
+        self._journal.start(loop)
+
+    def post(self, command: Command) -> tuple[ev.Event, ...]:
+        """Decide, apply and queue; the record becomes durable with the next batch.
+
+        Raises what `decide` raises, DISK_FAILED after a failure, SHUTTING_DOWN after `close`.
+        """
+        return self._execute(command)[0]
+
+    async def submit(self, command: Command) -> tuple[ev.Event, ...]:
+        """Do as `post`, and return when it is durable; raise DISK_FAILED where it never will be.
+
+        Cancelling the caller does not undo the record.
+        """
+        events, seq = self._execute(command)
+        await self._acks.until(seq)
+        return events
+
+    async def hold(self, command: HoldCall, wait_seconds: float) -> ev.Hold:
+        """Return a durable hold; money that others hold is waited for, in order, at most `wait_seconds`.
+
+        Raises what `admit` raises, as `post` otherwise. A caller that is cancelled leaves no hold behind.
+        """
+        try:
+            hold, seq = self._admit(command)
+        except SpendGuardError as refused:
+            if refused.code is not Code.BUDGET_HELD or wait_seconds <= 0:
+                raise
+            hold, seq = await self._wait(command, wait_seconds)
+        try:
+            await self._acks.until(seq)
+        except asyncio.CancelledError:
+            self._abandon(hold)
+            raise
+        return hold
+
+    def detach(self, call_id: str) -> None:
+        """Note that the call's client left: the call keeps its hold, but not its agent's lock."""
+        self.state.turns.detach(call_id, self._book.now().monotonic_ns)
+
+    def lock(self, agent_id: str) -> Lock | None:
+        """Return who has an agent's lock now, None where no call with a client is in flight."""
+        return self.state.turns.lock(agent_id, self._book.now())
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` on the loop with each event, its seq and its wall time, once it is durable."""
+        self._acks.subscribe(listener)
+
+    async def close(self, reason: str) -> None:
+        """Refuse new commands, make all that is queued and a `close` record durable, give up the lock."""
+        if self._closing:
+            return
+        self._closing = True
+        self._waiting.refuse_all(_error(Code.SHUTTING_DOWN))
+        try:
+            if self._journal.failure is None:
+                self._book.record(ev.Close(reason=reason))
+                await self._acks.until(self._book.seq)
+        finally:
+            self._journal.stop()
+            self._lock.close()
+
+    def _check_open(self) -> None:
+        self._check_disk()
+        if self._closing:
+            raise _error(Code.SHUTTING_DOWN)
+
+    def _check_disk(self) -> None:
+        if self._journal.failure is not None:
+            raise _error(Code.DISK_FAILED, self._journal.failure)
+
+    def _execute(self, command: Command) -> tuple[tuple[ev.Event, ...], int]:
+        self._check_open()
+        events = self._book.execute(command)
+        seq = self._book.seq
+        self._check_disk()
+        if events and self._waiting.queues:
+            self._serve_after(events[0])
+        return events, seq
+
+    def _admit(self, command: HoldCall) -> Granted:
+        """Decide a hold now; refuse with BUDGET_HELD also where earlier calls of the agent wait already."""
+        self._check_open()
+        return self._grant(command, queued=self._waiting.first(command.agent_id) is not None)
+
+    def _grant(self, command: HoldCall, *, queued: bool) -> Granted:
+        try:
+            if queued:
+                self._book.check(command)
+                raise refusal(self.state, command)
+            events = self._book.execute(command)
+        except SpendGuardError as refused:
+            if refused.code is Code.BUDGET_LOCKED:
+                self.state.turns.claim(command.agent_id, command.run_id, self._book.now().monotonic_ns)
+            raise
+        self._check_disk()
+        (hold,) = (event for event in events if isinstance(event, ev.Hold))
+        return hold, self._book.seq
+
+    async def _wait(self, command: HoldCall, wait_seconds: float) -> Granted:
+        waiter = self._waiting.join(command, asyncio.get_running_loop().create_future())
+        try:
+            await asyncio.wait((waiter.granted,), timeout=wait_seconds)
+        except asyncio.CancelledError:
+            if not waiter.granted.done():
+                self._leave(waiter)
+            elif waiter.granted.exception() is None:
+                self._abandon(waiter.granted.result()[0])
+            raise
+        if not waiter.granted.done():
+            self._leave(waiter)
+            raise refusal(self.state, command)
+        return waiter.granted.result()
+
+    def _leave(self, waiter: Waiter) -> None:
+        """Take a call out of its queue; the one behind it may be smaller, and fit."""
+        self._waiting.leave(waiter)
+        self._serve(waiter.command.agent_id)
+
+    def _abandon(self, hold: ev.Hold) -> None:
+        """Void a hold that nobody will use: not a byte of its call has left."""
+        with suppress(SpendGuardError):  # after a disk failure nothing is written, and nothing leaves either
+            self.post(VoidCall(hold.call_id, LEFT, None))
+
+    def _serve_after(self, event: ev.Event) -> None:
+        """Let waiting calls try again: the agent's own, or everyone's where a daemon cap is shared by all."""
+        if isinstance(event, ev.Hold | ev.Sent):
+            return
+        agent_id = ev.agent_of(event)
+        if agent_id is None or self.state.daemon.limit_nusd is not None:
+            for waiting_id in self._waiting.agents():
+                self._serve(waiting_id)
+        else:
+            self._serve(agent_id)
+
+    def _serve(self, agent_id: str) -> None:
+        """Grant waiting calls of one agent in order, until one must wait on."""
+        while (waiter := self._waiting.first(agent_id)) is not None:
+            try:
+                granted = self._grant(waiter.command, queued=False)
+            except SpendGuardError as refused:
+                if refused.code is Code.BUDGET_HELD:
+                    return
+                waiter.granted.set_exception(refused)
+            else:
+                waiter.granted.set_result(granted)
+            self._waiting.leave(waiter)
+
+    def _on_durable(self, seq: int) -> None:
+        self._acks.advance(seq, self._book.fresh)
+
+    def _on_failure(self, failure: BaseException) -> None:
+        error = _error(Code.DISK_FAILED, failure)
+        self._acks.fail(error)
+        self._waiting.refuse_all(error)
+        self._fatal(failure)
+
+
+def _error(code: Code, cause: BaseException | None = None) -> SpendGuardError:
+    entry = TABLE[code]
+    detail = entry.title if cause is None else f"{entry.title}: {cause}"
+    return SpendGuardError(code, detail, remedy=entry.operator_remedy)
