@@ -1,0 +1,1 @@
+"""Prices: rate cards, exact cost, and the signed documents that carry them."""

@@ -1,0 +1,187 @@
+"""Where the current price book comes from: here, the local authority of this home (self-signed).
+
+Owns the files of `pricing/` (documents as received, named by their hash; the authority's private key) and
+when to sign anew. Knows no HTTP. Invariants: a book comes out of `trust.verify` only, whether its bytes were
+signed a moment ago or read back from disk; expiry is checked at each use; the document last accepted is the
+one that the ledger's high-water mark names, so no file is a second truth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spendguard_daemon.canonical import Json
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ports import Clock, Disk, Rng
+from spendguard_daemon.pricing import catalogue, trust
+from spendguard_daemon.pricing.authority import Authority
+from spendguard_daemon.pricing.catalogue import NO_OVERRIDES
+from spendguard_daemon.pricing.document import PriceBook, PriceDocument
+from spendguard_daemon.pricing.trust import HighWater, PinnedKey
+
+SIGN_AHEAD_NS = 24 * 3600 * 1_000_000_000
+"""A document with less than this left is replaced."""
+
+
+class LocalPrices:
+    """The self-signed source: the bundled catalogue and the operator's overrides, signed by our own key.
+
+    `load` and `refresh` block on the disk. Between a new book and its first use its acceptance has to be
+    durable: that is why `refresh` only prepares one and `adopt` puts it to use.
+    """
+
+    kind = "local"
+
+    def __init__(
+        self,
+        folder: Path,
+        trust_path: Path,
+        *,
+        disk: Disk,
+        clock: Clock,
+        rng: Rng,
+        overrides: Mapping[str, object] = NO_OVERRIDES,
+    ):
+        self._folder = folder
+        self._trust_path = trust_path
+        self._disk = disk
+        self._clock = clock
+        self._rng = rng
+        self._overrides = overrides
+        self._book: PriceBook | None = None
+        self.signed_because = ""
+        """Why the last document was signed, for the log; empty where a stored one was still good."""
+
+    def load(self, high_water: HighWater | None) -> PriceBook:
+        """Return the book to start with, and put it to use: the accepted document, or a new one.
+
+        At first start this makes the authority's key and pins it in trust.toml. Raises PRICING_UNAVAILABLE,
+        PRICING_SIGNATURE, PRICING_INVALID (bad overrides) where there is no way to a valid document.
+        """
+        book = self._find_or_sign(high_water)
+        self.adopt(book)
+        return book
+
+    def refresh(self, high_water: HighWater | None) -> PriceBook | None:
+        """Return a book that should replace the current one, None where that is good for a day or more.
+
+        The caller records its acceptance, then calls `adopt`. Raises as `load` does.
+        """
+        book = self._find_or_sign(high_water)
+        unchanged = self._book is not None and self._book.document_sha256 == book.document_sha256
+        return None if unchanged else book
+
+    def adopt(self, book: PriceBook) -> None:
+        """Use this book from now on."""
+        self._book = book
+
+    def current(self, now_ns: int) -> PriceBook:
+        """Return the book in use. Raises PRICING_UNAVAILABLE, or PRICING_EXPIRED once its time is over."""
+        if self._book is None:
+            raise _unavailable("none has been loaded yet")
+        trust.check_unexpired(self._book.expires_ns, now_ns)
+        return self._book
+
+    def _find_or_sign(self, high_water: HighWater | None) -> PriceBook:
+        authority, pinned = self._authority()
+        providers = catalogue.merge(catalogue.bundled().models, self._overrides)
+        desk = _Desk(authority, pinned, providers, self._clock.wall_ns(), high_water)
+        found = self._stored(desk)
+        self.signed_because = found if isinstance(found, str) else ""
+        document = self._sign(desk) if isinstance(found, str) else found
+        return PriceBook(document, catalogue.MOCK_CARDS, self_signed=True)
+
+    def _stored(self, desk: "_Desk") -> PriceDocument | str:
+        """Return the document last accepted, or why it cannot go on."""
+        if desk.high_water is None:
+            return "no document was ever accepted"
+        raw = self._read(self._path_of(desk.high_water.document_sha256))
+        if raw is None:
+            return "the document last accepted is not there"
+        return desk.judge(raw)
+
+    def _sign(self, desk: "_Desk") -> PriceDocument:
+        raw = desk.sign()
+        document = desk.verify(raw)
+        self._write(self._path_of(document.document_sha256), raw)
+        return document
+
+    def _authority(self) -> tuple[Authority, tuple[PinnedKey, ...]]:
+        """Return our key pair and all pinned keys, made and pinned if there is none yet.
+
+        The key is pinned before it is kept: a crash in between leaves a pin that no one can sign for.
+        """
+        key_path = self._folder / "authority.key"
+        raw = self._read(key_path)
+        text = self._read(self._trust_path)
+        pinned = () if text is None else trust.read_trust(text.decode("utf-8", "replace"))
+        if raw is not None and text is not None:
+            return Authority.from_key_file(raw), pinned
+        authority = Authority.new(self._rng) if raw is None else Authority.from_key_file(raw)
+        pinned = (*pinned, authority.pinned())
+        self._write(self._trust_path, trust.write_trust(pinned).encode())
+        if raw is None:
+            self._write(key_path, authority.key_file())
+        return authority, pinned
+
+    def _path_of(self, document_sha256: str) -> Path:
+        return self._folder / f"{document_sha256}.json"
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return self._disk.read(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unavailable(f"{path.name} cannot be read: {error.strerror or error}") from error
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            self._disk.make_folder(path.parent)
+            self._disk.replace(path, data)
+        except OSError as error:
+            raise _unavailable(f"{path.name} cannot be written: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What the local authority decides from, all read at one moment; pure from here on."""
+
+    authority: Authority
+    pinned: tuple[PinnedKey, ...]
+    providers: Mapping[str, Json]
+    now_ns: int
+    high_water: HighWater | None
+
+    def verify(self, raw: bytes) -> PriceDocument:
+        return trust.verify(raw, pinned=self.pinned, now_ns=self.now_ns, high_water=self.high_water)
+
+    def judge(self, raw: bytes) -> PriceDocument | str:
+        """Return the stored document if it may go on, or why a new one is needed."""
+        try:
+            document = self.verify(raw)
+        except SpendGuardError as error:
+            return f"the document last accepted was refused: {error.detail}"
+        said_today = self.authority.sign(
+            self.providers,
+            sequence=document.sequence,
+            issued_ns=document.issued_ns,
+            expires_ns=document.expires_ns,
+        )
+        if said_today != raw:
+            return "the catalogue, the overrides or the key changed"
+        if document.expires_ns - self.now_ns < SIGN_AHEAD_NS:
+            return "the document last accepted has less than a day left"
+        return document
+
+    def sign(self) -> bytes:
+        return self.authority.sign(
+            self.providers,
+            sequence=self.high_water.sequence + 1 if self.high_water else 1,
+            issued_ns=self.now_ns,
+            expires_ns=self.now_ns + trust.LIFETIME_MAX_NS,
+        )
+
+
+def _unavailable(why: str) -> SpendGuardError:
+    return SpendGuardError(Code.PRICING_UNAVAILABLE, f"No valid price document: {why}")
