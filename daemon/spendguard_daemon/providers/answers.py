@@ -1,0 +1,145 @@
+"""Answers on their way to the client: relayed as they arrive, watched by the format's meter.
+
+Owns relaying, buffering and their bounds, for any format: a format brings a `Meter` that reads a whole JSON
+answer or one event. Satisfies `contract.AnswerReader`. Invariant: every byte is relayed, in order, but for
+the events that the meter calls ours, which are left out where the client must not see them.
+"""
+
+from typing import Protocol
+
+from spendguard_daemon.providers import sse
+from spendguard_daemon.providers.inflate import Inflater
+from spendguard_daemon.usage import Usage
+
+JSON_BYTES_MAX = 64 * 2**20
+"""The largest JSON answer that is kept for reading."""
+
+STREAM_BYTES_MAX = 2**30
+"""The most decoded bytes of a stream that are read: some 100 times the longest answer of any model."""
+
+
+class Meter(Protocol):
+    """Reads usage out of one format's answers."""
+
+    complete: bool
+    model: str | None
+    problem: str | None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage to settle by."""
+
+    def document(self, body: bytes) -> None:
+        """Take a whole JSON answer."""
+
+    def event(self, event: sse.Event) -> bool:
+        """Take one event of a stream; tell whether it is there only because we asked for usage."""
+
+    def end(self) -> None:
+        """Take the end of a stream."""
+
+
+class _Answer:
+    """What both kinds share: the meter's findings, unless reading itself failed."""
+
+    def __init__(self, meter: Meter, inflater: Inflater) -> None:
+        self._meter = meter
+        self._inflater = inflater
+        self._failure: str | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._meter.usage if self._failed is None else None
+
+    @property
+    def complete(self) -> bool:
+        return self._meter.complete and self._failed is None
+
+    @property
+    def model(self) -> str | None:
+        return self._meter.model
+
+    @property
+    def problem(self) -> str | None:
+        return self._failed or self._meter.problem
+
+    @property
+    def _failed(self) -> str | None:
+        return self._failure or self._inflater.problem
+
+
+class JsonAnswer(_Answer):
+    """A JSON answer: relayed at once, kept, and read at its end."""
+
+    def __init__(self, meter: Meter, encoding: str, *, bytes_max: int = JSON_BYTES_MAX) -> None:
+        super().__init__(meter, Inflater(encoding, bytes_max=bytes_max))
+        self._kept = bytearray()
+
+    @property
+    def body(self) -> bytes:
+        """The decoded body so far; empty once it cannot be read."""
+        return bytes(self._kept)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Keep the chunk for the end and relay it."""
+        self._kept += self._inflater.feed(chunk)
+        if self._failed is not None:
+            self._kept.clear()
+        return chunk
+
+    def end(self) -> bytes:
+        """Read the whole answer."""
+        self._inflater.end()
+        if self._failed is None:
+            self._meter.document(bytes(self._kept))
+        return b""
+
+
+class StreamAnswer(_Answer):
+    """A stream of events; with `hides` the events that are only ours are left out.
+
+    What arrives compressed is relayed whole: an event cannot be cut out of it.
+    """
+
+    def __init__(
+        self, meter: Meter, encoding: str, *, hides: bool, event_bytes_max: int = sse.EVENT_BYTES_MAX
+    ) -> None:
+        super().__init__(meter, Inflater(encoding, bytes_max=STREAM_BYTES_MAX))
+        self._splitter = sse.Splitter(event_bytes_max)
+        self._hides = hides and self._inflater.plain
+
+    @property
+    def body(self) -> bytes:
+        """Empty: streams are not kept."""
+        return b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Read the events that the chunk completes; relay what the client may see."""
+        if self._failed is not None:
+            return chunk
+        events = self._splitter.feed(self._inflater.feed(chunk))
+        # Every event is read, so this is no generator inside the join.
+        shown = [event.raw for event in events if not self._meter.event(event)]
+        if not self._hides:
+            relayed = chunk
+            if self._splitter.overflowed:
+                self._splitter.rest()
+        else:
+            if self._inflater.problem is not None:
+                shown += (self._splitter.rest(), chunk)
+            elif self._splitter.overflowed:
+                shown.append(self._splitter.rest())
+            relayed = b"".join(shown)
+        if self._splitter.overflowed:
+            self._failure = "an event is larger than can be read"
+        return relayed
+
+    def end(self) -> bytes:
+        """Read what stood after the last event; relay what was kept back."""
+        self._inflater.end()
+        rest = self._splitter.rest()
+        ours = False
+        if rest and self._failed is None:
+            ours = self._meter.event(sse.last_event(rest))
+        self._meter.end()
+        return b"" if ours or not self._hides else rest

@@ -1,0 +1,250 @@
+"""Strict JSON: bytes in, one object with the places of its members out.
+
+Owns what a well-formed body is: UTF-8 without a byte order mark, one object, each key once at any depth,
+finite numbers, whole characters, bounded nesting. Knows nothing of providers, fields or money.
+Invariant: `Document.text.encode()` is the body byte for byte, so an edit leaves the rest as it was.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import accumulate
+from typing import Any
+
+from spendguard_daemon.errors import MalformedError
+
+DEPTH_MAX = 200
+"""Deepest nesting taken; far above any real schema, far below what would exhaust the interpreter's stack."""
+
+INT_DIGITS_MAX = 4_300
+"""Longest integer taken: CPython's own limit, beyond which reading one costs quadratic time."""
+
+Json = Any
+"""A parsed JSON value: None, bool, int, float, str, list, dict. `Any` enters here and nowhere else."""
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE = re.compile(r"[ \t\n\r]*")
+_MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_$-]{1,64}")
+# The closing quote is optional and nothing backtracks, so a string that never ends costs linear time too.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an object: its value, and where key and value stand in the text (in characters).
+
+    `floats` are the numbers below the value that are not written as integers: a reader of the text may write
+    them again in another length.
+    """
+
+    value: Json
+    key_start: int
+    value_start: int
+    value_end: int
+    floats: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An object of a JSON text, and its members in their order. `start` is the place of its `{`."""
+
+    text: str = field(repr=False)
+    start: int
+    members: dict[str, Member] = field(repr=False)
+
+    def value(self, name: str) -> Json:
+        """Return the value of a member; None where it is absent or null."""
+        member = self.members.get(name)
+        return None if member is None else member.value
+
+    def child(self, name: str) -> "Document":
+        """Return the member `name`, which must be an object, as a document in the same text."""
+        start = self.members[name].value_start
+        members, _ = _members(self.text, start, _Decoding())
+        return Document(self.text, start, members)
+
+
+def parse(raw: bytes, *, lone_surrogates: bool = False) -> Document:
+    """Read a body that must be one JSON object.
+
+    Raises MalformedError with the path of the first offence. `lone_surrogates` lets half characters pass: in
+    answers, a model may have been cut in the middle of one, and that is no reason to lose its usage.
+    """
+    if raw.startswith(_BOM):
+        raise MalformedError("body", "UTF-8 without a byte order mark")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError("body", f"UTF-8 (byte {error.start} is not)") from None
+    _check_depth(raw)
+    start = _skip(text, 0)
+    if not text.startswith("{", start):
+        raise MalformedError("body", "a JSON object")
+    decoding = _Decoding()
+    try:
+        members, end = _members(text, start, decoding)
+    except json.JSONDecodeError as error:
+        raise MalformedError("body", f"JSON ({error.msg.lower()}, character {error.pos})") from None
+    if _skip(text, end) != len(text):
+        raise MalformedError("body", f"nothing after the object (character {end})")
+    half_characters = not lone_surrogates and _MAYBE_SURROGATE.search(text) is not None
+    if decoding.spoiled or half_characters:
+        _refuse_spoiled(members, half_characters=half_characters)
+    return Document(text, start, members)
+
+
+def parse_object(raw: bytes) -> dict[str, Json]:
+    """Read a body that must be one JSON object, as its values alone; raises MalformedError."""
+    return {name: member.value for name, member in parse(raw).members.items()}
+
+
+def kind_of(value: Json) -> str:
+    """Return the JSON type of a value; whole numbers are `integer`, others `number`."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def join_path(parent: str, key: str | int) -> str:
+    """Return the path of an element; keys that are not plain words stay out of it, as they may be content."""
+    if isinstance(key, int):
+        return f"{parent}[{key}]"
+    shown = key if _PLAIN_KEY.fullmatch(key) else "<key>"
+    return f"{parent}.{shown}" if parent else shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoiled:
+    """Stands in the tree where something was wrong, so that its path can be told after the parse."""
+
+    expected: str
+    key: str | None = None
+
+
+class _Decoding:
+    """The standard library's decoder with hooks that note what it would let pass."""
+
+    def __init__(self) -> None:
+        self.floats: list[float] = []
+        self.spoiled = False
+        self.decoder = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_float=self._float,
+            parse_int=self._int,
+            parse_constant=self._constant,
+        )
+
+    def _object(self, pairs: list[tuple[str, Json]]) -> Json:
+        taken = dict(pairs)
+        if len(taken) == len(pairs):
+            return taken
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        return self.spoil("each key once", twice)
+
+    def _float(self, literal: str) -> Json:
+        number = float(literal)
+        if not math.isfinite(number):
+            return self.spoil("a number within the range of a double")
+        self.floats.append(number)
+        return number
+
+    def _int(self, literal: str) -> Json:
+        if len(literal) > INT_DIGITS_MAX:
+            return self.spoil(f"an integer of at most {INT_DIGITS_MAX} digits")
+        return int(literal)
+
+    def _constant(self, _literal: str) -> Json:
+        return self.spoil("a finite number")
+
+    def spoil(self, expected: str, key: str | None = None) -> _Spoiled:
+        self.spoiled = True
+        return _Spoiled(expected, key)
+
+
+def _members(text: str, start: int, decoding: _Decoding) -> tuple[dict[str, Member], int]:
+    """Read the object whose `{` is at `start`; return its members and the place after its `}`."""
+    members: dict[str, Member] = {}
+    position = _skip(text, start + 1)
+    if text.startswith("}", position):
+        return members, position + 1
+    while True:
+        if not text.startswith('"', position):
+            raise json.JSONDecodeError("Expecting a key in double quotes", text, position)
+        key, end = decoding.decoder.raw_decode(text, position)
+        value_start = _skip(text, _expect(text, end, ":"))
+        decoding.floats = []
+        value, value_end = decoding.decoder.raw_decode(text, value_start)
+        if key in members:
+            value = decoding.spoil("each key once")
+        members[key] = Member(value, position, value_start, value_end, tuple(decoding.floats))
+        after = _skip(text, value_end)
+        if text.startswith("}", after):
+            return members, after + 1
+        position = _skip(text, _expect(text, after, ","))
+
+
+def _skip(text: str, position: int) -> int:
+    """Return the place of the next character that is no white space."""
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _expect(text: str, position: int, mark: str) -> int:
+    position = _skip(text, position)
+    if not text.startswith(mark, position):
+        raise json.JSONDecodeError(f"Expecting '{mark}'", text, position)
+    return position + 1
+
+
+def _check_depth(raw: bytes) -> None:
+    """Refuse deep nesting before the recursive decoder sees it; only bodies with many brackets pay for it."""
+    if raw.count(b"[") + raw.count(b"{") <= DEPTH_MAX:
+        return
+    brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
+    deepest = reduce(max, accumulate(_STEPS[bracket] for bracket in brackets), 0)
+    if deepest > DEPTH_MAX:
+        raise MalformedError("body", f"at most {DEPTH_MAX} levels of nesting")
+
+
+def _refuse_spoiled(members: dict[str, Member], *, half_characters: bool) -> None:
+    """Raise for the first spoiled value or, if asked for, half character, with its path."""
+    for path, node in _walk({key: member.value for key, member in members.items()}):
+        if isinstance(node, _Spoiled):
+            where = path if node.key is None else join_path(path, node.key)
+            raise MalformedError(where, node.expected)
+        if half_characters and isinstance(node, str) and _SURROGATE.search(node):
+            raise MalformedError(path, "whole Unicode characters (no lone surrogate)")
+
+
+def _walk(root: Json) -> Iterator[tuple[str, Json]]:
+    """Yield each key and each value with its path, in the order of the text."""
+    stack: list[tuple[str, Json]] = [("", root)]
+    while stack:
+        path, node = stack.pop()
+        yield path, node
+        if isinstance(node, dict):
+            for key in node:
+                yield join_path(path, key), key
+            stack.extend((join_path(path, key), node[key]) for key in reversed(node))
+        elif isinstance(node, list):
+            stack.extend((f"{path}[{index}]", node[index]) for index in range(len(node) - 1, -1, -1))

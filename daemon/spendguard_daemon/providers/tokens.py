@@ -1,0 +1,55 @@
+"""How many tokens an input can be at most, told from its bytes.
+
+For OpenAI the raw UTF-8 bytes are provably enough: each token of its byte-pair vocabularies stands for at
+least one byte of the text, every single byte is in the vocabulary, nothing is normalised first, and merging
+only lowers the count (costs.md C1). So the strings, keys and numbers of the billable fields, counted as
+compact JSON, bound the text of the prompt; the JSON punctuation and the framing allowance of the card
+(`Limits.per_*`) pay for role marks and separators. Providers whose tokenizer normalises need more (issue 4).
+
+Integers come out of any JSON writer digit for digit. Other numbers do not: `1e2` may be shown as `100.0`. The
+shortest exact form of a double has 17 digits, a sign, a point and an exponent; written plainly it needs at
+most 26 characters between 1e-7 and 1e22, and 330 elsewhere.
+"""
+
+import json
+from collections.abc import Iterable
+
+from spendguard_daemon.providers.json_text import Member
+from spendguard_daemon.usage import InputBound, Limits
+
+FLOAT_BYTES = 26
+FLOAT_BYTES_EXTREME = 330
+_PLAIN_MIN, _PLAIN_MAX = 1e-7, 1e22
+
+
+def input_bytes(members: Iterable[Member]) -> int:
+    """Return the bytes that the values of billable fields can take, however their numbers are written."""
+    return sum(_json_bytes(member.value) + sum(map(_float_bytes, member.floats)) for member in members)
+
+
+def byte_bound(limits: Limits, *, input_bytes: int, messages: int, tools: int) -> int:
+    """Return the upper bound in tokens of an input of so many bytes, messages and tools."""
+    framing = limits.per_request_tokens + limits.per_message_tokens * messages
+    if tools:
+        framing += limits.tools_base_tokens + limits.per_tool_tokens * tools
+    return input_bytes + framing
+
+
+def ladder(limits: Limits, bytes_bound: int) -> tuple[InputBound, ...]:
+    """Return the bounds known offline, smallest first: bytes where they say more than the context window.
+
+    The window always holds: a provider refuses, unbilled, what exceeds it (costs.md C1).
+    """
+    window = InputBound("window", min(limits.input_tokens_max, limits.context_tokens))
+    if bytes_bound > window.tokens:
+        return (window,)
+    return (InputBound("bytes", bytes_bound), window)
+
+
+def _json_bytes(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _float_bytes(number: float) -> int:
+    plain = number == 0 or _PLAIN_MIN <= abs(number) < _PLAIN_MAX
+    return FLOAT_BYTES if plain else FLOAT_BYTES_EXTREME
