@@ -1,0 +1,77 @@
+"""The shapes that a call takes on its way through `guard`: arrival, plan, answer.
+
+No behaviour. `Client` is the port to whoever waits for the answer; the gateway implements it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spendguard_daemon.ledger.commands import HoldCall
+from spendguard_daemon.pricing.ratecard import RateCard
+from spendguard_daemon.providers import Format, Request
+
+
+class ClientGoneError(Exception):
+    """The client has left; its call goes on until the provider's usage is known."""
+
+
+class AnswerTornError(Exception):
+    """The rest of an answer that the client had begun to receive is lost: break the connection off."""
+
+
+class Client(Protocol):
+    """Who waits for the answer. Both methods raise ClientGoneError once it has left."""
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the head of an answer."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; return when there is room for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A model call as the gateway received it: who, where to, and the untouched body.
+
+    `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names.
+    """
+
+    call_id: str
+    agent_id: str
+    run_id: str | None
+    provider: str
+    endpoint: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A call that was read and priced, ready to be held by the command `hold`.
+
+    `card` fixes its rates until it is settled. It may run from `from_ns` to `hold.deadline_ns` (wall clock),
+    and every price that is in force in between was considered.
+    """
+
+    arrival: Arrival
+    format: Format
+    request: Request
+    card: RateCard
+    hold: HoldCall
+    from_ns: int
+    key: str = field(repr=False)
+
+    @property
+    def provider(self) -> str:
+        """The provider that the call goes to."""
+        return self.hold.provider
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer that is still to be sent to the client."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)

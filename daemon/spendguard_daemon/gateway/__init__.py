@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, HTTP out. The only package, with `pricing.source`, that knows aiohttp."""

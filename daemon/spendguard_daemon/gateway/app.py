@@ -1,0 +1,133 @@
+"""The HTTP server: one handler for every request, both loopback addresses, nothing routed by a library.
+
+aiohttp's low-level server is used on purpose: its routers decode and normalise paths, ours (`routes`) must
+not.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.gateway import access, respond
+from spendguard_daemon.gateway.control import Control
+from spendguard_daemon.gateway.proxy import serve_call
+from spendguard_daemon.gateway.routes import OPEN, Route, match
+from spendguard_daemon.guard import Guard
+from spendguard_daemon.ports import Rng
+from spendguard_daemon.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "::1")
+BACKLOG = 1024
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Checks who is asking and hands over to the guard or to the control API."""
+
+    def __init__(
+        self, *, guard: Guard, control: Control, settings: Settings, token: str, port: int, rng: Rng
+    ):
+        self._guard = guard
+        self._control = control
+        self._settings = settings
+        self._token = token
+        self._served = access.served_hosts(port)
+        self._rng = rng
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; every error becomes an answer here."""
+        call_id = self._rng.uuid4()
+        route = Route("")
+        try:
+            headers = request.headers
+            access.check_transport(
+                request.raw_path,
+                headers.getall("host", []),
+                self._served,
+                headers.getall("origin", []),
+                headers.getall("sec-fetch-site", []),
+            )
+            route = match(request.method, request.raw_path)
+            if route.endpoint:
+                return await serve_call(self._guard, self._settings, request, route, call_id)
+            if route.name not in OPEN and self._settings.control != "open-loopback":
+                slots = access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", []))
+                access.require_admin(slots, self._token)
+            return await self._control.handle(request, route)
+        except SpendGuardError as error:
+            return respond.refusal(error, call_id, provider=route.provider, endpoint=route.endpoint)
+        except Exception:  # the last fence: whatever it is, the client gets an answer and the log the trace
+            log.exception("internal error", extra={"facts": {"call_id": call_id, "route": route.name}})
+            fault = SpendGuardError(Code.INTERNAL, f"Internal error: call {call_id}; see the daemon's log")
+            return respond.refusal(fault, call_id, provider=route.provider, endpoint=route.endpoint)
+
+
+def listen(port: int) -> list[socket.socket]:
+    """Bind both loopback addresses to one port (a free one for 0); raise PORT_TAKEN.
+
+    Both, because a stranger on the other one would be reached by whoever says `localhost`. A machine without
+    IPv6 has only one.
+    """
+    for attempt in range(20):
+        sockets: list[socket.socket] = []
+        try:
+            for address in LOOPBACK:
+                bound = _bind(address, sockets[0].getsockname()[1] if sockets else port)
+                sockets += [bound] if bound else []
+            return sockets
+        except OSError as error:
+            for bound in sockets:
+                bound.close()
+            if error.errno != errno.EADDRINUSE or (port == 0 and attempt < 19):
+                continue
+            break
+    raise SpendGuardError(
+        Code.PORT_TAKEN,
+        f"The port is taken: {port} on a loopback address",
+        remedy="spendguard up --port <another>",
+        facts={"port": port},
+    )
+
+
+def _bind(address: str, port: int) -> socket.socket | None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        return None  # no IPv6 in this kernel
+    try:
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            return None  # IPv6 is there, its loopback is not
+        raise
+    bound.setblocking(False)
+    return bound
+
+
+async def serve(
+    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], sockets: list[socket.socket]
+) -> web.ServerRunner:
+    """Start serving; the caller cleans the runner up.
+
+    `handler_cancellation`: a client that leaves cancels its handler, which is how a call learns of it; what
+    must not be cancelled runs in the guard's own tasks.
+    """
+    server = web.Server(handle, handler_cancellation=True, access_log=None)
+    runner = web.ServerRunner(server, handle_signals=False)
+    await runner.setup()
+    for bound in sockets:
+        await web.SockSite(runner, bound).start()
+    await asyncio.sleep(0)
+    return runner

@@ -1,0 +1,72 @@
+"""What operators send, checked: from a JSON body to a `wire` shape, and from cents to money.
+
+Extra fields are allowed (design 6); duplicate keys, floats, booleans for numbers and absurd amounts are not.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.ledger.events import Concurrency, Overflow
+from spendguard_daemon.money import CENTS_MAX, Nusd, from_cents
+from spendguard_daemon.providers.json_text import parse
+from spendguard_daemon.text import NAME_LENGTH_MAX, is_name, safe
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+def decode(body: bytes, shape: type[Shape]) -> Shape:
+    """Read a control body; an empty one counts as `{}`. Raises MALFORMED_REQUEST with the field's path."""
+    members = parse(body or b"{}").members
+    try:
+        return msgspec.convert({name: member.value for name, member in members.items()}, shape, strict=True)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `")
+        raise MalformedError(path.rstrip("`") or "body", safe(what)) from None
+
+
+def cents(amount: int, name: str) -> Nusd:
+    """Turn an amount in cents from outside into money; it must not be negative, nor above 9 million USD."""
+    if not 0 <= amount <= CENTS_MAX:
+        raise MalformedError(name, f"whole cents from 0 to {CENTS_MAX}")
+    return from_cents(amount)
+
+
+def name(text: str) -> str:
+    """Return an agent's name; it must print as itself."""
+    if not is_name(text):
+        raise MalformedError("name", f"1 to {NAME_LENGTH_MAX} printable characters")
+    return text
+
+
+def concurrency(text: str | None) -> Concurrency | None:
+    """Return how an agent's runs go together, None where nothing was said."""
+    match text:
+        case None | "exclusive" | "shared":
+            return text
+        case _:
+            raise MalformedError("concurrency", "exclusive or shared")
+
+
+def overflow(text: str | None) -> Overflow | None:
+    """Return what becomes of an output cap that does not fit, None where nothing was said."""
+    match text:
+        case None | "clamp" | "refuse":
+            return text
+        case _:
+            raise MalformedError("overflow", "clamp or refuse")
+
+
+def reason(text: str | None, default: str) -> str:
+    """Return a reason fit for the journal and for a terminal."""
+    return safe(text or default)
+
+
+def page(query: Mapping[str, str]) -> tuple[int, str | None]:
+    """Return the limit and the cursor of a page of calls."""
+    limit = query.get("limit", "50")
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 1000):
+        raise MalformedError("query.limit", "a whole number from 1 to 1000")
+    return int(limit), query.get("before")

@@ -1,0 +1,212 @@
+"""The control API: agents, budgets, runs, calls, prices, providers, the daemon itself (design 6).
+
+Each handler is a few lines: read the body, give the ledger a command, show the result. Who may call is
+decided before, in `app`; what is possible is decided in the ledger.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from spendguard_daemon import wire
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
+from spendguard_daemon.gateway import access, bodies, respond, views
+from spendguard_daemon.gateway.daemon_control import DaemonControl
+from spendguard_daemon.gateway.proxy import read_body
+from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.guard import Guard
+from spendguard_daemon.ledger import commands as cmd
+from spendguard_daemon.ledger.budgets import live_account
+from spendguard_daemon.ledger.events import BudgetSet, Event
+from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.money import parse_usd
+from spendguard_daemon.ports import Clock, Rng
+from spendguard_daemon.settings import Settings
+
+ACTOR_HEADER = "x-spendguard-actor"
+BODY_SECONDS = 10
+
+_ACTOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+Handler = Callable[["Asked"], Awaitable[web.StreamResponse]]
+
+
+class Asked:
+    """One control request: its route, its body, and who acts, for the journal."""
+
+    def __init__(self, route: Route, body: bytes, actor: str):
+        self.route = route
+        self.body = body
+        self.actor = actor
+        self.agent_id = route.agent_id.lower()
+
+
+class Control:
+    """Serves every route of the control table, those of the daemon itself by way of DaemonControl."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        guard: Guard,
+        settings: Settings,
+        clock: Clock,
+        rng: Rng,
+        daemon: DaemonControl,
+    ):
+        self._ledger = ledger
+        self._guard = guard
+        self._settings = settings
+        self._clock = clock
+        self._rng = rng
+        self._daemon = daemon
+
+    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        """Answer one control request. Raises SpendGuardError."""
+        if route.name in self._daemon.open_routes:
+            return self._daemon.open_routes[route.name](request)
+        body = b""
+        if request.method in ("POST", "PATCH") and request.can_read_body:
+            body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)
+        actor = request.headers.get(ACTOR_HEADER, "api")
+        if not _ACTOR.fullmatch(actor):
+            raise MalformedError(ACTOR_HEADER, "a short word")
+        asked = Asked(route, body, actor)
+        if route.name in self._daemon.routes:
+            return respond.value(await self._daemon.routes[route.name](route, body, actor))
+        handler: Handler = getattr(self, f"_{route.name}")
+        return await handler(asked)
+
+    def _now(self) -> cmd.Now:
+        return cmd.Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+
+    # -- agents ---------------------------------------------------------------------------------------
+
+    async def _list_agents(self, _: Asked) -> web.Response:
+        state, now = self._ledger.state, self._now()
+        live = [account for account in state.accounts.values() if not account.deleted]
+        return respond.value(wire.Agents([views.agent(account, state, now) for account in live]))
+
+    async def _create_agent(self, asked: Asked) -> web.Response:
+        new = bodies.decode(asked.body, wire.NewAgent)
+        agent_id = self._rng.uuid4()
+        given = bodies.name(new.name) if new.name is not None else f"agent-{agent_id[:8]}"
+        await self._ledger.submit(
+            cmd.NewAgent(
+                agent_id=agent_id,
+                name=given,
+                concurrency=bodies.concurrency(new.concurrency) or self._settings.concurrency,
+                overflow=bodies.overflow(new.overflow) or self._settings.overflow,
+                mock=new.mock,
+                actor=asked.actor,
+            )
+        )
+        created_at = wire.iso(self._ledger.state.accounts[agent_id].created_ns)
+        return respond.value(wire.AgentCreated(agent_id=agent_id, name=given, created_at=created_at))
+
+    async def _get_agent(self, asked: Asked) -> web.Response:
+        state = self._ledger.state
+        return respond.value(views.agent(live_account(state, asked.agent_id), state, self._now()))
+
+    async def _change_agent(self, asked: Asked) -> web.Response:
+        change = bodies.decode(asked.body, wire.ChangeAgent)
+        live_account(self._ledger.state, asked.agent_id)
+        changed = cmd.ChangeAgent(
+            agent_id=asked.agent_id,
+            name=None if change.name is None else bodies.name(change.name),
+            concurrency=bodies.concurrency(change.concurrency),
+            overflow=bodies.overflow(change.overflow),
+            actor=asked.actor,
+        )
+        if changed.name or changed.concurrency or changed.overflow:
+            await self._ledger.submit(changed)
+        if change.frozen is True:
+            why = bodies.reason(change.reason, "frozen by operator")
+            await self._ledger.submit(cmd.Freeze(asked.agent_id, why, asked.actor))
+        elif change.frozen is False:
+            await self._ledger.submit(cmd.Unfreeze(asked.agent_id, asked.actor))
+        return await self._get_agent(asked)
+
+    async def _delete_agent(self, asked: Asked) -> web.Response:
+        await self._ledger.submit(cmd.DeleteAgent(asked.agent_id, asked.actor))
+        return respond.value(wire.AgentDeleted(agent_id=asked.agent_id))
+
+    # -- budgets --------------------------------------------------------------------------------------
+
+    async def _get_budget(self, asked: Asked) -> web.Response:
+        state = self._ledger.state
+        return respond.value(views.budget(live_account(state, asked.agent_id), state, self._now()))
+
+    async def _grant_budget(self, asked: Asked) -> web.Response:
+        grant = bodies.decode(asked.body, wire.GrantBudget)
+        topup = None if grant.topup_cents is None else bodies.cents(grant.topup_cents, "topup_cents")
+        limit = bodies.cents(grant.hard_limit_cents, "hard_limit_cents")
+        return self._granted(
+            asked, await self._ledger.submit(cmd.GrantBudget(asked.agent_id, limit, topup, asked.actor))
+        )
+
+    async def _top_up(self, asked: Asked) -> web.Response:
+        amount = bodies.cents(bodies.decode(asked.body, wire.TopUp).topup_cents, "topup_cents")
+        return self._granted(asked, await self._ledger.submit(cmd.TopUp(asked.agent_id, amount, asked.actor)))
+
+    def _granted(self, asked: Asked, events: tuple[Event, ...]) -> web.Response:
+        state = self._ledger.state
+        grant = next((event for event in events if isinstance(event, BudgetSet)), None)
+        shown = views.budget(
+            state.accounts[asked.agent_id],
+            state,
+            self._now(),
+            applied_nusd=grant.applied_nusd if grant else 0,
+            ignored_nusd=grant.ignored_nusd if grant else 0,
+        )
+        return respond.value(shown)
+
+    # -- runs and calls -------------------------------------------------------------------------------
+
+    async def _list_runs(self, asked: Asked) -> web.Response:
+        live_account(self._ledger.state, asked.agent_id)
+        runs = self._ledger.history.runs(asked.agent_id)
+        return respond.value(wire.Runs([views.run(run) for run in runs]))
+
+    async def _create_run(self, asked: Asked) -> web.Response:
+        live_account(self._ledger.state, asked.agent_id)
+        run_id = bodies.decode(asked.body, wire.NewRun).run_id
+        run_id = self._rng.uuid4() if run_id is None else run_id
+        if not access.RUN_ID.fullmatch(run_id):
+            raise MalformedError("run_id", "1 to 128 of A-Z a-z 0-9 . _ : -")
+        run = self._ledger.history.note_run(asked.agent_id, run_id, self._clock.wall_ns())
+        return respond.value(views.run(run))
+
+    async def _list_calls(self, asked: Asked) -> web.Response:
+        live_account(self._ledger.state, asked.agent_id)
+        limit, before = bodies.page(asked.route.query)
+        calls = self._ledger.history.calls(asked.agent_id, limit, before)
+        next_before = calls[-1].call_id if len(calls) == limit else None
+        return respond.value(wire.Calls(calls=[views.call(call) for call in calls], next_before=next_before))
+
+    async def _get_call(self, asked: Asked) -> web.Response:
+        view = self._ledger.history.call(asked.route.params["call"])
+        if view is None:
+            raise SpendGuardError(Code.CALL_NOT_FOUND, "Call not found")
+        return respond.value(views.call(view))
+
+    async def _abort_call(self, asked: Asked) -> web.Response:
+        call_id = asked.route.params["call"]
+        if not await self._guard.abort(call_id):
+            known = self._ledger.history.call(call_id)
+            code, text = (
+                (Code.CALL_NOT_OPEN, "Call has ended") if known else (Code.CALL_NOT_FOUND, "Call not found")
+            )
+            raise SpendGuardError(code, text)
+        return await self._get_call(asked)
+
+    async def _adjust_call(self, asked: Asked) -> web.Response:
+        adjust = bodies.decode(asked.body, wire.Adjust)
+        try:
+            to_nusd = parse_usd(adjust.cost_usd)
+        except SpendGuardError as error:
+            raise MalformedError("cost_usd", "an exact decimal of USD such as 0.0123") from error
+        why = bodies.reason(adjust.reason, "corrected by operator")
+        await self._ledger.submit(cmd.AdjustCall(asked.route.params["call"], to_nusd, why, asked.actor))
+        return await self._get_call(asked)

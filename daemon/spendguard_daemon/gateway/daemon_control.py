@@ -1,0 +1,210 @@
+"""The control API about the daemon itself: health, status, prices, its cap, providers, shutdown."""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from spendguard_daemon import __version__, wire
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.gateway import bodies, respond, views
+from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.ledger import commands as cmd
+from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.money import format_usd
+from spendguard_daemon.planner import PriceSource
+from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamRequest
+from spendguard_daemon.provider_keys import ProviderKeys
+from spendguard_daemon.runtime import NONCE, proof
+from spendguard_daemon.settings import PROVIDERS, Settings
+
+NONCE_HEADER = "x-spendguard-nonce"
+PROOF_HEADER = "x-spendguard-proof"
+
+FREE_PATHS: Mapping[str, str] = {"openai": "/models"}
+"""A request of each provider that costs nothing and needs the key: its list of models."""
+
+
+class GrantDaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/daemon/budget`: as for an agent; a null limit lifts the cap."""
+
+    hard_limit_cents: int | None
+    topup_cents: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the daemon says of itself."""
+
+    home: str
+    token: str
+    port: int
+    addresses: tuple[str, ...]
+    started_ns: int
+
+
+class KeyRing:
+    """The provider keys in force; `reload` reads them anew."""
+
+    def __init__(self, read: Callable[[], ProviderKeys]):
+        self._read = read
+        self._keys = read()
+
+    def __call__(self) -> ProviderKeys:
+        """Return the keys."""
+        return self._keys
+
+    def reload(self) -> None:
+        """Read environment and secrets.toml again; on an error the old keys stay."""
+        self._keys = self._read()
+
+
+class DaemonControl:
+    """Serves the routes that are not about one agent."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        ledger: Ledger,
+        prices: PriceSource,
+        keys: KeyRing,
+        upstreams: Callable[[str], Upstream],
+        settings: Settings,
+        clock: Clock,
+        stop: Callable[[bool], None],
+    ):
+        self._identity = identity
+        self._ledger = ledger
+        self._prices = prices
+        self._keys = keys
+        self._upstreams = upstreams
+        self._settings = settings
+        self._clock = clock
+        self._stop = stop
+        self.open_routes: Mapping[str, Callable[[web.BaseRequest], web.Response]] = {
+            "health": self._health,
+            "ready": self._ready,
+            "root": self._root,
+        }
+        self.routes: Mapping[str, Callable[[Route, bytes, str], Awaitable[msgspec.Struct]]] = {
+            "status": self._status,
+            "get_pricing": self._get_pricing,
+            "get_daemon_budget": self._get_daemon_budget,
+            "grant_daemon_budget": self._grant_daemon_budget,
+            "top_up_daemon": self._top_up_daemon,
+            "list_providers": self._list_providers,
+            "reload_providers": self._reload_providers,
+            "test_provider": self._test_provider,
+            "shutdown": self._shutdown,
+        }
+
+    # -- open to anyone on this machine -----------------------------------------------------------------
+
+    def _health(self, request: web.BaseRequest) -> web.Response:
+        """Answer {"status":"ok"}, and prove to a client that asks that this is the daemon of its home."""
+        response = web.Response(body=b'{"status":"ok"}', content_type=respond.JSON)
+        nonce = request.headers.get(NONCE_HEADER, "")
+        if NONCE.fullmatch(nonce):
+            response.headers[PROOF_HEADER] = proof(self._identity.token, nonce, self._identity.port)
+        return response
+
+    def _ready(self, _: web.BaseRequest) -> web.Response:
+        reasons = self._reasons()
+        status = "not ready" if reasons else "ready"
+        return respond.value({"status": status, "reasons": reasons}, 503 if reasons else 200)
+
+    def _root(self, _: web.BaseRequest) -> web.Response:
+        return web.Response(text="SpendGuard sidecar\n")
+
+    def _reasons(self) -> list[str]:
+        try:
+            self._prices.current(self._clock.wall_ns())
+        except SpendGuardError as error:
+            return [error.detail]
+        return []
+
+    # -- for operators ----------------------------------------------------------------------------------
+
+    async def _status(self, _: Route, __: bytes, ___: str) -> wire.Status:
+        state, recovered = self._ledger.state, self._ledger.recovered
+        unconfirmed = state.unconfirmed.values()
+        return wire.Status(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=wire.iso(self._identity.started_ns),
+            home=self._identity.home,
+            addresses=list(self._identity.addresses),
+            pricing=None if self._reasons() else await self._get_pricing(Route(""), b"", ""),
+            providers=views.providers(self._settings, self._keys()).providers,
+            daemon_budget=views.daemon_budget(state),
+            agents=sum(not account.deleted for account in state.accounts.values()),
+            calls_in_flight=len(state.open_calls),
+            unconfirmed_usd=format_usd(sum(call.cost_nusd for call in unconfirmed)),
+            unconfirmed_calls=len(unconfirmed),
+            settled_at_worst_at_start=len(recovered.settled_at_worst),
+            warnings=[*self._reasons(), *self._settings.warnings, *self._open_warning(), *recovered.warnings],
+        )
+
+    def _open_warning(self) -> list[str]:
+        if self._settings.control == "open-loopback":
+            return ["the control API is open to everyone on this machine ([access] control)"]
+        return []
+
+    async def _get_pricing(self, _: Route, __: bytes, ___: str) -> wire.Pricing:
+        return views.pricing(self._prices.current(self._clock.wall_ns()))
+
+    async def _get_daemon_budget(self, _: Route, __: bytes, ___: str) -> wire.DaemonBudget:
+        return views.daemon_budget(self._ledger.state)
+
+    async def _grant_daemon_budget(self, _: Route, body: bytes, actor: str) -> wire.DaemonBudget:
+        grant = bodies.decode(body, GrantDaemonBudget)
+        limit = (
+            None
+            if grant.hard_limit_cents is None
+            else bodies.cents(grant.hard_limit_cents, "hard_limit_cents")
+        )
+        topup = None if grant.topup_cents is None else bodies.cents(grant.topup_cents, "topup_cents")
+        await self._ledger.submit(cmd.SetDaemonLimit(limit, topup, actor))
+        return views.daemon_budget(self._ledger.state)
+
+    async def _top_up_daemon(self, _: Route, body: bytes, actor: str) -> wire.DaemonBudget:
+        amount = bodies.cents(bodies.decode(body, wire.TopUp).topup_cents, "topup_cents")
+        await self._ledger.submit(cmd.TopUpDaemon(amount, actor))
+        return views.daemon_budget(self._ledger.state)
+
+    async def _list_providers(self, _: Route, __: bytes, ___: str) -> wire.Providers:
+        return views.providers(self._settings, self._keys())
+
+    async def _reload_providers(self, _: Route, __: bytes, ___: str) -> wire.Providers:
+        self._keys.reload()
+        return views.providers(self._settings, self._keys())
+
+    async def _test_provider(self, route: Route, _: bytes, __: str) -> wire.ProviderTest:
+        """Ask a provider for its model list with the operator's key: free, and shows if the key works."""
+        name = route.params["provider"]
+        if name not in PROVIDERS or name not in FREE_PATHS:
+            known = ", ".join(FREE_PATHS)
+            raise SpendGuardError(
+                Code.ROUTE_NOT_FOUND, f"Route not found: no test for {name!r}, only for {known}"
+            )
+        headers = (("authorization", f"Bearer {self._keys().get(name)}"), ("accept-encoding", "identity"))
+        try:
+            response = await self._upstreams(name).send(
+                UpstreamRequest(provider=name, method="GET", path=FREE_PATHS[name], headers=headers, body=b"")
+            )
+        except (NotSentError, UpstreamLostError) as error:
+            return wire.ProviderTest(
+                name=name, ok=False, http_status=None, detail=str(error), remedy="check the network"
+            )
+        await response.close()
+        ok = response.status == 200
+        remedy = f"spendguard provider set-key {name}" if response.status in (401, 403) else ""
+        detail = "the key works" if ok else f"{name} answered {response.status}"
+        return wire.ProviderTest(name=name, ok=ok, http_status=response.status, detail=detail, remedy=remedy)
+
+    async def _shutdown(self, _: Route, body: bytes, __: str) -> msgspec.Struct:
+        self._stop(bodies.decode(body, wire.Shutdown).now)
+        return wire.Stopping()

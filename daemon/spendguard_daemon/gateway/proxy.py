@@ -1,0 +1,118 @@
+"""Model calls over HTTP: from the request to an `Arrival`, from the guard's answer to the response."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from aiohttp import web
+
+from spendguard_daemon.call import AnswerTornError, Arrival, ClientGoneError
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.gateway import access
+from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.guard import Guard
+from spendguard_daemon.settings import Settings
+
+Sent = TypeVar("Sent")
+
+
+class HttpClient:
+    """The client of one streamed call. A client that takes no byte for the idle time counts as gone."""
+
+    def __init__(self, request: web.BaseRequest, idle_seconds: int):
+        self.response: web.StreamResponse | None = None
+        self._request = request
+        self._idle_seconds = idle_seconds
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the head of an answer."""
+        self.response = web.StreamResponse(status=status, headers=headers)
+        await self._within(self.response.prepare, self._request)
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; return when there is room for more."""
+        if self.response is None:
+            raise ClientGoneError("nothing was started")
+        await self._within(self.response.write, data)
+
+    def break_off(self) -> None:
+        """Cut the connection, so that nobody takes a torn answer for a whole one."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _within(self, send: Callable[[Sent], Awaitable[object]], what: Sent) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGoneError("the connection is closed")
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                await send(what)
+        except (ConnectionError, TimeoutError, RuntimeError) as error:
+            # RuntimeError is aiohttp's word for a write to a connection that it has given up.
+            raise ClientGoneError(type(error).__name__) from error
+
+
+async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> bytes:
+    """Return a request's JSON body; raise UNSUPPORTED_MEDIA, BODY_TOO_LARGE or MALFORMED_REQUEST."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise SpendGuardError(
+            Code.UNSUPPORTED_MEDIA, "Unsupported content type or encoding: send it uncompressed"
+        )
+    if request.content_type != "application/json":
+        raise SpendGuardError(
+            Code.UNSUPPORTED_MEDIA, "Unsupported content type or encoding: expected application/json"
+        )
+    too_large = SpendGuardError(
+        Code.BODY_TOO_LARGE, f"Body too large: at most {bytes_max} bytes", facts={"body_bytes_max": bytes_max}
+    )
+    if (request.content_length or 0) > bytes_max:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise too_large
+    except TimeoutError:
+        raise SpendGuardError(
+            Code.MALFORMED_REQUEST, f"Malformed request: body: expected whole within {seconds} s"
+        ) from None
+    return bytes(body)
+
+
+async def serve_call(
+    guard: Guard, settings: Settings, request: web.BaseRequest, route: Route, call_id: str
+) -> web.StreamResponse:
+    """Serve one model call. Raises SpendGuardError where nothing was sent to the client yet."""
+    headers = request.headers
+    identity = access.identify(
+        access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", [])),
+        route.agent_id,
+        route.run_id,
+        headers.getall(access.AGENT_HEADER, []),
+        [headers.getall(name, []) for name in access.RUN_HEADERS],
+    )
+    body = await read_body(request, settings.body_bytes_max, settings.body_seconds)
+    arrival = Arrival(
+        call_id=call_id,
+        agent_id=identity.agent_id,
+        run_id=identity.run_id,
+        provider=route.provider,
+        endpoint=route.endpoint,
+        headers={name.lower(): value for name, value in headers.items()},
+        body=body,
+    )
+    client = HttpClient(request, settings.idle_seconds)
+    try:
+        answer = await guard.call(arrival, client)
+    except (AnswerTornError, SpendGuardError):
+        if client.response is None:
+            raise
+        client.break_off()
+        return client.response
+    if answer is not None:
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+    if client.response is None:
+        raise SpendGuardError(Code.INTERNAL, "Internal error: a call ended without an answer")
+    return client.response

@@ -1,0 +1,41 @@
+"""Errors and values into HTTP answers, in one place, by the one table of codes."""
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.providers import format_for
+
+JSON = "application/json"
+
+
+def value(body: msgspec.Struct | Mapping[str, object], status: int = 200) -> web.Response:
+    """Answer with a value as JSON."""
+    return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, content_type=JSON)
+
+
+def refusal(error: SpendGuardError, call_id: str, *, provider: str = "", endpoint: str = "") -> web.Response:
+    """Answer with an error of ours, in the error shape of the provider whose route was called.
+
+    The reader is often the agent itself: it gets the remedy for agents, never a command that raises money.
+    """
+    entry = TABLE[error.code]
+    facts = {**error.facts, "call_id": call_id, "remedy": entry.agent_remedy}
+    form = format_for(provider or "openai", endpoint or "chat/completions")
+    headers = {"x-spendguard-source": "spendguard", "x-spendguard-call-id": call_id}
+    retry = facts.get("affordable") if entry.retry is None else entry.retry
+    if isinstance(retry, bool):
+        headers["x-should-retry"] = "true" if retry else "false"
+    wait_ms = facts.get("retry_after_ms")
+    if isinstance(wait_ms, int):
+        headers["retry-after-ms"] = str(wait_ms)
+        headers["retry-after"] = str(math.ceil(wait_ms / 1000))
+    allow = facts.get("allow")
+    if error.code is Code.METHOD_NOT_ALLOWED and isinstance(allow, list):
+        headers["allow"] = ", ".join(allow)
+    body = form.error_body(entry.status, error.code.value, error.detail, facts)
+    return web.Response(body=body, status=entry.status, headers=headers, content_type=JSON)

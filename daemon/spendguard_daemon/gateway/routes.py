@@ -1,0 +1,182 @@
+"""The fixed table of routes: from method and raw request target to what is asked. Pure.
+
+Nothing is decoded, joined or normalised: a target with an escape, an empty or dot segment, or any character
+outside the small set below is no route, so no trick of paths can reach a provider.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
+
+PROVIDERS = ("openai", "mock")
+CALL_TAILS: Mapping[tuple[str, ...], str] = {("chat", "completions"): "chat/completions"}
+"""What follows the version segment of a model call -> its endpoint."""
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_CONTROL = {
+    "GET health": "health",
+    "GET ready": "ready",
+    "GET v1/status": "status",
+    "GET v1/agents": "list_agents",
+    "POST v1/agents": "create_agent",
+    "GET v1/agents/{agent}": "get_agent",
+    "PATCH v1/agents/{agent}": "change_agent",
+    "DELETE v1/agents/{agent}": "delete_agent",
+    "GET v1/agents/{agent}/budget": "get_budget",
+    "POST v1/agents/{agent}/budget": "grant_budget",
+    "POST v1/agents/{agent}/budget/topup": "top_up",
+    "GET v1/agents/{agent}/runs": "list_runs",
+    "POST v1/agents/{agent}/runs": "create_run",
+    "GET v1/agents/{agent}/calls": "list_calls",
+    "GET v1/calls/{call}": "get_call",
+    "POST v1/calls/{call}/abort": "abort_call",
+    "POST v1/calls/{call}/adjust": "adjust_call",
+    "GET v1/pricing": "get_pricing",
+    "GET v1/daemon/budget": "get_daemon_budget",
+    "POST v1/daemon/budget": "grant_daemon_budget",
+    "POST v1/daemon/budget/topup": "top_up_daemon",
+    "POST v1/daemon/shutdown": "shutdown",
+    "GET v1/providers": "list_providers",
+    "POST v1/providers/reload": "reload_providers",
+    "POST v1/providers/{provider}/test": "test_provider",
+}
+QUERIES: Mapping[str, frozenset[str]] = {"list_calls": frozenset({"limit", "before"})}
+"""Query parameters that a route takes; any other is refused."""
+
+OPEN = frozenset({"health", "ready", "root"})
+"""Routes that need no token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a request asks for. `endpoint` is set exactly for model calls."""
+
+    name: str
+    endpoint: str = ""
+    provider: str = ""
+    agent_id: str = ""
+    run_id: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A step of the control table: literal next segments, one parameter, and the methods that end here."""
+
+    literal: dict[str, "_Node"] = field(default_factory=dict)
+    param: tuple[str, "_Node"] | None = None
+    methods: dict[str, str] = field(default_factory=dict)
+
+
+def _plant() -> _Node:
+    root = _Node()
+    for pattern, name in _CONTROL.items():
+        method, path = pattern.split(" ")
+        node = root
+        for segment in path.split("/"):
+            if segment.startswith("{"):
+                node.param = node.param or (segment.strip("{}"), _Node())
+                node = node.param[1]
+            else:
+                node = node.literal.setdefault(segment, _Node())
+        node.methods[method] = name
+    return root
+
+
+_ROOT = _plant()
+
+
+def match(method: str, target: str) -> Route:
+    """Return the route of a request; raise ROUTE_NOT_FOUND or METHOD_NOT_ALLOWED (facts: allow)."""
+    path, _, query = target.partition("?")
+    segments = _segments(path)
+    found = _call(segments) or _control(method, segments)
+    if found.endpoint and method != "POST":
+        raise _not_allowed(["POST"])
+    if found.name == "root" and method not in ("GET", "HEAD"):
+        raise _not_allowed(["GET", "HEAD"])
+    return Route(
+        found.name,
+        found.endpoint,
+        found.provider,
+        found.agent_id,
+        found.run_id,
+        found.params,
+        _query(found.name, query),
+    )
+
+
+def control_patterns() -> Mapping[str, str]:
+    """Return the control table, `METHOD path` -> name, for the tests that walk it."""
+    return _CONTROL
+
+
+def _segments(path: str) -> list[str]:
+    if path in ("", "/"):
+        return []
+    segments = path.removeprefix("/").removesuffix("/").split("/")
+    if not path.startswith("/") or not all(_SEGMENT.fullmatch(s) and s.strip(".") for s in segments):
+        raise _not_found()
+    return segments
+
+
+def _call(segments: list[str]) -> Route | None:
+    """Match the four roots of model calls: bare, by provider, and both under an agent's run."""
+    rest, agent_id, run_id = segments, "", ""
+    if rest[:2] == ["v1", "agents"] and len(rest) >= 5 and rest[3] == "runs":
+        agent_id, run_id, rest = rest[2], rest[4], rest[5:]
+    provider = rest[0] if rest and rest[0] in PROVIDERS else ""
+    rest = rest[1:] if provider else rest
+    if not rest and (provider or run_id or not segments):
+        return Route("root", provider=provider, agent_id=agent_id, run_id=run_id)
+    if rest[0] == "v1":
+        rest = rest[1:]
+    elif not (provider and run_id):
+        return None
+    endpoint = CALL_TAILS.get(tuple(rest), "")
+    return Route("call", endpoint, provider, agent_id, run_id) if endpoint else None
+
+
+def _control(method: str, segments: list[str]) -> Route:
+    node, params = _ROOT, {}
+    for segment in segments:
+        if segment in node.literal:
+            node = node.literal[segment]
+        elif node.param:
+            params[node.param[0]] = segment
+            node = node.param[1]
+        else:
+            raise _not_found()
+    if not node.methods:
+        raise _not_found()
+    if method not in node.methods:
+        raise _not_allowed(sorted(node.methods))
+    return Route(node.methods[method], agent_id=params.get("agent", ""), params=params)
+
+
+def _query(name: str, query: str) -> dict[str, str]:
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
+    except ValueError:
+        raise MalformedError("query", "name=value") from None
+    allowed = QUERIES.get(name, frozenset())
+    if len(dict(pairs)) != len(pairs) or not set(dict(pairs)) <= allowed:
+        raise MalformedError("query", f"only {', '.join(sorted(allowed))}" if allowed else "none")
+    return dict(pairs)
+
+
+def _not_found() -> SpendGuardError:
+    return SpendGuardError(Code.ROUTE_NOT_FOUND, "Route not found: nothing was forwarded")
+
+
+def _not_allowed(methods: list[str]) -> SpendGuardError:
+    return SpendGuardError(
+        Code.METHOD_NOT_ALLOWED, f"Method not allowed: use {' or '.join(methods)}", facts={"allow": methods}
+    )

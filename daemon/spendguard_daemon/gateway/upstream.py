@@ -1,0 +1,98 @@
+"""The one door to real providers: an aiohttp client that sends each request once and decodes nothing.
+
+It translates aiohttp's exceptions into the two that matter for money: no byte left (NotSentError), or nobody
+knows (UpstreamLostError). It follows no redirect, keeps no cookie, obeys no proxy variable, and aiohttp
+re-sends idempotent methods only, never a POST.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+from yarl import URL
+
+from spendguard_daemon.ports import NotSentError, UpstreamLostError, UpstreamRequest, UpstreamResponse
+
+CONNECT_SECONDS = 10
+IDLE_CONNECTION_SECONDS = 15
+"""Below every provider's own keep-alive, so that a call is rarely written to a connection just closed."""
+
+
+class HttpResponse:
+    """An answer from a provider, relayed as it comes."""
+
+    def __init__(self, response: aiohttp.ClientResponse):
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, keys compared without case."""
+        return self._response.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; raise UpstreamLostError where it is torn."""
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamLostError(f"the connection broke: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Drop the connection unless its answer was read whole, in which case it goes back to the pool."""
+        self._response.close()
+
+
+class HttpUpstream:
+    """Sends requests to the pinned base address of each provider. Make it inside a running loop."""
+
+    def __init__(self, base_urls: Mapping[str, str]):
+        self._base_urls = dict(base_urls)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept", "Content-Type"),
+        )
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send one request, once; return when the answer's head is there."""
+        url = URL(self._base_urls[request.provider] + request.path, encoded=True)
+        try:
+            response = await self._session.request(
+                request.method,
+                url,
+                data=request.body or None,
+                headers=list(request.headers),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Raised only while the connection is made, before the request line.
+            raise NotSentError(f"{request.provider}: {_in_words(error)}") from error
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            raise UpstreamLostError(f"the connection broke: {type(error).__name__}") from error
+        return HttpResponse(response)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+def _in_words(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "its name could not be resolved"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate could not be verified"
+        case aiohttp.ClientSSLError():
+            return "TLS failed"
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection within {CONNECT_SECONDS} s"
+        case _:
+            return "the connection was refused or reset"

@@ -1,0 +1,144 @@
+"""The ledger's state as the control API shows it: pure, from state to `wire` shapes.
+
+Amounts are shown as they are, negative ones too; `remaining_cents` rounds down, `locked_cents` up.
+"""
+
+from spendguard_daemon import wire
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger.commands import Now
+from spendguard_daemon.ledger.history import CallView, RunView
+from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
+from spendguard_daemon.pricing.document import PriceBook
+from spendguard_daemon.provider_keys import ProviderKeys
+from spendguard_daemon.settings import PROVIDERS, Settings
+from spendguard_daemon.wire import iso
+
+
+def agent(account: Account, state: State, now: Now) -> wire.Agent:
+    """Show an agent, with its money where a budget is set."""
+    lock = state.turns.lock(account.agent_id, now) if account.concurrency == "exclusive" else None
+    has_budget = account.limit_nusd is not None
+    return wire.Agent(
+        agent_id=account.agent_id,
+        name=account.name or "",
+        created_at=iso(account.created_ns),
+        concurrency=account.concurrency,
+        overflow=account.overflow,
+        mock=account.mock,
+        frozen=account.frozen_reason is not None,
+        frozen_reason=account.frozen_reason,
+        hard_limit_cents=cents_floor(account.limit_nusd) if account.limit_nusd is not None else None,
+        remaining_cents=cents_floor(account.remaining_nusd) if has_budget else None,
+        remaining_usd=format_usd(account.remaining_nusd) if has_budget else None,
+        held_usd=format_usd(account.held_nusd) if has_budget else None,
+        settled_usd=format_usd(account.settled_nusd) if has_budget else None,
+        calls_in_flight=account.calls_open,
+        locked_run_id=lock.run_id if lock else None,
+    )
+
+
+def budget(
+    account: Account,
+    state: State,
+    now: Now,
+    *,
+    applied_nusd: int | None = None,
+    ignored_nusd: int | None = None,
+) -> wire.Budget:
+    """Show an agent's money; raise BUDGET_NOT_FOUND where none was ever granted."""
+    if account.limit_nusd is None:
+        raise SpendGuardError(Code.BUDGET_NOT_FOUND, "Budget not found", facts={"agent_id": account.agent_id})
+    lock = state.turns.lock(account.agent_id, now) if account.concurrency == "exclusive" else None
+    return wire.Budget(
+        agent_id=account.agent_id,
+        hard_limit_cents=cents_floor(account.limit_nusd),
+        remaining_cents=cents_floor(account.remaining_nusd),
+        locked_cents=cents_ceil(account.held_nusd),
+        locked_run_id=lock.run_id if lock else None,
+        locked_expires_at=iso(lock.expires_ns) if lock else None,
+        hard_limit_usd=format_usd(account.limit_nusd),
+        remaining_usd=format_usd(account.remaining_nusd),
+        available_usd=format_usd(account.available_nusd),
+        held_usd=format_usd(account.held_nusd),
+        settled_usd=format_usd(account.settled_nusd),
+        funded_usd=format_usd(account.funded_nusd),
+        topup_applied_cents=None if applied_nusd is None else cents_floor(applied_nusd),
+        topup_ignored_cents=None if ignored_nusd is None else cents_floor(ignored_nusd),
+    )
+
+
+def daemon_budget(state: State) -> wire.DaemonBudget:
+    """Show the cap above all agents."""
+    account = state.daemon
+    remaining_nusd = account.remaining_nusd
+    return wire.DaemonBudget(
+        hard_limit_cents=None if account.limit_nusd is None else cents_floor(account.limit_nusd),
+        remaining_cents=None if remaining_nusd is None else cents_floor(remaining_nusd),
+        remaining_usd=None if remaining_nusd is None else format_usd(remaining_nusd),
+        held_usd=format_usd(account.held_nusd),
+        settled_usd=format_usd(account.settled_nusd),
+    )
+
+
+def call(view: CallView) -> wire.Call:
+    """Show a call and what became of it."""
+    return wire.Call(
+        call_id=view.call_id,
+        agent_id=view.agent_id,
+        run_id=view.run_id,
+        provider=view.provider,
+        endpoint=view.endpoint,
+        model=view.model,
+        state=view.state,
+        hold_usd=format_usd(view.hold_nusd),
+        cost_usd=None if view.cost_nusd is None else format_usd(view.cost_nusd),
+        usage=view.usage,
+        lines=view.lines,
+        changed=view.changed,
+        document_sha256=view.document_sha256,
+        http_status=view.http_status,
+        code=view.code,
+        reason=view.reason,
+        created_at=iso(view.created_ns),
+        ended_at=None if view.ended_ns is None else iso(view.ended_ns),
+        rung=view.rung,
+        input_tokens_bound=view.input_tokens,
+        asked_output_tokens=view.asked_output_tokens,
+        output_tokens_held=view.output_tokens,
+        choices=view.choices,
+    )
+
+
+def run(view: RunView) -> wire.Run:
+    """Show a run."""
+    return wire.Run(
+        run_id=view.run_id,
+        calls=view.calls,
+        cost_usd=format_usd(view.cost_nusd),
+        created_at=iso(view.first_ns),
+        last_seen_at=iso(view.last_ns),
+    )
+
+
+def pricing(book: PriceBook) -> wire.Pricing:
+    """Show the price document in force."""
+    return wire.Pricing(
+        document_sha256=book.document_sha256,
+        sequence=book.sequence,
+        key_id=book.key_id,
+        self_signed=book.self_signed,
+        issued_at=iso(book.issued_ns),
+        expires_at=iso(book.expires_ns),
+        models=[f"{card.provider}:{card.model}" for card in book.cards()],
+    )
+
+
+def providers(settings: Settings, keys: ProviderKeys) -> wire.Providers:
+    """Show where each provider lives and whether there is a key, never the key."""
+    return wire.Providers(
+        [
+            wire.Provider(name=name, base_url=settings.base_urls[name], key=keys.origin(name))
+            for name in PROVIDERS
+        ]
+    )

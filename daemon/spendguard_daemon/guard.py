@@ -1,0 +1,294 @@
+"""The life of a call, top to bottom: plan, hold, forward, relay, settle (design 5).
+
+This file owns the order of things and nothing else. The parts: `planner` (read, bound, price), `ledger`
+(money), `relay` (passing on), `outcome` (what an ended call costs). It does no I/O but through its ports, and
+knows no HTTP library. Its invariant: no byte leaves for a provider before a durable hold, and every hold ends
+in exactly one final record, whatever happens to the client, the provider or this task.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from spendguard_daemon import outcome as outcomes
+from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger.budgets import live_account
+from spendguard_daemon.ledger.commands import MarkSent, SettleAtWorst, SettleCall, VoidCall
+from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.money import cents_floor, format_usd
+from spendguard_daemon.outcome import Outcome
+from spendguard_daemon.planner import IMPLICIT_RUN, Planner
+from spendguard_daemon.ports import (
+    Clock,
+    NotSentError,
+    Upstream,
+    UpstreamLostError,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+from spendguard_daemon.providers import Outgoing
+from spendguard_daemon.relay import Relay, request_headers
+from spendguard_daemon.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Takes calls one by one through their life. One per daemon."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        planner: Planner,
+        upstreams: Callable[[str], Upstream],
+        settings: Settings,
+        clock: Clock,
+    ):
+        self._ledger = ledger
+        self._planner = planner
+        self._upstreams = upstreams
+        self._settings = settings
+        self._clock = clock
+        self._running: dict[str, asyncio.Task[Answer | None]] = {}
+        self._closing = False
+
+    async def call(self, arrival: Arrival, client: Client) -> Answer | None:
+        """Take one call through its life; return what is still to be sent to the client.
+
+        Raises SpendGuardError where nothing was relayed, AnswerTornError where the rest of an answer is lost.
+        Cancelling the awaiting task means that the client has left: before the hold that ends the call, after
+        it the call lives on in a task of our own, since no client may cancel a settlement.
+        """
+        if self._closing:
+            raise SpendGuardError(Code.SHUTTING_DOWN, TABLE[Code.SHUTTING_DOWN].title)
+        account = live_account(self._ledger.state, arrival.agent_id)
+        plan: Plan | None = None
+        try:
+            plan = self._planner.plan(arrival, account, self._ledger.state.distrusted)
+            hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
+        except SpendGuardError as error:
+            self._note_refusal(arrival, plan, error)
+            raise
+        relay = Relay(plan, hold, client)
+        task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
+        self._running[hold.call_id] = task
+        task.add_done_callback(lambda _: self._running.pop(hold.call_id, None))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise self._lost(relay, Code.UPSTREAM_FAILED) from None
+            relay.client_gone = True
+            self._ledger.detach(hold.call_id)
+            raise
+
+    def _note_refusal(self, arrival: Arrival, plan: Plan | None, error: SpendGuardError) -> None:
+        """Keep a refused call in sight of its operator, and tell the caller whose budget spoke."""
+        run_id = plan.hold.run_id if plan else arrival.run_id or IMPLICIT_RUN
+        error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
+        if plan:
+            error.facts |= {"provider": plan.provider, "model": plan.card.model}
+        self._ledger.history.note_refusal(
+            call_id=arrival.call_id,
+            agent_id=arrival.agent_id,
+            run_id=run_id,
+            provider=plan.provider if plan else arrival.provider,
+            endpoint=arrival.endpoint,
+            model=plan.card.model if plan else str(error.facts.get("model", "")),
+            code=error.code,
+            detail=error.detail,
+            http_status=TABLE[error.code].status,
+            wall_ns=self._clock.wall_ns(),
+        )
+
+    # -- forward, relay, settle -------------------------------------------------------------------------
+
+    async def _after_hold(self, relay: Relay) -> Answer | None:
+        """Forward a held call and bring it to its one final record, also when this task is cancelled."""
+        hold = relay.hold
+        try:
+            outgoing = _outgoing(relay.plan, hold)
+            self._ledger.post(MarkSent(hold.call_id, outgoing.changed))
+        except BaseException:
+            self._book(relay, outcomes.not_sent("it could not be rewritten"))
+            raise
+        late = False
+        try:
+            async with asyncio.timeout(self._settings.absolute_seconds):
+                await self._forward(relay, outgoing)
+        except NotSentError as error:
+            self._book(relay, outcomes.not_sent(str(error)))
+            raise SpendGuardError(
+                Code.UPSTREAM_UNREACHABLE,
+                f"The provider could not be reached: {error}; nothing was charged",
+                facts={"provider": relay.plan.provider},
+            ) from error
+        except UpstreamLostError as error:
+            relay.problem = str(error)
+        except TimeoutError as error:
+            relay.problem, late = str(error) or "the call's deadline passed", True
+        except BaseException as error:
+            # Cut by shutdown or an operator, or a fault of our own: bytes may be out, so the table decides.
+            relay.problem = "aborted" if isinstance(error, asyncio.CancelledError) else "internal error"
+            self._book(relay, outcomes.outcome(relay.seen(), self._settings.void_statuses))
+            raise
+        charged_nusd = self._book(relay, outcomes.outcome(relay.seen(), self._settings.void_statuses))
+        return self._answer(relay, charged_nusd, Code.UPSTREAM_TIMEOUT if late else Code.UPSTREAM_FAILED)
+
+    async def _forward(self, relay: Relay, outgoing: Outgoing) -> None:
+        """Send the request and read the answer to its end, passing on what the client may see."""
+        plan = relay.plan
+        async with asyncio.timeout(self._settings.idle_seconds):
+            response = await self._upstreams(plan.provider).send(
+                UpstreamRequest(
+                    provider=plan.provider,
+                    method="POST",
+                    path=plan.format.upstream_path,
+                    headers=request_headers(plan),
+                    body=outgoing.body,
+                )
+            )
+        try:
+            relay.begin(response, outgoing)
+            async for chunk in self._watched(relay, response):
+                await relay.take(chunk)
+            await relay.finish()
+        finally:
+            await response.close()
+
+    async def _watched(self, relay: Relay, response: UpstreamResponse) -> AsyncIterator[bytes]:
+        """Yield the answer's chunks, each within the idle deadline; draining for nobody is bounded apart."""
+        chunks = aiter(response.chunks())
+        now = asyncio.get_running_loop().time
+        drained_until: float | None = None
+        while True:
+            wait_seconds = float(self._settings.idle_seconds)
+            if relay.client_gone:
+                drained_until = drained_until or now() + self._settings.drain_seconds
+                wait_seconds = min(wait_seconds, drained_until - now())
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                raise TimeoutError(f"no byte from the provider within {wait_seconds:.0f} s") from None
+            if chunk is None:
+                return
+            yield chunk
+
+    def _book(self, relay: Relay, ended: Outcome) -> int:
+        """Book the one final record of a call, return what was charged (nUSD).
+
+        Durability rides along: a settlement lost to a crash is charged at its hold, never at less.
+        """
+        call_id, hold_nusd, status = relay.hold.call_id, relay.hold.amount_nusd, relay.status
+        if ended.kind == "void":
+            self._ledger.post(VoidCall(call_id, ended.reason, status))
+            return 0
+        if ended.usage is None:
+            self._ledger.post(SettleAtWorst(call_id, ended.reason, status))
+            return hold_nusd
+        card, until_ns = relay.plan.card, self._clock.wall_ns()
+        try:
+            cost = card.price(ended.usage, from_ns=relay.plan.from_ns, until_ns=until_ns)
+        except SpendGuardError as error:
+            # Billed in a way for which the card has no rate: not known, hence the worst.
+            self._ledger.post(SettleAtWorst(call_id, error.detail, status))
+            return hold_nusd
+        if cost.total_nusd > hold_nusd:
+            log.error("overrun: the bound of a call was too low", extra={"facts": {"call_id": call_id}})
+        self._ledger.post(
+            SettleCall(
+                call_id=call_id,
+                cost_nusd=cost.total_nusd,
+                usage=ended.usage.counts(),
+                lines=[line.to_json() for line in cost.lines],
+                http_status=status,
+                reason=ended.reason,
+            )
+        )
+        return cost.total_nusd
+
+    def _answer(self, relay: Relay, charged_nusd: int, code: Code) -> Answer | None:
+        """Say what the client of an ended and booked call still gets."""
+        if relay.started:
+            if relay.problem:
+                raise AnswerTornError(relay.problem)
+            return None
+        if relay.status is None or relay.problem:
+            raise self._lost(relay, code)
+        if relay.status in (401, 403):
+            raise _key_rejected(relay)
+        account = self._ledger.state.accounts[relay.hold.agent_id]
+        headers = {
+            **relay.headers(),
+            "x-spendguard-cost-usd": format_usd(charged_nusd),
+            "x-spendguard-remaining-cents": str(cents_floor(account.remaining_nusd)),
+        }
+        if relay.status >= 500 and not self._affordable(relay.hold):
+            headers["x-should-retry"] = "false"
+        return Answer(relay.status, headers, bytes(relay.body))
+
+    def _lost(self, relay: Relay, code: Code) -> SpendGuardError:
+        held_usd = format_usd(relay.hold.amount_nusd)
+        return SpendGuardError(
+            code,
+            f"{TABLE[code].title}: {relay.problem or 'it was cut off'}; the call was charged its hold of "
+            f"{held_usd} USD until an operator corrects it",
+            facts={"charged_usd": held_usd, "affordable": self._affordable(relay.hold)},
+        )
+
+    def _affordable(self, hold: Hold) -> bool:
+        """Tell whether the same call could be held once more."""
+        return self._ledger.state.accounts[hold.agent_id].available_nusd >= hold.amount_nusd
+
+    # -- for operators ----------------------------------------------------------------------------------
+
+    async def abort(self, call_id: str) -> bool:
+        """Cut a call in flight; it settles by the outcome table. Return whether it was in flight."""
+        task = self._running.get(call_id)
+        if task is None:
+            return False
+        task.cancel()
+        await asyncio.wait([task])
+        return True
+
+    async def close(self, grace_seconds: float) -> None:
+        """Take no new call, wait for those in flight, then cut the rest, which settles them at worst."""
+        self._closing = True
+        tasks = list(self._running.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _outgoing(plan: Plan, hold: Hold) -> Outgoing:
+    """Rewrite the request to what was held, then read it back: the very same hold must bound it."""
+    outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
+    again = plan.format.read(outgoing.body)
+    same = (
+        again.asked_output_tokens == hold.output_tokens
+        and again.choices == hold.choices
+        and again.model == plan.request.model
+        and again.stream == plan.request.stream
+        and again.reach == plan.request.reach
+        and plan.format.bounds(again, plan.card.limits) == plan.format.bounds(plan.request, plan.card.limits)
+    )
+    if not same:
+        raise SpendGuardError(Code.INTERNAL, "Internal error: the rewritten request is not what was held")
+    return outgoing
+
+
+def _key_rejected(relay: Relay) -> SpendGuardError:
+    """Replace the provider's own words: they may repeat a part of the key."""
+    provider, status = relay.plan.provider, relay.status
+    return SpendGuardError(
+        Code.PROVIDER_KEY_REJECTED,
+        f"The provider rejected the sidecar's key: {provider} answered {status}; nothing was charged",
+        facts={"provider": provider, "provider_status": status},
+    )

@@ -1,0 +1,61 @@
+"""The daemon's log: JSON lines on `run/daemon.log`, ASCII, no secrets, no prompts.
+
+One redaction filter sits on the root logger's handlers, so a key cannot slip out by way of a library's own
+message either.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from spendguard_daemon.wire import iso
+
+FILE_BYTES_MAX = 4 * 1024 * 1024
+FILES_KEPT = 3
+
+_KEY_LIKE = re.compile(r"\b(sk-|xai-|AIza|sg_agent_|sg_admin_)[A-Za-z0-9_-]{6,}|(?i:bearer)\s+[^\s\"',}]+")
+
+
+class JsonLines(logging.Formatter):
+    """Write a record as one JSON object: ts, level, logger, message, and the `facts` passed as extra."""
+
+    def __init__(self, secrets: Callable[[], frozenset[str]]):
+        super().__init__()
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, redacted."""
+        line: dict[str, object] = {
+            "ts": iso(int(record.created * 1e9)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return redact(json.dumps(line, default=str), self._secrets())
+
+
+def redact(text: str, secrets: frozenset[str]) -> str:
+    """Return `text` with every known secret, and whatever looks like a key, blotted out."""
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    return _KEY_LIKE.sub("[redacted]", text)
+
+
+def configure(path: Path, secrets: Callable[[], frozenset[str]], *, foreground: bool) -> None:
+    """Send the root logger to the file, and to stderr as well in the foreground."""
+    handlers: list[logging.Handler] = [
+        RotatingFileHandler(path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="ascii")
+    ]
+    if foreground:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(JsonLines(secrets))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -1,0 +1,135 @@
+"""One answer on its way from the provider to the client: what was passed on, what the reader has learnt.
+
+It decides nothing about money: `seen()` is the evidence from which `outcome` does.
+"""
+
+from spendguard_daemon.call import Client, ClientGoneError, Plan
+from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.money import format_usd
+from spendguard_daemon.outcome import Seen
+from spendguard_daemon.ports import UpstreamResponse
+from spendguard_daemon.providers import AnswerReader, Outgoing
+
+ANSWER_BYTES_HELD_BACK = 8 * 1024 * 1024
+"""A plain answer up to this size is settled before its headers leave, so that they can name the cost."""
+
+PASSED_ON = ("user-agent", "openai-beta")
+"""The client's headers that reach the provider. Not among them: any key, cookie, project or encoding."""
+
+BROUGHT_BACK = frozenset(
+    {
+        "content-type",
+        "content-encoding",
+        "request-id",
+        "x-request-id",
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+    }
+)
+BROUGHT_BACK_PREFIXES = ("openai-processing-", "openai-version", "x-ratelimit-")
+
+
+class Relay:
+    """The answer to one held call. `problem` is set by the guard when the transport or the clock ends it."""
+
+    def __init__(self, plan: Plan, hold: Hold, client: Client):
+        self.plan = plan
+        self.hold = hold
+        self.status: int | None = None
+        self.started = False
+        self.client_gone = False
+        self.problem = ""
+        self.body = bytearray()
+        self._ended = False
+        self._client = client
+        self._headers: dict[str, str] = {}
+        self._reader: AnswerReader | None = None
+        self._held_back = True
+
+    def begin(self, response: UpstreamResponse, outgoing: Outgoing) -> None:
+        """Note the head of the answer. Streams flow on at once; plain answers and errors are kept back."""
+        self.status = response.status
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self._headers = {
+            name: value
+            for name, value in headers.items()
+            if name in BROUGHT_BACK or name.startswith(BROUGHT_BACK_PREFIXES)
+        }
+        self._held_back = not (self.plan.request.stream and 200 <= response.status < 300)
+        self._reader = self.plan.format.reader(
+            self.plan.request,
+            hides_usage=outgoing.hides_usage,
+            status=response.status,
+            encoding=headers.get("content-encoding", ""),
+        )
+
+    async def take(self, chunk: bytes) -> None:
+        """Let the reader see a chunk, then pass on what the client is to see of it."""
+        if self._reader is not None:
+            await self._pass_on(self._reader.feed(chunk))
+
+    async def finish(self) -> None:
+        """Note that the transport brought the answer to its end."""
+        if self._reader is not None:
+            await self._pass_on(self._reader.end())
+            self._ended = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer came to its own end, not merely the connection."""
+        return self._ended and self._reader is not None and self._reader.complete
+
+    def seen(self) -> Seen:
+        """Return all that is known of the answer, for the outcome table."""
+        reader = self._reader
+        if reader is None or self.status is None:
+            return Seen(None, whole=False, usage=None, documented_error=False, problem=self.problem)
+        return Seen(
+            status=self.status,
+            whole=self.whole,
+            usage=reader.usage,
+            documented_error=self.whole and self.plan.format.is_documented_error(self.status, reader.body),
+            problem=self.problem or reader.problem or "",
+        )
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the client gets: an allow-list of the provider's, and ours."""
+        asked, sent = self.plan.request.asked_output_tokens, self.hold.output_tokens
+        ours = {
+            "x-spendguard-call-id": self.hold.call_id,
+            "x-spendguard-source": "provider",
+            "x-spendguard-held-usd": format_usd(self.hold.amount_nusd),
+        }
+        if asked != sent:
+            ours["x-spendguard-max-tokens"] = f"asked={'none' if asked is None else asked}; sent={sent}"
+        return {**self._headers, **ours}
+
+    async def _pass_on(self, data: bytes) -> None:
+        if self._held_back:
+            self.body += data
+            if len(self.body) <= ANSWER_BYTES_HELD_BACK:
+                return
+            data, self.body, self._held_back = bytes(self.body), bytearray(), False
+        if self.client_gone or self.status is None:
+            return
+        try:
+            if not self.started:
+                self.started = True
+                await self._client.start(self.status, self.headers())
+            if data:
+                await self._client.write(data)
+        except ClientGoneError:
+            self.client_gone = True
+
+
+def request_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Build the headers for the provider anew: nothing of the client's passes but a short allow-list."""
+    passed = [(name, plan.arrival.headers[name]) for name in PASSED_ON if name in plan.arrival.headers]
+    ours = [
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream" if plan.request.stream else "application/json"),
+        ("accept-encoding", "identity"),
+    ]
+    key = [("authorization", f"Bearer {plan.key}")] if plan.key else []
+    return (*ours, *passed, *key)

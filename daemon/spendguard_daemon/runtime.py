@@ -1,0 +1,184 @@
+"""The home folder and the daemon's identity in it: paths, modes, the admin token, `daemon.json`, the proof.
+
+Shared with the CLI, so it loads nothing heavy. It trusts no file that another user could have written, and
+`daemon.json` is information only: whether a daemon lives is decided by the ledger's flock and its proof.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ports import Disk, Rng
+
+TOKEN_BYTES = 32
+NONCE = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+_TOKEN = re.compile(r"sg_admin_[0-9a-f]{64}")
+
+
+class DaemonInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """`run/daemon.json`: how to reach the daemon that wrote it last."""
+
+    pid: int
+    port: int
+    version: str
+    started_at: str
+    addresses: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Every path below `$SPENDGUARD_HOME`, in one place (design 8)."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, for people."""
+        return self.root / "config.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """Provider keys; the only file that may hold one."""
+        return self.root / "secrets.toml"
+
+    @property
+    def trust(self) -> Path:
+        """Pinned pricing keys."""
+        return self.root / "trust.toml"
+
+    @property
+    def admin_token(self) -> Path:
+        """The operator's token."""
+        return self.root / "admin.token"
+
+    @property
+    def ledger(self) -> Path:
+        """The journal and its lock."""
+        return self.root / "ledger"
+
+    @property
+    def pricing(self) -> Path:
+        """Price documents as received, and the local authority's key."""
+        return self.root / "pricing"
+
+    @property
+    def daemon_json(self) -> Path:
+        """How to reach the daemon."""
+        return self.root / "run" / "daemon.json"
+
+    @property
+    def log(self) -> Path:
+        """JSON lines of the daemon."""
+        return self.root / "run" / "daemon.log"
+
+
+def home_of(env: dict[str, str]) -> Home:
+    """Return the home that the environment names, `~/.spendguard` by default."""
+    named = env.get("SPENDGUARD_HOME")
+    return Home(Path(named).expanduser().absolute() if named else Path.home() / ".spendguard")
+
+
+def prepare(home: Home, disk: Disk) -> None:
+    """Make the home's folders; raise HOME_UNSAFE where another user could read or write what matters."""
+    try:
+        for folder in (home.root, home.ledger, home.pricing, home.log.parent):
+            disk.make_folder(folder)
+    except OSError as error:
+        raise SpendGuardError(
+            Code.HOME_UNSAFE,
+            f"The home folder {home.root} cannot be used: {error.strerror}",
+            remedy="set SPENDGUARD_HOME to a folder that you own and can write",
+        ) from error
+    check_modes(home)
+
+
+def check_modes(home: Home) -> None:
+    """Raise HOME_UNSAFE if the home, or a file with secrets or money, is open to others or not ours."""
+    for path in (
+        home.root,
+        home.ledger,
+        home.pricing,
+        home.secrets,
+        home.trust,
+        home.admin_token,
+        home.config,
+    ):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unsafe(path, f"cannot be looked at ({error.strerror})", "check its owner") from error
+        if found.st_uid != os.geteuid():
+            raise _unsafe(path, "belongs to another user", f"chown {os.geteuid()} '{path}'")
+        wanted = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
+        if stat.S_IMODE(found.st_mode) & ~wanted:
+            raise _unsafe(path, "is open to other users", f"chmod {wanted:o} '{path}'")
+
+
+def ensure_admin_token(home: Home, disk: Disk, rng: Rng) -> str:
+    """Return the admin token, made at first start."""
+    if not disk.exists(home.admin_token):
+        disk.replace(home.admin_token, f"sg_admin_{rng.token(TOKEN_BYTES).hex()}\n".encode())
+    return read_admin_token(home)
+
+
+def read_admin_token(home: Home) -> str:
+    """Return the admin token of a home; raise NO_DAEMON without one, HOME_UNSAFE where it is not one."""
+    try:
+        token = home.admin_token.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise SpendGuardError(
+            Code.NO_DAEMON, f"No sidecar was ever started in {home.root}", remedy="spendguard up"
+        ) from None
+    except (OSError, UnicodeDecodeError):
+        raise _unsafe(home.admin_token, "cannot be read", "check its owner and mode") from None
+    if not _TOKEN.fullmatch(token):
+        raise _unsafe(
+            home.admin_token, "holds no token", "remove it while the sidecar is down; it is made anew"
+        )
+    return token
+
+
+def read_daemon_info(home: Home) -> DaemonInfo | None:
+    """Return what the last daemon wrote of itself, or None where there is nothing readable."""
+    try:
+        return msgspec.json.decode(home.daemon_json.read_bytes(), type=DaemonInfo)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write_daemon_info(home: Home, disk: Disk, info: DaemonInfo) -> None:
+    """Tell the CLI how to reach this daemon."""
+    disk.replace(home.daemon_json, msgspec.json.encode(info) + b"\n")
+
+
+def proof(token: str, nonce: str, port: int) -> str:
+    """Return what only a holder of the admin token can say to `nonce` on `port`: HMAC-SHA256, hex.
+
+    The port is part of it, so a squatter cannot pass on the proof of the real daemon on another port.
+    """
+    message = f"spendguard-health\n{port}\n{nonce}"
+    return hmac.new(token.encode(), message.encode(), hashlib.sha256).hexdigest()
+
+
+def is_proof(token: str, nonce: str, port: int, claimed: str) -> bool:
+    """Tell whether `claimed` is the proof to `nonce`, in constant time."""
+    return hmac.compare_digest(proof(token, nonce, port).encode(), claimed.encode(errors="replace"))
+
+
+def _unsafe(path: Path, what: str, remedy: str) -> SpendGuardError:
+    return SpendGuardError(
+        Code.HOME_UNSAFE,
+        f"The home folder is not safe: {path} {what}",
+        remedy=remedy,
+        facts={"path": str(path)},
+    )
