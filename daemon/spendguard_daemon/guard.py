@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from spendguard_daemon import outcome as outcomes
 from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.commands import MarkSent, SettleAtWorst, SettleCall, VoidCall
 from spendguard_daemon.ledger.events import Hold
@@ -30,7 +30,7 @@ from spendguard_daemon.ports import (
     UpstreamResponse,
 )
 from spendguard_daemon.providers import Outgoing
-from spendguard_daemon.relay import Relay, request_headers
+from spendguard_daemon.relay import KEY_REJECTED, Relay, request_headers
 from spendguard_daemon.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Guard:
             raise SpendGuardError(
                 Code.UPSTREAM_UNREACHABLE,
                 f"The provider could not be reached: {error}; nothing was charged",
-                facts={"provider": relay.plan.provider},
+                facts={**_whose(relay.hold), "provider": relay.plan.provider},
             ) from error
         except UpstreamLostError as error:
             relay.problem = str(error)
@@ -220,7 +220,7 @@ class Guard:
             return None
         if relay.status is None or relay.problem:
             raise self._lost(relay, code)
-        if relay.status in (401, 403):
+        if relay.status in KEY_REJECTED:
             raise _key_rejected(relay)
         account = self._ledger.state.accounts[relay.hold.agent_id]
         headers = {
@@ -238,7 +238,7 @@ class Guard:
             code,
             f"{TABLE[code].title}: {relay.problem or 'it was cut off'}; the call was charged its hold of "
             f"{held_usd} USD until an operator corrects it",
-            facts={"charged_usd": held_usd, "affordable": self._affordable(relay.hold)},
+            facts={**_whose(relay.hold), "charged_usd": held_usd, "affordable": self._affordable(relay.hold)},
         )
 
     def _affordable(self, hold: Hold) -> bool:
@@ -267,6 +267,10 @@ class Guard:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _whose(hold: Hold) -> dict[str, Fact]:
+    return {"agent_id": hold.agent_id, "run_id": hold.run_id}
+
+
 def _outgoing(plan: Plan, hold: Hold) -> Outgoing:
     """Rewrite the request to what was held, then read it back: the very same hold must bound it."""
     outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
@@ -290,5 +294,5 @@ def _key_rejected(relay: Relay) -> SpendGuardError:
     return SpendGuardError(
         Code.PROVIDER_KEY_REJECTED,
         f"The provider rejected the sidecar's key: {provider} answered {status}; nothing was charged",
-        facts={"provider": provider, "provider_status": status},
+        facts={**_whose(relay.hold), "provider": provider, "provider_status": status},
     )

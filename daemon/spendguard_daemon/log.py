@@ -1,13 +1,14 @@
 """The daemon's log: JSON lines on `run/daemon.log`, ASCII, no secrets, no prompts.
 
 One redaction filter sits on the root logger's handlers, so a key cannot slip out by way of a library's own
-message either.
+message either; and of an exception only its type and place are written, never what it says.
 """
 
 import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -16,6 +17,7 @@ from spendguard_daemon.wire import iso
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 FILES_KEPT = 3
+CAUSES_MAX = 8
 
 _KEY_LIKE = re.compile(r"\b(sk-|xai-|AIza|sg_agent_|sg_admin_)[A-Za-z0-9_-]{6,}|(?i:bearer)\s+[^\s\"',}]+")
 
@@ -37,8 +39,22 @@ class JsonLines(logging.Formatter):
             **getattr(record, "facts", {}),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = places(record.exc_info[1])
         return redact(json.dumps(line, default=str), self._secrets())
+
+
+def places(error: BaseException | None) -> str:
+    """Return where an exception and its causes arose, by type and line, without their messages.
+
+    A message may quote what was being read when it was raised: a prompt, a header, an answer.
+    """
+    told: list[str] = []
+    while error is not None and len(told) < CAUSES_MAX:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+        told.append(f"{type(error).__module__}.{type(error).__qualname__} at {where or 'no frame'}")
+        error = error.__cause__ or error.__context__
+    return "; from ".join(told)
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Offer
 from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ports import Clock
@@ -53,6 +53,8 @@ class Planner:
         book = self._prices.current(from_ns)
         provider = arrival.provider or _provider_of(book, request.model)
         card = book.card(provider, request.model)
+        if arrival.endpoint not in card.endpoints:
+            raise MalformedError("model", f"a model of {arrival.endpoint}; {card.model} is not")
         if provider == "mock" and not account.mock:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
         key = "" if provider == "mock" else self._keys().get(provider)

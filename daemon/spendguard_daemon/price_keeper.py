@@ -50,7 +50,9 @@ class PriceKeeper:
         return self._source.current(now_ns)
 
     def _high_water(self) -> HighWater | None:
-        accepted = self._ledger.state.high_water.get("local")
+        # The ledger keeps a mark for each key; a local key made anew goes on counting from the old one's.
+        marks = (mark for mark in self._ledger.state.high_water.values() if mark.source == "local")
+        accepted = max(marks, key=lambda mark: mark.sequence, default=None)
         return None if accepted is None else HighWater(accepted.sequence, accepted.document_sha256)
 
     async def _accept(self, book: PriceBook) -> None:

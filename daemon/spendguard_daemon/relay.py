@@ -13,8 +13,14 @@ from spendguard_daemon.providers import AnswerReader, Outgoing
 ANSWER_BYTES_HELD_BACK = 8 * 1024 * 1024
 """A plain answer up to this size is settled before its headers leave, so that they can name the cost."""
 
-PASSED_ON = ("user-agent", "openai-beta")
+PASSED_ON = ("user-agent",)
 """The client's headers that reach the provider. Not among them: any key, cookie, project or encoding."""
+
+STRIPPED = ("openai-beta",)
+"""Headers that may switch on what no bound covers: no value of theirs is known, so none passes (5.2)."""
+
+KEY_REJECTED = frozenset({401, 403})
+"""Answers about the operator's key, which they may repeat: not a byte of them is passed on (design 6)."""
 
 BROUGHT_BACK = frozenset(
     {
@@ -101,11 +107,16 @@ class Relay:
             "x-spendguard-source": "provider",
             "x-spendguard-held-usd": format_usd(self.hold.amount_nusd),
         }
+        stripped = [name for name in STRIPPED if name in self.plan.arrival.headers]
+        if stripped:
+            ours["x-spendguard-stripped"] = ", ".join(stripped)
         if asked != sent:
             ours["x-spendguard-max-tokens"] = f"asked={'none' if asked is None else asked}; sent={sent}"
         return {**self._headers, **ours}
 
     async def _pass_on(self, data: bytes) -> None:
+        if self.status in KEY_REJECTED:
+            return
         if self._held_back:
             self.body += data
             if len(self.body) <= ANSWER_BYTES_HELD_BACK:

@@ -228,6 +228,11 @@ def check_base_url(provider: str, url: object) -> str:
     local = host in ("127.0.0.1", "::1", "localhost")
     if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not local):
         raise _wrong(f"base_url of {provider}", "https://HOST/..., or http:// to loopback")
+    if host.endswith(".api.openai.com"):
+        # costs.md B1: OpenAI's regional hosts bill 10 % more, which no card of ours says yet.
+        raise _wrong(
+            f"base_url of {provider}", "api.openai.com; regional hosts have a surcharge without a rate"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise _wrong(f"base_url of {provider}", "a URL without user, query or fragment")
     return url.rstrip("/")

@@ -23,8 +23,11 @@ def decode(body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert({name: member.value for name, member in members.items()}, shape, strict=True)
     except msgspec.ValidationError as error:
+        # "Expected `int`, got `float` - at `$.hard_limit_cents`" in msgspec's words.
         what, _, path = str(error).partition(" - at `")
-        raise MalformedError(path.rstrip("`") or "body", safe(what)) from None
+        raise MalformedError(
+            path.rstrip("`").removeprefix("$.") or "body", safe(what.removeprefix("Expected "))
+        ) from None
 
 
 def cents(amount: int, name: str) -> Nusd:

@@ -1,5 +1,6 @@
 """The control API about the daemon itself: health, status, prices, its cap, providers, shutdown."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from spendguard_daemon.settings import PROVIDERS, Settings
 
 NONCE_HEADER = "x-spendguard-nonce"
 PROOF_HEADER = "x-spendguard-proof"
+TEST_SECONDS = 15
 
 FREE_PATHS: Mapping[str, str] = {"openai": "/models"}
 """A request of each provider that costs nothing and needs the key: its list of models."""
@@ -191,13 +193,18 @@ class DaemonControl:
                 Code.ROUTE_NOT_FOUND, f"Route not found: no test for {name!r}, only for {known}"
             )
         headers = (("authorization", f"Bearer {self._keys().get(name)}"), ("accept-encoding", "identity"))
+        seconds = min(TEST_SECONDS, self._settings.idle_seconds)
         try:
-            response = await self._upstreams(name).send(
-                UpstreamRequest(provider=name, method="GET", path=FREE_PATHS[name], headers=headers, body=b"")
-            )
-        except (NotSentError, UpstreamLostError) as error:
+            async with asyncio.timeout(seconds):
+                response = await self._upstreams(name).send(
+                    UpstreamRequest(
+                        provider=name, method="GET", path=FREE_PATHS[name], headers=headers, body=b""
+                    )
+                )
+        except (NotSentError, UpstreamLostError, TimeoutError) as error:
+            detail = str(error) or f"{name} did not answer within {seconds} s"
             return wire.ProviderTest(
-                name=name, ok=False, http_status=None, detail=str(error), remedy="check the network"
+                name=name, ok=False, http_status=None, detail=detail, remedy="check the network"
             )
         await response.close()
         ok = response.status == 200

@@ -54,7 +54,8 @@ class HttpClient:
 
 async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> bytes:
     """Return a request's JSON body; raise UNSUPPORTED_MEDIA, BODY_TOO_LARGE or MALFORMED_REQUEST."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encodings = request.headers.getall("content-encoding", [])
+    if any(encoding.strip().lower() != "identity" for encoding in encodings):
         raise SpendGuardError(
             Code.UNSUPPORTED_MEDIA, "Unsupported content type or encoding: send it uncompressed"
         )

@@ -24,7 +24,7 @@ def refusal(error: SpendGuardError, call_id: str, *, provider: str = "", endpoin
     The reader is often the agent itself: it gets the remedy for agents, never a command that raises money.
     """
     entry = TABLE[error.code]
-    facts = {**error.facts, "call_id": call_id, "remedy": entry.agent_remedy}
+    facts = {"code": error.code.value, **error.facts, "call_id": call_id, "remedy": entry.agent_remedy}
     form = format_for(provider or "openai", endpoint or "chat/completions")
     headers = {"x-spendguard-source": "spendguard", "x-spendguard-call-id": call_id}
     retry = facts.get("affordable") if entry.retry is None else entry.retry

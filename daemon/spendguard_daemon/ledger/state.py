@@ -110,7 +110,7 @@ class State:
     prices: ev.PriceAccept | None = None
     high_water: dict[str, ev.PriceAccept] = field(default_factory=dict)
     generation: int = 0
-    turns: Turns = field(default_factory=Turns, compare=False)
+    turns: Turns = field(default_factory=Turns, compare=False, repr=False)
 
     def ended_call(self, call_id: str) -> EndedCall | None:
         """Return an ended call that can still be adjusted."""

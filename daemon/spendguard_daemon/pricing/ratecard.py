@@ -254,7 +254,9 @@ class RateCard:
 
     def _fee_items(self, events: Mapping[str, int]) -> list[tuple[str, int, int]]:
         """Return (name, fee in nano-USD each, count) of all events; a fee per request always counts once."""
-        counts = {"request": 1, **events} if "request" in self.fees else dict(events)
+        counts = dict(events)
+        if "request" in self.fees:
+            counts["request"] = max(1, counts.get("request", 1))
         return [(name, self._fee(name), count) for name, count in sorted(counts.items()) if count]
 
     def _fee(self, name: str) -> int:

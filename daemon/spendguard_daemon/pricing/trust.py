@@ -150,8 +150,8 @@ def _check_signature(body: Mapping[str, Json], key: PinnedKey) -> None:
     content = {name: value for name, value in body.items() if name != "signature"}
     try:
         VerifyKey(key.public_key).verify(signed_bytes(content), signature)
-    except (CryptoError, ValueError, TypeError):
-        # PyNaCl raises BadSignatureError (a CryptoError) for a wrong one, ValueError for wrong lengths.
+    except CryptoError:
+        # Wrong signatures and keys of a wrong length alike: PyNaCl's ValueError is a CryptoError as well.
         raise _unsigned(f"it does not bear the signature of {key.key_id}") from None
 
 

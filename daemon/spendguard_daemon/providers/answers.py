@@ -118,21 +118,14 @@ class StreamAnswer(_Answer):
         if self._failed is not None:
             return chunk
         events = self._splitter.feed(self._inflater.feed(chunk))
-        # Every event is read, so this is no generator inside the join.
         shown = [event.raw for event in events if not self._meter.event(event)]
-        if not self._hides:
-            relayed = chunk
-            if self._splitter.overflowed:
-                self._splitter.rest()
-        else:
-            if self._inflater.problem is not None:
-                shown += (self._splitter.rest(), chunk)
-            elif self._splitter.overflowed:
-                shown.append(self._splitter.rest())
-            relayed = b"".join(shown)
         if self._splitter.overflowed:
             self._failure = "an event is larger than can be read"
-        return relayed
+        if self._failed is not None:
+            # From here on all is relayed unread, first what was kept back.
+            shown.append(self._splitter.rest())
+            shown.append(chunk if self._inflater.problem else b"")
+        return b"".join(shown) if self._hides else chunk
 
     def end(self) -> bytes:
         """Read what stood after the last event; relay what was kept back."""

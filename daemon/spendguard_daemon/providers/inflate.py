@@ -40,8 +40,8 @@ class Inflater:
 
     def end(self) -> None:
         """Take the end of the answer; a compressed one must have come to its own."""
-        torn = self._head if self._stream is None else not self._stream.eof
-        if self.problem is None and not self.plain and torn:
+        torn = self._head or (self._stream is not None and not self._stream.eof)
+        if self.problem is None and torn:
             self.problem = "the compressed answer is torn"
 
     def _inflate(self, chunk: bytes) -> bytes:

@@ -41,14 +41,15 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 class Member:
     """One member of an object: its value, and where key and value stand in the text (in characters).
 
-    `floats` are the numbers below the value that are not written as integers: a reader of the text may write
-    them again in another length.
+    `integers` counts the numbers below the value that are written as integers, `floats` are the others: a
+    reader of the text may write both again in another length.
     """
 
     value: Json
     key_start: int
     value_start: int
     value_end: int
+    integers: int = 0
     floats: tuple[float, ...] = ()
 
 
@@ -145,6 +146,7 @@ class _Decoding:
     """The standard library's decoder with hooks that note what it would let pass."""
 
     def __init__(self) -> None:
+        self.integers = 0
         self.floats: list[float] = []
         self.spoiled = False
         self.decoder = json.JSONDecoder(
@@ -171,6 +173,7 @@ class _Decoding:
     def _int(self, literal: str) -> Json:
         if len(literal) > INT_DIGITS_MAX:
             return self.spoil(f"an integer of at most {INT_DIGITS_MAX} digits")
+        self.integers += 1
         return int(literal)
 
     def _constant(self, _literal: str) -> Json:
@@ -192,11 +195,13 @@ def _members(text: str, start: int, decoding: _Decoding) -> tuple[dict[str, Memb
             raise json.JSONDecodeError("Expecting a key in double quotes", text, position)
         key, end = decoding.decoder.raw_decode(text, position)
         value_start = _skip(text, _expect(text, end, ":"))
-        decoding.floats = []
+        decoding.integers, decoding.floats = 0, []
         value, value_end = decoding.decoder.raw_decode(text, value_start)
         if key in members:
             value = decoding.spoil("each key once")
-        members[key] = Member(value, position, value_start, value_end, tuple(decoding.floats))
+        members[key] = Member(
+            value, position, value_start, value_end, decoding.integers, tuple(decoding.floats)
+        )
         after = _skip(text, value_end)
         if text.startswith("}", after):
             return members, after + 1

@@ -113,7 +113,7 @@ class ChatMeter:
         """Read a chunk that reports neither usage nor an error, which is nearly every one, at little cost."""
         try:
             chunk = _glancer.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, RecursionError):
             return False
         if chunk.usage != _NULL or chunk.error != _NULL:
             return False

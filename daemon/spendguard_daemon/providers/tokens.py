@@ -6,9 +6,10 @@ only lowers the count (costs.md C1). So the strings, keys and numbers of the bil
 compact JSON, bound the text of the prompt; the JSON punctuation and the framing allowance of the card
 (`Limits.per_*`) pay for role marks and separators. Providers whose tokenizer normalises need more (issue 4).
 
-Integers come out of any JSON writer digit for digit. Other numbers do not: `1e2` may be shown as `100.0`. The
-shortest exact form of a double has 17 digits, a sign, a point and an exponent; written plainly it needs at
-most 26 characters between 1e-7 and 1e22, and 330 elsewhere.
+Numbers may be written again on their way to the model. An integer keeps its digits, but may get a fraction
+(`1.0`) or wide separators (`1 | 2`, where JSON had `1,2`): two bytes more. For others, `1e2` may be shown as
+`100.0`: the shortest exact form of a double has 17 digits, a sign, a point and an exponent; written plainly
+it needs at most 26 characters between 1e-7 and 1e22, and 330 elsewhere.
 """
 
 import json
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from spendguard_daemon.providers.json_text import Member
 from spendguard_daemon.usage import InputBound, Limits
 
+INTEGER_BYTES_EXTRA = 2
 FLOAT_BYTES = 26
 FLOAT_BYTES_EXTREME = 330
 _PLAIN_MIN, _PLAIN_MAX = 1e-7, 1e22
@@ -24,7 +26,12 @@ _PLAIN_MIN, _PLAIN_MAX = 1e-7, 1e22
 
 def input_bytes(members: Iterable[Member]) -> int:
     """Return the bytes that the values of billable fields can take, however their numbers are written."""
-    return sum(_json_bytes(member.value) + sum(map(_float_bytes, member.floats)) for member in members)
+    return sum(
+        _json_bytes(member.value)
+        + INTEGER_BYTES_EXTRA * member.integers
+        + sum(map(_float_bytes, member.floats))
+        for member in members
+    )
 
 
 def byte_bound(limits: Limits, *, input_bytes: int, messages: int, tools: int) -> int:
