@@ -1,0 +1,325 @@
+"""Every command in every order, against a model that says the same thing in forty lines."""
+
+import asyncio
+import os
+import random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+
+from ledger_kit import HEAD, SEGMENT, hold_call, new_agent, offer, open_ledger, replayed, settle
+from model_ledger import ModelLedger
+from sim import SimClock, SimDisk
+from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.ledger import commands as cmd
+from spendguard_daemon.ledger.events import Event, Hold
+
+AMOUNTS = st.integers(0, 60) | st.integers(0, 5_000)
+RUNS = st.sampled_from(["run-1", "run-2"])
+OFFERS = st.lists(
+    st.tuples(st.sampled_from(["bytes", "window"]), st.integers(0, 40), st.integers(0, 5)),
+    min_size=1,
+    max_size=2,
+)
+EXAMPLES = int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "120"))
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The real ledger on a simulated disk beside the model; each rule does one thing to both."""
+
+    agents = Bundle("agents")
+    calls = Bundle("calls")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disk, self.clock = SimDisk(), SimClock()
+        self.ledger = open_ledger(self.disk, self.clock)
+        self.model = ModelLedger()
+        self.count = 0
+        self.chance = random.Random(0)
+
+    def unique(self, kind: str) -> str:
+        self.count += 1
+        return f"{kind}-{self.count}"
+
+    def do(self, command: cmd.Command) -> tuple[Event, ...]:
+        """Carry out a command; where it is refused, check that nothing changed."""
+        self.clock.advance(0.001)
+        before, journal = repr(self.ledger.state), len(self.disk.files[SEGMENT].data)
+        try:
+            events = self.ledger.post(command)
+        except SpendGuardError:
+            assert repr(self.ledger.state) == before
+            assert len(self.disk.files[SEGMENT].data) == journal
+            raise
+        assert bool(events) == (len(self.disk.files[SEGMENT].data) > journal)
+        return events
+
+    def refused(self, command: cmd.Command, code: str) -> None:
+        with pytest.raises(SpendGuardError) as caught:
+            self.do(command)
+        assert caught.value.code == code
+
+    def alive(self, agent: str) -> bool:
+        return not self.model.agents[agent]["deleted"]
+
+    @initialize(target=agents, count=st.integers(1, 2))
+    def begin(self, count: int) -> Any:
+        return multiple(*(self.add_agent("shared", "clamp") for _ in range(count)))
+
+    @rule(
+        target=agents,
+        concurrency=st.sampled_from(["exclusive", "shared"]),
+        overflow=st.sampled_from(["clamp", "refuse"]),
+    )
+    def new_agent(self, concurrency: str, overflow: str) -> str:
+        return self.add_agent(concurrency, overflow)
+
+    def add_agent(self, concurrency: str, overflow: str) -> str:
+        agent = self.unique("agent")
+        self.do(new_agent(agent, concurrency=concurrency, overflow=overflow))
+        self.model.agents[agent] = {
+            "limit": None,
+            "funded": 0,
+            "deleted": False,
+            "frozen": None,
+            "concurrency": concurrency,
+            "overflow": overflow,
+        }
+        self.refused(new_agent(agent), "ledger_refused")
+        return agent
+
+    @rule(agent=agents, concurrency=st.sampled_from(["exclusive", "shared"]))
+    def change_agent(self, agent: str, concurrency: Any) -> None:
+        command = cmd.ChangeAgent(agent, concurrency=concurrency)
+        if self.alive(agent):
+            self.do(command)
+            self.model.agents[agent]["concurrency"] = concurrency
+        else:
+            self.refused(command, "agent_not_found")
+
+    @rule(agent=agents, overflow=st.sampled_from(["clamp", "refuse"]), name=st.text(max_size=3))
+    def change_overflow(self, agent: str, overflow: Any, name: str) -> None:
+        if self.alive(agent):
+            self.do(
+                cmd.ChangeAgent(agent, name="é" + name.encode(errors="ignore").decode(), overflow=overflow)
+            )
+            self.model.agents[agent]["overflow"] = overflow
+
+    @rule(agent=agents, dice=st.integers(0, 9))
+    def delete_agent(self, agent: str, dice: int) -> None:
+        if self.alive(agent) and dice == 0:
+            self.do(cmd.DeleteAgent(agent, "test"))
+            self.model.agents[agent]["deleted"] = True
+            self.refused(cmd.DeleteAgent(agent, "test"), "agent_not_found")
+
+    @rule(agent=agents, reason=st.sampled_from(["mad", "worse", None]))
+    def freeze(self, agent: str, reason: str | None) -> None:
+        command = cmd.Freeze(agent, reason, "test") if reason else cmd.Unfreeze(agent, "test")
+        if self.alive(agent):
+            self.do(command)
+            self.model.agents[agent]["frozen"] = reason
+        else:
+            self.refused(command, "agent_not_found")
+
+    @rule(agent=agents, limit=AMOUNTS, topup=AMOUNTS | st.none())
+    def set_budget(self, agent: str, limit: int, topup: int | None) -> None:
+        command = cmd.GrantBudget(agent, limit, topup, "test")
+        if self.alive(agent):
+            self.do(command)
+            self.model.grant(agent, limit, topup or 0)
+        else:
+            self.refused(command, "agent_not_found")
+
+    @rule(agent=agents, amount=AMOUNTS)
+    def top_up(self, agent: str, amount: int) -> None:
+        command, model = cmd.TopUp(agent, amount, "test"), self.model.agents[agent]
+        if not self.alive(agent):
+            self.refused(command, "agent_not_found")
+        elif model["limit"] is None:
+            self.refused(command, "budget_not_found")
+        else:
+            self.do(command)
+            self.model.grant(agent, model["limit"], amount)
+
+    @rule(limit=AMOUNTS | st.none(), topup=AMOUNTS | st.none())
+    def set_daemon_limit(self, limit: int | None, topup: int | None) -> None:
+        self.do(cmd.SetDaemonLimit(limit, topup, "test"))
+        if limit is None:
+            self.model.cap = {"limit": None, "funded": 0}
+        else:
+            self.model.grant(None, limit, topup or 0)
+
+    @rule(amount=AMOUNTS)
+    def top_up_daemon(self, amount: int) -> None:
+        if self.model.cap["limit"] is None:
+            self.refused(cmd.TopUpDaemon(amount, "test"), "budget_not_found")
+        else:
+            self.do(cmd.TopUpDaemon(amount, "test"))
+            self.model.grant(None, self.model.cap["limit"], amount)
+
+    @rule(sequence=st.integers(1, 3), digest=st.sampled_from("ab"))
+    def accept_prices(self, sequence: int, digest: str) -> None:
+        high = self.ledger.state.prices
+        command = cmd.AcceptPrices(sequence, digest, "key", "local")
+        if high and (
+            sequence < high.sequence or (sequence == high.sequence and digest != high.document_sha256)
+        ):
+            self.refused(command, "pricing_rollback")
+        else:
+            self.do(command)
+
+    @rule(amount=st.sampled_from([-1, 2**53, True, 1.0]), agent=agents)
+    def refuse_amounts(self, amount: Any, agent: str) -> None:
+        self.refused(cmd.SetDaemonLimit(amount, None, "test"), "malformed_request")
+        if self.alive(agent):
+            self.refused(cmd.GrantBudget(agent, amount, None, "test"), "malformed_request")
+            self.refused(cmd.GrantBudget(agent, 5, amount, "test"), "malformed_request")
+
+    @rule(
+        target=calls,
+        agent=agents,
+        run=RUNS,
+        offers=OFFERS,
+        wanted=st.integers(0, 40),
+        floor=st.integers(0, 40),
+        injected=st.booleans(),
+    )
+    def hold(self, agent: str, run: str, offers: Any, wanted: int, floor: int, injected: bool) -> Any:
+        call_id = self.unique("call")
+        command = hold_call(
+            call_id,
+            agent_id=agent,
+            run_id=run,
+            offers=tuple(offer(fixed, each, rung) for rung, fixed, each in offers),
+            output_tokens=wanted,
+            floor_output_tokens=floor,
+            injected=injected,
+        )
+        expected = self.model.blocked(agent, run) or self.model.choose(agent, offers, wanted, floor, injected)
+        if isinstance(expected, str):
+            self.refused(command, expected)
+            return multiple()
+        (hold,) = self.do(command)
+        assert isinstance(hold, Hold)
+        assert (hold.rung, hold.output_tokens, hold.amount_nusd) == expected
+        assert hold.settled_nusd + hold.held_nusd <= hold.funded_nusd  # I1
+        self.model.calls[call_id] = {
+            "agent": agent,
+            "run": run,
+            "hold": hold.amount_nusd,
+            "cost": None,
+            "attached": True,
+        }
+        self.refused(command, "ledger_refused")
+        return call_id
+
+    @rule(call=calls)
+    def sent(self, call: str) -> None:
+        if self.model.calls[call]["cost"] is None:
+            self.do(cmd.MarkSent(call, ["max_tokens"]))
+        else:
+            self.refused(cmd.MarkSent(call, []), "call_not_open")
+
+    @rule(call=calls)
+    def detach(self, call: str) -> None:
+        self.ledger.detach(call)
+        self.model.calls[call]["attached"] = False
+
+    @rule(call=calls, cost=st.integers(0, 300), percent=st.integers(0, 101))
+    def settle(self, call: str, cost: int, percent: int) -> None:
+        hold = self.model.calls[call]["hold"]
+        self.end(call, settle(call, min(cost, hold * percent // 100)), min(cost, hold * percent // 100))
+
+    @rule(call=calls, excess=st.integers(1, 50))
+    def overrun(self, call: str, excess: int) -> None:
+        model = self.model.calls[call]
+        cost, agent = model["hold"] + excess, self.model.agents[model["agent"]]
+        if self.end(call, settle(call, cost), cost):
+            overdrawn = agent["funded"] < self.model.spent(model["agent"])
+            if agent["frozen"] is None and (overdrawn or excess * 100 > model["hold"]):
+                agent["frozen"] = f"overrun: call {call} cost {excess} nUSD more than was held for it"
+            assert ("openai", "gpt-4o-mini") in {key[:2] for key in self.ledger.state.distrusted}
+
+    @rule(call=calls)
+    def settle_at_worst(self, call: str) -> None:
+        self.end(call, cmd.SettleAtWorst(call, "timeout", None), self.model.calls[call]["hold"])
+
+    @rule(call=calls)
+    def void(self, call: str) -> None:
+        self.end(call, cmd.VoidCall(call, "never sent", None), 0)
+
+    def end(self, call: str, command: cmd.EndCommand, cost: int) -> bool:
+        model = self.model.calls[call]
+        if model["cost"] is not None:
+            self.refused(command, "call_not_open")
+            return False
+        self.do(command)
+        model.update(cost=cost, attached=False)
+        self.refused(command, "call_not_open")
+        return True
+
+    @rule(call=calls, to=AMOUNTS)
+    def adjust(self, call: str, to: int) -> None:
+        command = cmd.AdjustCall(call, to, "the bill says so", "test")
+        if self.model.calls[call]["cost"] is None:
+            self.refused(command, "ledger_refused")
+        else:
+            self.do(command)
+            self.model.calls[call]["cost"] = to
+            assert self.do(command) == ()
+            assert call not in self.ledger.state.unconfirmed
+
+    @rule(how=st.sampled_from(["close", "kill", "crash"]))
+    def reopen(self, how: str) -> None:
+        if how == "close":
+            asyncio.run(self.ledger.close("test"))
+            with pytest.raises(SpendGuardError, match="shutting down"):
+                self.ledger.post(cmd.TopUpDaemon(1, "test"))
+        else:
+            self.disk = self.disk.killed() if how == "kill" else self.disk.crash(self.chance)
+        self.ledger = open_ledger(self.disk, self.clock)
+        left_open = {call for call, model in self.model.calls.items() if model["cost"] is None}
+        assert set(self.ledger.recovered.settled_at_worst) == left_open
+        for call in left_open:
+            self.model.calls[call].update(cost=self.model.calls[call]["hold"], attached=False)
+
+    @invariant()
+    def whole_accounts_agree(self) -> None:
+        """I2, I5, I9: what the ledger sums up as it goes is what the model sums up over all calls."""
+        state = self.ledger.state
+        assert set(state.accounts) == set(self.model.agents)
+        for agent, model in self.model.agents.items():
+            account = state.accounts[agent]
+            assert account.settled_nusd == self.model.spent(agent)
+            assert account.held_nusd == self.model.held(agent)
+            assert account.funded_nusd == model["funded"]
+            assert account.limit_nusd == model["limit"]
+            assert (account.deleted, account.frozen_reason) == (model["deleted"], model["frozen"])
+            assert (account.concurrency, account.overflow) == (model["concurrency"], model["overflow"])
+        assert (state.daemon.settled_nusd, state.daemon.held_nusd) == (self.model.spent(), self.model.held())
+        assert state.daemon.limit_nusd == self.model.cap["limit"]
+        assert state.daemon.limit_nusd is None or state.daemon.funded_nusd == self.model.cap["funded"]
+        is_open = {call for call, model in self.model.calls.items() if model["cost"] is None}
+        assert set(state.open_calls) == is_open
+        assert set(state.ended) == set(self.model.calls) - is_open
+
+    @invariant()
+    def replay_agrees(self) -> None:
+        """I4: the journal, replayed, is the live state."""
+        found, state = replayed(self.disk.read(SEGMENT), self.disk.read(HEAD))
+        assert found.torn is None
+        assert found.warnings == ()
+        assert state == self.ledger.state
+
+
+LedgerMachine.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestLedgerMachine = LedgerMachine.TestCase

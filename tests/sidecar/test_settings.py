@@ -1,0 +1,106 @@
+"""Settings: precedence, strictness, and the addresses that keys may be sent to."""
+
+import pytest
+
+from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.settings import DEFAULT_BASE_URLS, Settings, load, rows
+
+
+def test_defaults() -> None:
+    """No file, no variable: the documented values."""
+    settings = load("", {})
+    assert settings == Settings()
+    assert (settings.port, settings.default_max_output, settings.held_wait_seconds) == (8787, 16384, 5)
+    assert settings.base_urls == DEFAULT_BASE_URLS
+
+
+def test_flag_beats_environment_beats_file_beats_default() -> None:
+    """One order for all."""
+    text = "[daemon]\nport = 1111\n"
+    assert load(text, {}).port == 1111
+    assert load(text, {"SPENDGUARD_DAEMON_PORT": "2222"}).port == 2222
+    assert load(text, {"SPENDGUARD_DAEMON_PORT": "2222"}, {"port": 3333}).port == 3333
+    assert load(text, {"SPENDGUARD_DAEMON_PORT": "2222"}, {"port": None}).port == 2222
+
+
+@pytest.mark.parametrize("name", ["CAP_DEFAULT_MAX_TOKENS", "CAP_DEFAULT_MAX_OUTPUT_TOKENS"])
+def test_names_of_the_original_keep_their_meaning(name: str) -> None:
+    """Who comes from the original changes nothing."""
+    assert load("", {name: "99"}).default_max_output == 99
+
+
+def test_settings_that_mean_nothing_are_warned_about() -> None:
+    """Not obeyed, not silent."""
+    assert any("CAP_STORE" in warning for warning in load("", {"CAP_STORE": "sqlite"}).warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[daemon]\nport = '8787'\n", None),
+        ("[daemon]\nport = true\n", "port"),
+        ("[daemon]\nport = 1.5\n", "port"),
+        ("[daemon]\nport = 65536\n", "port"),
+        ("[daemon]\nprot = 1\n", "prot"),
+        ("[deamon]\nport = 1\n", "deamon"),
+        ("daemon = 1\n", "daemon"),
+        ("[policy]\noverflow = 'clip'\n", "overflow"),
+        ("[policy]\nheld_wait_seconds = -1\n", "held_wait_seconds"),
+        ("[billing]\nvoid_statuses = [42]\n", "void_statuses"),
+        ("[billing]\nvoid_statuses = 429\n", "void_statuses"),
+        ("[providers.openai]\nkey = 'sk'\n", "openai"),
+        ("[providers.acme]\nbase_url = 'https://x'\n", "acme"),
+        ("not toml", "config.toml"),
+    ],
+)
+def test_a_wrong_setting_is_named(text: str, named: str | None) -> None:
+    """A misspelt limit must not be no limit; text that is a number is one."""
+    if named is None:
+        assert load(text, {}).port == 8787
+        return
+    with pytest.raises(SpendGuardError) as refused:
+        load(text, {})
+    assert named in refused.value.detail
+
+
+@pytest.mark.parametrize("value", ["²", "٣", "1e3", "", "0x10", "99999999999999"])
+def test_odd_digits_in_the_environment_are_no_numbers(value: str) -> None:
+    """`"²".isdigit()` is true, and int() of it crashes."""
+    with pytest.raises(SpendGuardError):
+        load("", {"SPENDGUARD_DAEMON_PORT": value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.openai.com/v1",
+        "ftp://127.0.0.1",
+        "https://user:pass@host/v1",
+        "https://host/v1?x=1",
+        "//host",
+        "",
+        "https://[::1",
+    ],
+)
+def test_keys_go_over_tls_or_stay_here(url: str) -> None:
+    """Plain http only to this machine, and no credentials in a URL."""
+    with pytest.raises(SpendGuardError):
+        load("", {"SPENDGUARD_OPENAI_BASE_URL": url or " "})
+
+
+def test_upstreams_never_come_from_the_variables_that_point_at_us() -> None:
+    """OPENAI_BASE_URL is what agents use to reach the sidecar."""
+    env = {"OPENAI_BASE_URL": "http://127.0.0.1:8787/v1", "XAI_BASE_URL": "https://eu.x.ai/v1/"}
+    urls = load("", env).base_urls
+    assert urls["openai"] == DEFAULT_BASE_URLS["openai"]
+    assert urls["grok"] == "https://eu.x.ai/v1"
+    assert (
+        load("", {"SPENDGUARD_OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
+        .base_urls["openai"]
+        .endswith(":9/v1")
+    )
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    """`config show` has a line for each."""
+    assert all(row.help and row.env[0].startswith("SPENDGUARD_") for row in rows())

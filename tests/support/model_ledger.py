@@ -1,0 +1,67 @@
+"""The ledger once more, as simply as it can be said: no running totals, no clamping by division, no disk.
+
+Every sum is taken over all calls, every cap is found by trying them one by one. What the real ledger does
+must be what this does.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Offers = list[tuple[str, int, int]]  # rung, fixed nUSD, nUSD for each output token
+
+
+@dataclass
+class ModelLedger:
+    agents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: dict[str, dict[str, Any]] = field(default_factory=dict)  # cost None: open
+    cap: dict[str, Any] = field(default_factory=lambda: {"limit": None, "funded": 0})
+
+    def spent(self, agent: str | None = None) -> int:
+        return sum(c["cost"] or 0 for c in self.calls.values() if agent in (None, c["agent"]))
+
+    def held(self, agent: str | None = None) -> int:
+        mine = (c for c in self.calls.values() if agent in (None, c["agent"]))
+        return sum(c["hold"] for c in mine if c["cost"] is None)
+
+    def grant(self, agent: str | None, limit: int, topup: int) -> None:
+        money = self.cap if agent is None else self.agents[agent]
+        spent = self.spent(agent)
+        remaining = money["funded"] - spent if money["limit"] is not None else 0
+        extra = topup if money["limit"] is not None else (topup or limit)
+        money.update(limit=limit, funded=spent + min(limit, remaining + extra))
+
+    def blocked(self, agent: str, run: str) -> str | None:
+        a = self.agents.get(agent)
+        if a is None or a["deleted"]:
+            return "agent_not_found"
+        if a["frozen"] is not None:
+            return "agent_frozen"
+        if a["limit"] is None:
+            return "budget_not_set"
+        here = [c for c in self.calls.values() if c["agent"] == agent and c["cost"] is None and c["attached"]]
+        locked = a["concurrency"] == "exclusive" and any(c["run"] != run for c in here)
+        return "budget_locked" if locked else None
+
+    def choose(self, agent: str, offers: Offers, wanted: int, floor: int, injected: bool) -> Any:
+        """Return (rung, cap, amount), or the code of the refusal."""
+        a = self.agents[agent]
+        left = a["funded"] - self.spent(agent)
+        all_left = self.cap["funded"] - self.spent() if self.cap["limit"] is not None else 10**18
+        free = min(left - self.held(agent), all_left - self.held())
+        clamp = a["overflow"] == "clamp"
+        floor = min(floor, wanted) if clamp else wanted
+        halve = clamp and injected and (a["concurrency"] == "shared" or self.held(agent) or self.busy(agent))
+        tries = [(cap, free // 2 if halve else free) for cap in range(wanted, floor - 1, -1)] + [
+            (floor, free)
+        ]
+        for cap, money in tries:
+            for rung, fixed, each in offers:
+                if fixed + each * cap <= money:
+                    return rung, cap, fixed + each * cap
+        need = min(fixed + each * floor for _, fixed, each in offers)
+        if need <= min(left, all_left):
+            return "budget_held"
+        return "insufficient_budget" if need > left else "daemon_cap"
+
+    def busy(self, agent: str) -> bool:
+        return any(c["agent"] == agent and c["cost"] is None for c in self.calls.values())

@@ -1,0 +1,108 @@
+"""A client that speaks HTTP by hand, one connection for each call, and can leave at any byte.
+
+`send` returns the whole answer, None where the client left or the connection broke before there was one.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ANSWER_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Where a client drops its connection: after so many bytes of its request, or of the answer."""
+
+    after_sent: int | None = None
+    after_received: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. `whole` is False where the connection broke before its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    whole: bool
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+
+STAY = Leave()
+
+
+def request(
+    port: int, path: str, headers: Mapping[str, str], body: bytes, *, method: str = "POST"
+) -> bytes:
+    """Return a request as bytes, for a connection that is closed after its answer."""
+    lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{port}", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += ["content-type: application/json", f"content-length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+async def send(port: int, raw: bytes, leave: Leave = STAY) -> Answer | None:
+    """Send a request and read the answer to its end, or leave where told."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                return await _talk(reader, writer, raw, leave)
+            finally:
+                writer.transport.abort()
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        return None
+
+
+async def _talk(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes, leave: Leave
+) -> Answer | None:
+    if leave.after_sent is not None:
+        writer.write(raw[: leave.after_sent])
+        await writer.drain()
+        return None
+    writer.write(raw)
+    await writer.drain()
+    received, broken = bytearray(), False
+    while leave.after_received is None or len(received) < leave.after_received:
+        try:
+            chunk = await reader.read(65536)
+        except ConnectionError:
+            broken, chunk = True, b""
+        if not chunk:
+            return _answer(bytes(received), broken=broken)
+        received += chunk
+    return None
+
+
+def _answer(received: bytes, *, broken: bool) -> Answer | None:
+    head, end, body = received.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        body, whole = _dechunk(body)
+    else:
+        whole = len(body) == int(headers.get("content-length", len(body)))
+    return Answer(int(first.split(" ")[1]), headers, body, whole and not broken)
+
+
+def _dechunk(raw: bytes) -> tuple[bytes, bool]:
+    body = b""
+    while True:
+        size, end, raw = raw.partition(b"\r\n")
+        if not end:
+            return body, False
+        count = int(size, 16)
+        if count == 0:
+            return body, True
+        body, raw = body + raw[:count], raw[count + 2 :]

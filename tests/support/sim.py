@@ -1,0 +1,190 @@
+"""Simulated clock, chance and disk behind the ports: a test decides what time it is and what is lost.
+
+`SimDisk` keeps for each file what was written and what was synced, and for each folder the names that were
+synced; `crash` makes the disk that a power cut leaves. `hook` sees every operation before it happens, and may
+block, or raise OSError.
+"""
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SECTOR_BYTES = 512
+
+Hook = Callable[[str, Path], None]
+
+
+@dataclass
+class SimClock:
+    """Time that moves only when told to."""
+
+    wall: int = 1_800_000_000 * 10**9
+    monotonic: int = 10**9
+
+    def wall_ns(self) -> int:
+        return self.wall
+
+    def monotonic_ns(self) -> int:
+        return self.monotonic
+
+    def advance(self, seconds: float) -> None:
+        self.wall += int(seconds * 10**9)
+        self.monotonic += int(seconds * 10**9)
+
+
+class SimRng:
+    """Chance from a seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)
+
+    def token(self, n_bytes: int) -> bytes:
+        return self._random.randbytes(n_bytes)
+
+    def uuid4(self) -> str:
+        return str(uuid.UUID(bytes=self._random.randbytes(16), version=4))
+
+
+@dataclass
+class _Node:
+    """A file: its bytes as any reader sees them, and those that a power cut leaves."""
+
+    data: bytearray = field(default_factory=bytearray)
+    durable: bytes = b""
+    locked: bool = False
+
+
+class SimFile:
+    """An open file of a SimDisk."""
+
+    def __init__(self, disk: "SimDisk", path: Path, node: _Node, *, holds_lock: bool = False) -> None:
+        self._disk, self._path, self._node, self._holds_lock = disk, path, node, holds_lock
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        self._before("write")
+        taken = data[: self._disk.write_bytes_max]
+        self._node.data += taken
+        return len(taken)
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        self._before("write_at")
+        taken = data[: self._disk.write_bytes_max]
+        grown = offset + len(taken) - len(self._node.data)
+        self._node.data += bytes(max(0, grown))
+        self._node.data[offset : offset + len(taken)] = taken
+        return len(taken)
+
+    def sync(self) -> None:
+        self._before("sync")
+        self._node.durable = bytes(self._node.data)
+
+    def truncate(self, size: int) -> None:
+        self._before("truncate")
+        del self._node.data[size:]
+
+    def close(self) -> None:
+        self.closed = True
+        if self._holds_lock:
+            self._node.locked = False
+
+    def _before(self, operation: str) -> None:
+        if self.closed:
+            raise OSError("the file is closed")
+        self._disk.before(operation, self._path)
+
+
+class SimDisk:
+    """A file system in memory that forgets what was not synced."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, _Node] = {}
+        self.durable_names: dict[Path, _Node] = {}
+        self.folders: set[Path] = set()
+        self.hook: Hook | None = None
+        self.write_bytes_max = 2**30
+        self.operations: list[tuple[str, str]] = []
+
+    def before(self, operation: str, path: Path) -> None:
+        self.operations.append((operation, path.name))
+        if self.hook is not None:
+            self.hook(operation, path)
+
+    def read(self, path: Path) -> bytes:
+        self.before("read", path)
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return bytes(self.files[path].data)
+
+    def exists(self, path: Path) -> bool:
+        return path in self.files or path in self.folders
+
+    def names(self, folder: Path) -> list[str]:
+        return sorted(path.name for path in self.files if path.parent == folder)
+
+    def make_folder(self, path: Path) -> None:
+        self.before("make_folder", path)
+        self.folders |= {path, *path.parents}
+
+    def open_append(self, path: Path) -> SimFile:
+        return self._open(path)
+
+    def open_update(self, path: Path) -> SimFile:
+        return self._open(path)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        self.before("replace", path)
+        node = _Node(bytearray(data), data)
+        self.files[path] = self.durable_names[path] = node
+
+    def sync_folder(self, folder: Path) -> None:
+        self.before("sync_folder", folder)
+        self.durable_names |= {path: node for path, node in self.files.items() if path.parent == folder}
+
+    def lock(self, path: Path) -> SimFile | None:
+        self.before("lock", path)
+        node = self.files.setdefault(path, _Node())
+        if node.locked:
+            return None
+        node.locked = True
+        return SimFile(self, path, node, holds_lock=True)
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Lay a file down, durably, past all hooks."""
+        self.files[path] = self.durable_names[path] = _Node(bytearray(data), data)
+        self.folders |= set(path.parents)
+
+    def killed(self) -> "SimDisk":
+        """Return the disk as kill -9 leaves it: all that was written is there, the locks are free."""
+        after = SimDisk()
+        for path, node in self.files.items():
+            after.files[path] = _Node(bytearray(node.data), node.durable)
+        after.durable_names = {path: after.files[path] for path in self.durable_names}
+        after.folders = set(self.folders)
+        return after
+
+    def crash(self, chance: random.Random | None = None) -> "SimDisk":
+        """Return the disk as a power cut leaves it: what was synced, and by chance parts of what was not."""
+        after = SimDisk()
+        for path, node in self.durable_names.items():
+            after.put(path, _survivor(node, chance) if chance else node.durable)
+        after.folders = set(self.folders)
+        return after
+
+    def _open(self, path: Path) -> SimFile:
+        self.before("open", path)
+        return SimFile(self, path, self.files.setdefault(path, _Node()))
+
+
+def _survivor(node: _Node, chance: random.Random) -> bytes:
+    """Return what may be left of a file: each sector of what was not synced is there, or is not."""
+    written = bytes(node.data)
+    size = chance.randint(min(len(node.durable), len(written)), max(len(node.durable), len(written)))
+    raw = bytearray(node.durable[:size].ljust(size, b"\0"))
+    for start in range(0, size, SECTOR_BYTES):
+        if chance.random() < 0.5:
+            sector = written[start : min(start + SECTOR_BYTES, size)]
+            raw[start : start + len(sector)] = sector
+    return bytes(raw)
