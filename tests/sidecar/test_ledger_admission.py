@@ -1,41 +1,22 @@
-"""Whether a call gets its hold: the order of refusals, the clamp, and the numbers that explain."""
+"""Which hold a call gets: the offer, the clamp, the halving, to the nano-dollar."""
 
-from typing import Any
+from functools import partial
 
 import pytest
 
 from ledger_kit import (
     AGENT,
-    NOW,
     funded_book,
-    grant,
+    held,
     hold_call,
-    make_book,
-    new_agent,
     offer,
+    refused,
     refused_code,
     settle,
 )
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger import commands as cmd
-from spendguard_daemon.ledger.book import Book
 from spendguard_daemon.ledger.events import Hold
-
-
-def held(book: Book, call_id: str = "c", **changes: Any) -> Hold:
-    """Execute a hold that must be admitted."""
-    (hold,) = book.execute(hold_call(call_id, **changes))
-    assert isinstance(hold, Hold)
-    return hold
-
-
-def refused(book: Book, **changes: Any) -> SpendGuardError:
-    """Execute a hold that must be refused, and check that it changed nothing."""
-    before = repr(book.state)
-    with pytest.raises(SpendGuardError) as caught:
-        book.execute(hold_call("refused", **changes))
-    assert repr(book.state) == before
-    return caught.value
 
 
 def test_the_hold_records_all_that_it_rests_on() -> None:
@@ -60,23 +41,6 @@ def test_the_hold_records_all_that_it_rests_on() -> None:
         settled_nusd=0,
         held_nusd=1_000,
     )
-
-
-def test_refusals_come_from_cheap_to_dear() -> None:
-    """Unknown agent, deleted, frozen, no budget, locked, then money: each hides those after it."""
-    book = make_book()
-    assert refused(book).code is Code.AGENT_NOT_FOUND
-    book.execute(new_agent())
-    assert refused(book).code is Code.BUDGET_NOT_SET
-    book.execute(grant(1_500))
-    held(book, "c1", run_id="run-2")
-    assert refused(book, run_id="run-1").code is Code.BUDGET_LOCKED
-    assert refused(book, run_id="run-2").code is Code.BUDGET_HELD
-    book.execute(cmd.Freeze(AGENT, "mad", "me"))
-    frozen = refused(book)
-    assert (frozen.code, frozen.detail) == (Code.AGENT_FROZEN, "Agent is frozen: mad")
-    book.execute(cmd.DeleteAgent(AGENT, "me"))
-    assert refused(book).code is Code.AGENT_NOT_FOUND
 
 
 def test_a_hold_of_exactly_what_is_free_is_admitted_and_one_more_is_not() -> None:
@@ -141,121 +105,31 @@ def test_an_injected_cap_takes_half_of_what_others_may_want(
     assert held(book, injected=injected, floor_output_tokens=1).output_tokens == output_tokens
 
 
+def test_a_call_that_has_ended_halves_nothing() -> None:
+    """Only calls in flight may want the other half."""
+    book = funded_book(1_100)
+    held(book, "other", output_tokens=1)
+    book.execute(settle("other", 100))
+    assert held(book, injected=True, floor_output_tokens=1).output_tokens == 10
+
+
+def test_the_better_offer_is_taken_down_to_the_floor_itself() -> None:
+    """Within half of what is free, though the first offer would reach the floor with all of it."""
+    offers = (offer(300, 100, "window"), offer(0, 100, "bytes"))
+    hold = held(funded_book(1_000, concurrency="shared"), offers=offers, injected=True, floor_output_tokens=5)
+    assert (hold.rung, hold.amount_nusd) == ("bytes", 500)
+
+
 def test_half_gives_way_to_the_floor() -> None:
-    """Where half of what is free is below the floor, the floor is held if it fits."""
+    """Where half of what is free is below the floor, the floor is held if it fits, to the nano-dollar."""
+    book = funded_book(700, concurrency="shared")
+    assert held(book, injected=True, floor_output_tokens=7).amount_nusd == 700
     assert (
         held(funded_book(1_000, concurrency="shared"), injected=True, floor_output_tokens=7).output_tokens
         == 7
     )
     book = funded_book(699, concurrency="shared")
     assert refused(book, injected=True, floor_output_tokens=7).code is Code.INSUFFICIENT_BUDGET
-
-
-def test_a_refusal_for_lack_of_money_carries_the_whole_sum() -> None:
-    """Which budget, what it would cost, what there is, and what would fit."""
-    book = funded_book(2_000)
-    held(book, "c1", output_tokens=3, floor_output_tokens=3)
-    book.execute(settle("c1", 250))
-    error = refused(
-        book,
-        offers=(offer(300, 100, "window"), offer(200, 100, "bytes")),
-        output_tokens=40,
-        floor_output_tokens=16,
-        asked_output_tokens=40,
-    )
-    assert error.code is Code.INSUFFICIENT_BUDGET
-    assert error.facts == {
-        "budget": "agent",
-        "worst_case_usd": "0.0000042",
-        "limit_usd": "0.000002",
-        "remaining_usd": "0.00000175",
-        "available_usd": "0.00000175",
-        "held_usd": "0.00",
-        "input_tokens_bound": 100,
-        "rung": "bytes",
-        "asked_output_tokens": 40,
-        "floor_output_tokens": 16,
-        "affordable_max_tokens": 15,
-    }
-    assert error.detail == (
-        "Insufficient budget: this call can cost up to $0.0000042, $0.00000175 remains; max_tokens 15 would fit"
-    )
-
-
-def test_what_is_said_to_fit_does_fit() -> None:
-    """A client that takes the advice is admitted."""
-    book = funded_book(1_750)
-    error = refused(book, output_tokens=40, floor_output_tokens=40)
-    advised = error.facts["affordable_max_tokens"]
-    assert advised == 17
-    assert held(book, output_tokens=advised, floor_output_tokens=advised).output_tokens == advised
-
-
-def test_a_refusal_says_when_nothing_would_fit() -> None:
-    """The input alone is too dear."""
-    error = refused(funded_book(50), offers=(offer(300, 100),))
-    assert error.facts["affordable_max_tokens"] == 0
-    assert error.detail.endswith("$0.00000005 remains; no max_tokens would fit")
-
-
-def test_held_money_is_a_refusal_worth_a_retry() -> None:
-    """It fits what remains, not what is free."""
-    book = funded_book(1_500)
-    held(book, "c1")
-    error = refused(book)
-    assert (error.code, error.facts["retry_after_ms"]) == (Code.BUDGET_HELD, 500)
-    assert (error.facts["held_usd"], error.facts["available_usd"]) == ("0.000001", "0.0000005")
-    assert error.detail == (
-        "Budget is held by calls in flight: this call can cost up to $0.000001, $0.0000015 remains, "
-        "but only $0.0000005 is free"
-    )
-
-
-def test_the_daemons_cap_binds_beside_the_agents() -> None:
-    """Too small: DAEMON_CAP; held by another agent: BUDGET_HELD; both name the daemon's balances."""
-    book = funded_book(50_000)
-    book.execute(cmd.SetDaemonLimit(999, None, "me"))
-    error = refused(book)
-    assert (error.code, error.facts["budget"], error.facts["limit_usd"]) == (
-        Code.DAEMON_CAP,
-        "daemon",
-        "0.000000999",
-    )
-    book.execute(cmd.SetDaemonLimit(1_500, 501, "me"))
-    book.execute(new_agent("agent-2"))
-    book.execute(grant(50_000, agent_id="agent-2"))
-    held(book, "c1", agent_id="agent-2")
-    error = refused(book)
-    assert (error.code, error.facts["budget"], error.facts["held_usd"]) == (
-        Code.BUDGET_HELD,
-        "daemon",
-        "0.000001",
-    )
-    book.execute(settle("c1", 100))
-    assert held(book).held_nusd == 1_000
-
-
-def test_an_agent_too_poor_is_told_so_even_under_a_daemon_cap() -> None:
-    """The agent's own budget is the nearer reason."""
-    book = funded_book(500)
-    book.execute(cmd.SetDaemonLimit(400, None, "me"))
-    error = refused(book)
-    assert (error.code, error.facts["limit_usd"]) == (Code.INSUFFICIENT_BUDGET, "0.0000005")
-
-
-def test_a_lock_names_its_holder_its_age_and_its_deadline() -> None:
-    """So that an agent can wait, or join."""
-    book = funded_book(50_000)
-    held(book, "c1", run_id="run-9", deadline_ns=NOW.wall_ns + 3_600 * 10**9)
-    error = refused(book, run_id="run-1")
-    assert error.facts == {
-        "locked_run_id": "run-9",
-        "locked_age_seconds": 0,
-        "locked_expires_at": "2027-01-15T09:00:00.000Z",
-        "next_run_id": None,
-        "retry_after_ms": 1_000,
-    }
-    assert error.detail == "Agent budget is locked by an in-flight run: run run-9 has it for 0 s"
 
 
 def test_a_shared_agent_has_no_lock() -> None:
@@ -289,7 +163,7 @@ def test_commands_that_make_no_sense_are_refused() -> None:
         hold_call("c", offers=(offer(-1, 1),)),
         hold_call("c", offers=(offer(1, -1),)),
     ):
-        assert refused_code(lambda command=command: book.execute(command)) == "ledger_refused"
+        assert refused_code(partial(book.execute, command)) == "ledger_refused"
 
 
 def test_an_overdrawn_agent_is_not_admitted_even_for_nothing() -> None:

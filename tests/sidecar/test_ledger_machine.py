@@ -2,20 +2,18 @@
 
 import asyncio
 import os
-import random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, initialize, multiple, rule
 
-from ledger_kit import HEAD, SEGMENT, hold_call, new_agent, offer, open_ledger, replayed, settle
-from model_ledger import ModelLedger
-from sim import SimClock, SimDisk
+from ledger_kit import hold_call, new_agent, offer, open_ledger, settle
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
-from spendguard_daemon.ledger.events import Event, Hold
+from spendguard_daemon.ledger.events import Hold
+from two_ledgers import TwoLedgers
 
 AMOUNTS = st.integers(0, 60) | st.integers(0, 5_000)
 RUNS = st.sampled_from(["run-1", "run-2"])
@@ -27,44 +25,11 @@ OFFERS = st.lists(
 EXAMPLES = int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "120"))
 
 
-class LedgerMachine(RuleBasedStateMachine):
+class LedgerMachine(TwoLedgers):
     """The real ledger on a simulated disk beside the model; each rule does one thing to both."""
 
     agents = Bundle("agents")
     calls = Bundle("calls")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.disk, self.clock = SimDisk(), SimClock()
-        self.ledger = open_ledger(self.disk, self.clock)
-        self.model = ModelLedger()
-        self.count = 0
-        self.chance = random.Random(0)
-
-    def unique(self, kind: str) -> str:
-        self.count += 1
-        return f"{kind}-{self.count}"
-
-    def do(self, command: cmd.Command) -> tuple[Event, ...]:
-        """Carry out a command; where it is refused, check that nothing changed."""
-        self.clock.advance(0.001)
-        before, journal = repr(self.ledger.state), len(self.disk.files[SEGMENT].data)
-        try:
-            events = self.ledger.post(command)
-        except SpendGuardError:
-            assert repr(self.ledger.state) == before
-            assert len(self.disk.files[SEGMENT].data) == journal
-            raise
-        assert bool(events) == (len(self.disk.files[SEGMENT].data) > journal)
-        return events
-
-    def refused(self, command: cmd.Command, code: str) -> None:
-        with pytest.raises(SpendGuardError) as caught:
-            self.do(command)
-        assert caught.value.code == code
-
-    def alive(self, agent: str) -> bool:
-        return not self.model.agents[agent]["deleted"]
 
     @initialize(target=agents, count=st.integers(1, 2))
     def begin(self, count: int) -> Any:
@@ -286,34 +251,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(self.ledger.recovered.settled_at_worst) == left_open
         for call in left_open:
             self.model.calls[call].update(cost=self.model.calls[call]["hold"], attached=False)
-
-    @invariant()
-    def whole_accounts_agree(self) -> None:
-        """I2, I5, I9: what the ledger sums up as it goes is what the model sums up over all calls."""
-        state = self.ledger.state
-        assert set(state.accounts) == set(self.model.agents)
-        for agent, model in self.model.agents.items():
-            account = state.accounts[agent]
-            assert account.settled_nusd == self.model.spent(agent)
-            assert account.held_nusd == self.model.held(agent)
-            assert account.funded_nusd == model["funded"]
-            assert account.limit_nusd == model["limit"]
-            assert (account.deleted, account.frozen_reason) == (model["deleted"], model["frozen"])
-            assert (account.concurrency, account.overflow) == (model["concurrency"], model["overflow"])
-        assert (state.daemon.settled_nusd, state.daemon.held_nusd) == (self.model.spent(), self.model.held())
-        assert state.daemon.limit_nusd == self.model.cap["limit"]
-        assert state.daemon.limit_nusd is None or state.daemon.funded_nusd == self.model.cap["funded"]
-        is_open = {call for call, model in self.model.calls.items() if model["cost"] is None}
-        assert set(state.open_calls) == is_open
-        assert set(state.ended) == set(self.model.calls) - is_open
-
-    @invariant()
-    def replay_agrees(self) -> None:
-        """I4: the journal, replayed, is the live state."""
-        found, state = replayed(self.disk.read(SEGMENT), self.disk.read(HEAD))
-        assert found.torn is None
-        assert found.warnings == ()
-        assert state == self.ledger.state
 
 
 LedgerMachine.TestCase.settings = settings(

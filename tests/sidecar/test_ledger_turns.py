@@ -190,6 +190,8 @@ def test_overlapping_runs_of_a_once_shared_agent_block_each_other() -> None:
     agent = Agent()
     agent.attach("A", "a1", 0)
     agent.attach("B", "b1", 1)
+    agent.attach("C", "c1", 1)
+    agent.detach("c1", 1)
     assert agent.blocked_by("A", 2) == ("A", None)
     assert agent.blocked_by("B", 2) == ("A", None)
     agent.detach("a1", 3)

@@ -90,7 +90,9 @@ def _follow(found: Audit, record: Record) -> None:
         assert not found.orphans, f"held while {found.orphans} are open from before a crash"
         assert call_id not in found.holds, f"{call_id} was held twice"
         amount = record["amount_nusd"]
-        assert agent.settled + agent.held + amount <= agent.funded, f"record {record['seq']} goes past the cap"
+        assert agent.settled + agent.held + amount <= agent.funded, (
+            f"record {record['seq']} goes past the cap"
+        )
         agent.held += amount
         found.holds[call_id] = record
         found.open_calls.add(call_id)

@@ -1,7 +1,6 @@
 """What ledger tests need again and again: commands with defaults, a ledger on a simulated disk, a journal."""
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,25 @@ from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.book import Book
-from spendguard_daemon.ledger.events import Open
+from spendguard_daemon.ledger.events import CostLine, Hold
 from spendguard_daemon.ledger.history import History
-from spendguard_daemon.ledger.journal import Writer
 from spendguard_daemon.ledger.ledger import Ledger
-from spendguard_daemon.ledger.lines import GENESIS
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
-from spendguard_daemon.ledger.recovery import Plan, Segment, plan, replay
 from spendguard_daemon.ledger.state import State
 from spendguard_daemon.money import LinearCost
 
 FOLDER = Path("/home/ledger")
+
+
 SEGMENT = FOLDER / FIRST_SEGMENT
+
+
 HEAD = FOLDER / "head"
+
+
 AGENT = "agent-1"
+
+
 NOW = cmd.Now(wall_ns=1_800_000_000 * 10**9, monotonic_ns=10**9)
 
 
@@ -68,7 +72,13 @@ def grant(limit_nusd: int, topup_nusd: int | None = None, agent_id: str = AGENT)
 def settle(call_id: str, cost_nusd: int) -> cmd.SettleCall:
     """Return a command to settle a call at a known cost."""
     usage = {"input_tokens": 3, "output_tokens": 4}
-    line = {"name": "output", "quantity": 4, "unit": "token", "rate": 600_000, "cost_nusd": str(cost_nusd)}
+    line: CostLine = {
+        "name": "output",
+        "quantity": 4,
+        "unit": "token",
+        "rate": 600_000,
+        "cost_nusd": str(cost_nusd),
+    }
     return cmd.SettleCall(call_id, cost_nusd, usage, [line], 200, "reported")
 
 
@@ -124,94 +134,25 @@ def refused_code(action: Callable[[], object]) -> str:
     raise AssertionError("not refused")
 
 
-def replayed(segment: bytes, head: bytes | None = None) -> tuple[Plan, State]:
-    """Plan and replay a journal of one segment."""
-    segments = [Segment(FIRST_SEGMENT, segment)]
-    found, state = plan(segments, head), State()
-    replay(segments, found, state, History())
-    return found, state
+def held(book: Book, call_id: str = "c", **changes: Any) -> Hold:
+    """Execute a hold that must be admitted."""
+    (hold,) = book.execute(hold_call(call_id, **changes))
+    assert isinstance(hold, Hold)
+    return hold
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What was so when a batch had become durable: its bytes so far, the head, and the last seq."""
-
-    size: int
-    head: bytes
-    seq: int
-
-
-@dataclass
-class RecordedJournal:
-    """A real journal: its bytes, its batches, and what the whole state was after each record."""
-
-    raw: bytes
-    batches: list[Batch]
-    states: list[str]
-    line_ends: list[int]
-
-    def batch_of(self, byte: int) -> int:
-        """Return the index of the batch that a byte belongs to."""
-        return next(index for index, batch in enumerate(self.batches) if byte < batch.size)
+def refused(book: Book, **changes: Any) -> SpendGuardError:
+    """Execute a hold that must be refused, and check that it changed nothing."""
+    before = repr(book.state)
+    try:
+        book.execute(hold_call("refused", **changes))
+    except SpendGuardError as error:
+        assert repr(book.state) == before
+        return error
+    raise AssertionError("not refused")
 
 
-def record_journal(script: Sequence[Sequence[cmd.Command]]) -> RecordedJournal:
-    """Write a journal, one batch for each list of commands."""
-    disk = SimDisk()
-    clock = SimClock()
-    book = Book(State(), History(), clock, seq=0, wall_ns=0)
-    writer = Writer(
-        disk.open_append(SEGMENT), disk.open_update(HEAD), seq=0, h=GENESIS, generation=1, next_slot=0
-    )
-    recorded = RecordedJournal(b"", [], [repr(book.state)], [0])
-    book.record(Open(version="0.3.0", min_reader=1, generation=1, session="00"))
-    for commands in script:
-        for command in commands:
-            clock.advance(0.25)
-            book.execute(command)
-        writer.write(book.kept)
-        book.kept.clear()
-        raw = disk.read(SEGMENT)
-        recorded.batches.append(Batch(len(raw), disk.read(HEAD), book.seq))
-    recorded.raw = raw
-    _note_states(recorded)
-    return recorded
-
-
-def _note_states(recorded: RecordedJournal) -> None:
-    """Work out the state after each record by replaying ever longer prefixes of whole lines."""
-    for index, byte in enumerate(recorded.raw):
-        if byte == ord("\n"):
-            recorded.line_ends.append(index + 1)
-            recorded.states.append(repr(replayed(recorded.raw[: index + 1])[1]))
-
-
-def long_script(seed: int = 1, steps: int = 18) -> list[list[cmd.Command]]:
-    """Return a script of batches with every record type that moves money, and calls left open at the end."""
-    chance = random.Random(seed)
-    script: list[list[cmd.Command]] = [
-        [new_agent(concurrency="shared"), grant(100_000)],
-        [cmd.AcceptPrices(7, "d" * 64, "key-1", "local"), cmd.SetDaemonLimit(90_000, None, "test")],
-    ]
-    open_calls: list[str] = []
-    for step in range(steps):
-        batch: list[cmd.Command] = []
-        for part in range(chance.randint(1, 3)):
-            if open_calls and chance.random() < 0.6:
-                batch.append(_ending(open_calls.pop(0), chance.randrange(4)))
-            else:
-                open_calls.append(f"call-{step}-{part}")
-                batch.append(hold_call(open_calls[-1]))
-        script.append(batch)
-    script.append([hold_call("last-1"), cmd.MarkSent("last-1", ["max_tokens"]), hold_call("last-2")])
-    return script
-
-
-def _ending(call_id: str, kind: int) -> cmd.Command:
-    if kind == 0:
-        return settle(call_id, 400)
-    if kind == 1:
-        return settle(call_id, 1_005)  # an overrun of half a percent: booked, and the agent goes on
-    if kind == 2:
-        return cmd.SettleAtWorst(call_id, "timeout", 504)
-    return cmd.VoidCall(call_id, "refused by the provider", 429)
+def spend(book: Book, call_id: str, cost_nusd: int) -> None:
+    """Hold and settle one call."""
+    book.execute(hold_call(call_id))
+    book.execute(settle(call_id, cost_nusd))

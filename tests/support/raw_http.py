@@ -1,6 +1,7 @@
 """A client that speaks HTTP by hand, one connection for each call, and can leave at any byte.
 
-`send` returns the whole answer, None where the client left or the connection broke before there was one.
+`send` returns the answer, None where the client left or the connection broke before there was one; it raises
+TimeoutError where none comes.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ ANSWER_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Where a client drops its connection: after so many bytes of its request, or of the answer."""
+    """When a client leaves: after so many bytes of its request or of the answer, or so long after asking."""
 
     after_sent: int | None = None
     after_received: int | None = None
+    after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,7 @@ class Answer:
 STAY = Leave()
 
 
-def request(
-    port: int, path: str, headers: Mapping[str, str], body: bytes, *, method: str = "POST"
-) -> bytes:
+def request(port: int, path: str, headers: Mapping[str, str], body: bytes, *, method: str = "POST") -> bytes:
     """Return a request as bytes, for a connection that is closed after its answer."""
     lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{port}", "connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -50,16 +50,16 @@ def request(
 async def send(port: int, raw: bytes, leave: Leave = STAY) -> Answer | None:
     """Send a request and read the answer to its end, or leave where told."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                return await _talk(reader, writer, raw, leave)
-            finally:
-                writer.transport.abort()
-    except OSError as error:
-        if isinstance(error, TimeoutError):
-            raise
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
         return None
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await _talk(reader, writer, raw, leave)
+    except ConnectionError:
+        return None
+    finally:
+        writer.transport.abort()
 
 
 async def _talk(
@@ -71,6 +71,14 @@ async def _talk(
         return None
     writer.write(raw)
     await writer.drain()
+    try:
+        async with asyncio.timeout(leave.after_seconds):
+            return await _read(reader, leave)
+    except TimeoutError:
+        return None
+
+
+async def _read(reader: asyncio.StreamReader, leave: Leave) -> Answer | None:
     received, broken = bytearray(), False
     while leave.after_received is None or len(received) < leave.after_received:
         try:

@@ -70,7 +70,8 @@ class Act:
     """How to treat one request; by default as any other.
 
     `reset`: drop the connection (RST) before the head. `hang`: never answer. `hang_after`, `cut_after`: stop,
-    or drop the connection, after so many body bytes. `chunk_bytes`: send the body in pieces of this size.
+    or drop the connection, after so many body bytes. `pause_after`: stop there until `resume()`.
+    `chunk_bytes`: send the body in pieces of this size.
     `reply`: send this in place of the recorded or invented answer.
     """
 
@@ -78,6 +79,7 @@ class Act:
     hang: bool = False
     hang_after: int | None = None
     cut_after: int | None = None
+    pause_after: int | None = None
     chunk_bytes: int | None = None
     reply: Reply | None = None
 
@@ -102,6 +104,7 @@ class RecordedUpstream:
         self._loop = asyncio.new_event_loop()
         self._gate = asyncio.Event()
         self._closing = asyncio.Event()
+        self._resumed = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name="recorded upstream", daemon=True)
 
     def __enter__(self) -> Self:
@@ -127,6 +130,10 @@ class RecordedUpstream:
         """Answer the requests that wait, and those to come."""
         self._run(self._set_gate(open_gate=True))
 
+    def resume(self) -> None:
+        """Let the answers that pause now go on."""
+        self._loop.call_soon_threadsafe(self._resume)
+
     def wait_arrived(self, count: int, seconds: float = 20) -> None:
         """Block until `count` requests in all have arrived; raise TimeoutError after `seconds`."""
         with self._arrival:
@@ -151,8 +158,13 @@ class RecordedUpstream:
 
     async def _stop(self) -> None:
         self._gate.set()
+        self._resume()
         self._closing.set()
         await self._runner.cleanup()
+
+    def _resume(self) -> None:
+        self._resumed.set()
+        self._resumed = asyncio.Event()
 
     async def _set_gate(self, *, open_gate: bool) -> None:
         if open_gate:
@@ -188,6 +200,8 @@ class RecordedUpstream:
                 sent += len(piece)
                 if sent == act.hang_after:
                     await self._closing.wait()
+                if sent == act.pause_after:
+                    await self._resumed.wait()
                 if sent == act.cut_after:
                     if request.transport is not None:
                         request.transport.close()
@@ -199,7 +213,8 @@ class RecordedUpstream:
 
     def _cut(self, reply: Reply, act: Act) -> Iterator[bytes]:
         """Cut the body in pieces, with one border exactly where the act wants to stop."""
-        stop = act.cut_after if act.cut_after is not None else act.hang_after
+        stops = (act.cut_after, act.hang_after, act.pause_after)
+        stop = next((stop for stop in stops if stop is not None), None)
         stream = reply.headers.get("content-type", "").startswith("text/event-stream")
         sizes = (act.chunk_bytes,) if act.chunk_bytes else self._pieces if stream else (len(reply.body) or 1,)
         if stop == 0:

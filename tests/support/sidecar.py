@@ -151,8 +151,9 @@ class Sidecar:
         return self.http.post("/v1/chat/completions", content=raw, headers=sent)
 
     def journal(self) -> list[dict[str, Any]]:
-        """Return every record of the journal."""
+        """Return every record of the journal, but for one that is being written at this moment."""
         records = []
         for segment in sorted(self.home.ledger.glob("seg-*.jsonl")):
-            records += [json.loads(line) for line in segment.read_bytes().splitlines()]
+            lines = segment.read_bytes().splitlines(keepends=True)
+            records += [json.loads(line) for line in lines if line.endswith(b"\n")]
         return records

@@ -6,6 +6,7 @@ block, or raise OSError.
 """
 
 import random
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -188,3 +189,16 @@ def _survivor(node: _Node, chance: random.Random) -> bytes:
             sector = written[start : min(start + SECTOR_BYTES, size)]
             raw[start : start + len(sector)] = sector
     return bytes(raw)
+
+
+class Gate:
+    """A disk hook whose syncs wait until they are let through, one by one."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Semaphore(0)
+        self.open = threading.Semaphore(0)
+
+    def __call__(self, operation: str, path: Path) -> None:
+        if operation == "sync":
+            self.reached.release()
+            assert self.open.acquire(timeout=20)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.ledger.commands import GrantBudget, MoneyCommand, SetDaemonLimit, TopUp, TopUpDaemon
+from spendguard_daemon.ledger.commands import MoneyCommand, SetDaemonLimit, TopUp, TopUpDaemon
 from spendguard_daemon.ledger.events import BudgetSet, DaemonLimitSet
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.money import NUSD_MAX, checked, format_usd
@@ -46,26 +46,24 @@ def decide_budget(state: State, command: MoneyCommand) -> BudgetSet | DaemonLimi
     Raises MALFORMED_REQUEST for an impossible amount, AGENT_NOT_FOUND, or BUDGET_NOT_FOUND for a top-up where
     there is no budget yet.
     """
-    match command:
-        case GrantBudget():
-            account = live_account(state, command.agent_id)
-            limit_nusd = checked_amount("limit", command.limit_nusd)
-            grant = _grant(account.limit_nusd, account.remaining_nusd, limit_nusd, command.topup_nusd)
-            return _budget_set(account, limit_nusd, grant, command.actor)
-        case TopUp():
-            account = live_account(state, command.agent_id)
-            if account.limit_nusd is None:
-                raise SpendGuardError(Code.BUDGET_NOT_FOUND, TABLE[Code.BUDGET_NOT_FOUND].title)
-            grant = _grant(
-                account.limit_nusd, account.remaining_nusd, account.limit_nusd, command.amount_nusd
-            )
-            return _budget_set(account, account.limit_nusd, grant, command.actor)
-        case SetDaemonLimit():
-            return _daemon_limit_set(state, command.limit_nusd, command.topup_nusd, command.actor)
-        case TopUpDaemon():
-            if state.daemon.limit_nusd is None:
-                raise SpendGuardError(Code.BUDGET_NOT_FOUND, TABLE[Code.BUDGET_NOT_FOUND].title)
-            return _daemon_limit_set(state, state.daemon.limit_nusd, command.amount_nusd, command.actor)
+    if isinstance(command, SetDaemonLimit):
+        return _daemon_limit_set(state, command.limit_nusd, command.topup_nusd, command.actor)
+    if isinstance(command, TopUpDaemon):
+        limit_nusd = _existing(state.daemon.limit_nusd)
+        return _daemon_limit_set(state, limit_nusd, command.amount_nusd, command.actor)
+    account = live_account(state, command.agent_id)
+    if isinstance(command, TopUp):
+        limit_nusd, topup_nusd = _existing(account.limit_nusd), command.amount_nusd
+    else:
+        limit_nusd, topup_nusd = checked_amount("limit", command.limit_nusd), command.topup_nusd or 0
+    grant = _grant(account.limit_nusd, account.remaining_nusd, limit_nusd, topup_nusd)
+    return _budget_set(account, limit_nusd, grant, command.actor)
+
+
+def _existing(limit_nusd: int | None) -> int:
+    if limit_nusd is None:
+        raise SpendGuardError(Code.BUDGET_NOT_FOUND, TABLE[Code.BUDGET_NOT_FOUND].title)
+    return limit_nusd
 
 
 def _grant(
@@ -104,7 +102,7 @@ def _daemon_limit_set(
         grant, funded_nusd = _Grant(0, 0, 0), None
     else:
         checked_amount("limit", limit_nusd)
-        grant = _grant(daemon.limit_nusd, daemon.remaining_nusd or 0, limit_nusd, topup_nusd)
+        grant = _grant(daemon.limit_nusd, daemon.remaining_nusd or 0, limit_nusd, topup_nusd or 0)
         # A first cap counts from now: what was spent before it was set is not charged to it.
         base_nusd = daemon.settled_nusd if daemon.funded_nusd is None else daemon.funded_nusd
         funded_nusd = checked(base_nusd + grant.applied_nusd - grant.cut_nusd)

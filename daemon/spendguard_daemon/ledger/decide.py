@@ -4,8 +4,6 @@ Pure and total: a command is answered with events or refused with a SpendGuardEr
 are decided in `admission`, ends of calls in `outcomes`, grants in `budgets`; agents and prices here.
 """
 
-from typing import assert_never
-
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
@@ -13,7 +11,7 @@ from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.admission import admit
 from spendguard_daemon.ledger.budgets import decide_budget, live_account
 from spendguard_daemon.ledger.outcomes import adjust, end, mark_sent
-from spendguard_daemon.ledger.state import State
+from spendguard_daemon.ledger.state import Account, State
 
 
 def decide(state: State, command: cmd.Command, now: cmd.Now) -> tuple[ev.Event, ...]:
@@ -40,21 +38,17 @@ def _agent(state: State, command: cmd.AgentCommand) -> tuple[ev.Event, ...]:
     if isinstance(command, cmd.NewAgent):
         return (_new_agent(state, command),)
     account = live_account(state, command.agent_id)
-    match command:
-        case cmd.ChangeAgent():
-            return _change_agent(state, command)
-        case cmd.DeleteAgent():
-            return (ev.AgentDel(agent_id=command.agent_id, actor=command.actor),)
-        case cmd.Freeze():
-            if account.frozen_reason == command.reason:
-                return ()
-            return (ev.Freeze(agent_id=command.agent_id, reason=command.reason, actor=command.actor),)
-        case cmd.Unfreeze():
-            if account.frozen_reason is None:
-                return ()
-            return (ev.Unfreeze(agent_id=command.agent_id, actor=command.actor),)
-        case _:
-            assert_never(command)
+    if isinstance(command, cmd.ChangeAgent):
+        return _change_agent(account, command)
+    if isinstance(command, cmd.DeleteAgent):
+        return (ev.AgentDel(agent_id=command.agent_id, actor=command.actor),)
+    if isinstance(command, cmd.Freeze):
+        if account.frozen_reason == command.reason:
+            return ()
+        return (ev.Freeze(agent_id=command.agent_id, reason=command.reason, actor=command.actor),)
+    if account.frozen_reason is None:
+        return ()
+    return (ev.Unfreeze(agent_id=command.agent_id, actor=command.actor),)
 
 
 def _new_agent(state: State, command: cmd.NewAgent) -> ev.AgentNew:
@@ -70,8 +64,7 @@ def _new_agent(state: State, command: cmd.NewAgent) -> ev.AgentNew:
     )
 
 
-def _change_agent(state: State, command: cmd.ChangeAgent) -> tuple[ev.Event, ...]:
-    account = live_account(state, command.agent_id)
+def _change_agent(account: Account, command: cmd.ChangeAgent) -> tuple[ev.Event, ...]:
     name = command.name if command.name != account.name else None
     concurrency = command.concurrency if command.concurrency != account.concurrency else None
     overflow = command.overflow if command.overflow != account.overflow else None

@@ -197,9 +197,11 @@ class History:
         )
         self._calls.add(view)
 
-    def _note_cost(self, event: ev.CallEvent, view: CallView | None, wall_ns: int) -> None:
+    def _note_cost(
+        self, event: ev.Sent | ev.Adjust | ev.EndEvent, view: CallView | None, wall_ns: int
+    ) -> None:
         run = self._runs.get(event.agent_id, {}).get(view.run_id) if view else None
-        if run is None or isinstance(event, ev.Hold | ev.Sent | ev.Void):
+        if run is None or isinstance(event, ev.Sent | ev.Void):
             return
         if isinstance(event, ev.Adjust):
             run.cost_nusd += event.to_nusd - event.from_nusd
@@ -212,31 +214,27 @@ class History:
         return self._order
 
 
-def _changed(view: CallView, event: ev.CallEvent, wall_ns: int) -> CallView:
+def _changed(view: CallView, event: ev.Sent | ev.Adjust | ev.EndEvent, wall_ns: int) -> CallView:
     replace = msgspec.structs.replace
-    match event:
-        case ev.Sent():
-            return replace(view, sent=True, changed=event.changed)
-        case ev.Adjust():
-            return replace(
-                view, cost_nusd=event.to_nusd, adjusted_from_nusd=event.from_nusd, reason=event.reason
-            )
-        case ev.Hold():
-            return view
-        case ev.Void():
-            state: CallState = "voided"
-            cost_nusd = 0
-        case ev.SettleWorst():
-            state, cost_nusd = "settled_worst", event.cost_nusd
-        case ev.Settle() | ev.Overrun():
-            state = "settled" if isinstance(event, ev.Settle) else "overrun"
-            view = replace(view, usage=event.usage, lines=event.lines)
-            cost_nusd = event.cost_nusd
+    if isinstance(event, ev.Sent):
+        return replace(view, sent=True, changed=event.changed)
+    if isinstance(event, ev.Adjust):
+        return replace(view, cost_nusd=event.to_nusd, adjusted_from_nusd=event.from_nusd, reason=event.reason)
+    if isinstance(event, ev.Settle | ev.Overrun):
+        view = replace(view, usage=event.usage, lines=event.lines)
     return replace(
         view,
-        state=state,
-        cost_nusd=cost_nusd,
+        state=_STATES[type(event)],
+        cost_nusd=0 if isinstance(event, ev.Void) else event.cost_nusd,
         http_status=event.http_status,
         reason=event.reason,
         ended_ns=wall_ns,
     )
+
+
+_STATES: dict[type[ev.EndEvent], CallState] = {
+    ev.Settle: "settled",
+    ev.SettleWorst: "settled_worst",
+    ev.Void: "voided",
+    ev.Overrun: "overrun",
+}

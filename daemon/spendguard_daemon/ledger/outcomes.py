@@ -4,7 +4,6 @@ Pure. Invariants: a call ends once; what is not known is charged at the hold; an
 """
 
 from dataclasses import dataclass
-from typing import assert_never
 
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -43,53 +42,53 @@ def end(state: State, command: cmd.EndCommand) -> tuple[ev.Event, ...]:
         checked_amount("cost", command.cost_nusd)
         if command.cost_nusd > hold.amount_nusd:
             return _overrun(state, hold, command)
-    after = _after(state, hold, _cost(hold, command))
-    match command:
-        case cmd.SettleCall():
-            return (
-                ev.Settle(
-                    call_id=hold.call_id,
-                    agent_id=hold.agent_id,
-                    cost_nusd=command.cost_nusd,
-                    hold_nusd=hold.amount_nusd,
-                    usage=dict(command.usage),
-                    lines=list(command.lines),
-                    http_status=command.http_status,
-                    reason=command.reason[:REASON_CHARS_MAX],
-                    funded_nusd=after.funded_nusd,
-                    settled_nusd=after.settled_nusd,
-                    held_nusd=after.held_nusd,
-                ),
-            )
-        case cmd.SettleAtWorst():
-            return (
-                ev.SettleWorst(
-                    call_id=hold.call_id,
-                    agent_id=hold.agent_id,
-                    cost_nusd=hold.amount_nusd,
-                    hold_nusd=hold.amount_nusd,
-                    http_status=command.http_status,
-                    reason=command.reason[:REASON_CHARS_MAX],
-                    funded_nusd=after.funded_nusd,
-                    settled_nusd=after.settled_nusd,
-                    held_nusd=after.held_nusd,
-                ),
-            )
-        case cmd.VoidCall():
-            return (
-                ev.Void(
-                    call_id=hold.call_id,
-                    agent_id=hold.agent_id,
-                    hold_nusd=hold.amount_nusd,
-                    http_status=command.http_status,
-                    reason=command.reason[:REASON_CHARS_MAX],
-                    funded_nusd=after.funded_nusd,
-                    settled_nusd=after.settled_nusd,
-                    held_nusd=after.held_nusd,
-                ),
-            )
-        case _:
-            assert_never(command)
+        return (_settle(state, hold, command),)
+    reason = command.reason[:REASON_CHARS_MAX]
+    if isinstance(command, cmd.SettleAtWorst):
+        after = _after(state, hold, hold.amount_nusd)
+        return (
+            ev.SettleWorst(
+                call_id=hold.call_id,
+                agent_id=hold.agent_id,
+                cost_nusd=hold.amount_nusd,
+                hold_nusd=hold.amount_nusd,
+                http_status=command.http_status,
+                reason=reason,
+                funded_nusd=after.funded_nusd,
+                settled_nusd=after.settled_nusd,
+                held_nusd=after.held_nusd,
+            ),
+        )
+    after = _after(state, hold, 0)
+    return (
+        ev.Void(
+            call_id=hold.call_id,
+            agent_id=hold.agent_id,
+            hold_nusd=hold.amount_nusd,
+            http_status=command.http_status,
+            reason=reason,
+            funded_nusd=after.funded_nusd,
+            settled_nusd=after.settled_nusd,
+            held_nusd=after.held_nusd,
+        ),
+    )
+
+
+def _settle(state: State, hold: ev.Hold, command: cmd.SettleCall) -> ev.Settle:
+    after = _after(state, hold, command.cost_nusd)
+    return ev.Settle(
+        call_id=hold.call_id,
+        agent_id=hold.agent_id,
+        cost_nusd=command.cost_nusd,
+        hold_nusd=hold.amount_nusd,
+        usage=dict(command.usage),
+        lines=list(command.lines),
+        http_status=command.http_status,
+        reason=command.reason[:REASON_CHARS_MAX],
+        funded_nusd=after.funded_nusd,
+        settled_nusd=after.settled_nusd,
+        held_nusd=after.held_nusd,
+    )
 
 
 def _overrun(state: State, hold: ev.Hold, command: cmd.SettleCall) -> tuple[ev.Event, ...]:
@@ -146,18 +145,6 @@ def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:
             held_nusd=account.held_nusd,
         ),
     )
-
-
-def _cost(hold: ev.Hold, command: cmd.EndCommand) -> int:
-    match command:
-        case cmd.SettleCall():
-            return command.cost_nusd
-        case cmd.SettleAtWorst():
-            return hold.amount_nusd
-        case cmd.VoidCall():
-            return 0
-        case _:
-            assert_never(command)
 
 
 def _after(state: State, hold: ev.Hold, cost_nusd: int) -> _Balances:

@@ -1,0 +1,62 @@
+"""An event that cannot follow from those before it is found out."""
+
+from typing import Any
+
+import pytest
+
+from ledger_kit import AGENT, NOW, funded_book, hold_call, spend
+from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.apply import ContradictionError, apply
+
+
+def contradictions() -> list[ev.Event]:
+    """Return events that cannot follow in a book where call c is open and call e has ended at 5 nUSD."""
+    balances: dict[str, Any] = {"funded_nusd": 5_000, "settled_nusd": 5, "held_nusd": 0}
+    end: dict[str, Any] = {
+        "call_id": "c",
+        "agent_id": AGENT,
+        "hold_nusd": 1_000,
+        "http_status": None,
+        "reason": "r",
+    }
+    return [
+        ev.Void(**(end | balances | {"call_id": "x"})),
+        ev.Void(**(end | balances | {"hold_nusd": 999})),
+        ev.Void(**(end | balances | {"agent_id": "x"})),
+        ev.Void(**(end | balances | {"held_nusd": 1})),
+        ev.Void(**(end | balances | {"settled_nusd": 4})),
+        ev.Void(**(end | balances | {"funded_nusd": 4})),
+        ev.Sent(call_id="x", agent_id=AGENT, changed=[]),
+        ev.Adjust(call_id="e", agent_id=AGENT, from_nusd=4, to_nusd=5, reason="", actor="", **balances),
+        ev.Adjust(call_id="c", agent_id=AGENT, from_nusd=0, to_nusd=0, reason="", actor="", **balances),
+        ev.Freeze(agent_id="x", reason="r", actor="me"),
+        ev.AgentNew(agent_id=AGENT, name="n", concurrency="shared", overflow="clamp", mock=False, actor="me"),
+        ev.DaemonLimitSet(
+            limit_nusd=5,
+            applied_nusd=5,
+            ignored_nusd=0,
+            cut_nusd=0,
+            actor="me",
+            funded_nusd=5,
+            settled_nusd=0,
+            held_nusd=0,
+        ),
+    ]
+
+
+@pytest.mark.parametrize("event", contradictions())
+def test_an_event_that_cannot_follow_is_a_contradiction(event: ev.Event) -> None:
+    """Replay checks each record against those before it."""
+    book = funded_book(5_000)
+    spend(book, "e", 5)
+    book.execute(hold_call("c"))
+    with pytest.raises(ContradictionError):
+        apply(book.state, event, NOW.wall_ns)
+
+
+def test_a_second_hold_of_an_open_call_is_a_contradiction() -> None:
+    """A call has one hold."""
+    book = funded_book(5_000)
+    (hold,) = book.execute(hold_call("c"))
+    with pytest.raises(ContradictionError):
+        apply(book.state, hold, NOW.wall_ns)
