@@ -8,9 +8,11 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from spendguard_daemon import __version__, log, runtime
@@ -36,6 +38,9 @@ from spendguard_daemon.wire import iso
 GRACE_SECONDS = 20
 """How long calls in flight may go on after a polite signal; then they are cut and settle at worst."""
 
+OPEN_FILES_WANTED = 10_240
+"""Two for each call in flight. The most that every macOS takes; there programs start with 256."""
+
 logger = logging.getLogger("spendguard")
 
 
@@ -48,6 +53,7 @@ def main() -> int:
     env = dict(os.environ)
     home, disk = runtime.home_of(env), SystemDisk()
     try:
+        _raise_open_files_limit()
         runtime.prepare(home, disk)
         settings = load(_text(home.config), env, {"port": flags.port})
         keys = KeyRing(lambda: ProviderKeys(env, _text(home.secrets)))
@@ -104,7 +110,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, token: str) -> 
         ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
     )
     gateway = Gateway(guard=guard, control=control, settings=settings, token=token, port=port, rng=rng)
-    runner = await serve(gateway.handle, sockets)
+    runner = await serve(gateway, sockets)
     keeper = asyncio.create_task(prices.keep())
     started_at = iso(clock.wall_ns())
     runtime.write_daemon_info(
@@ -155,6 +161,15 @@ def _fail_stop(error: BaseException) -> None:
     """End the process at once: after a failed write or sync nothing more may be forwarded or answered."""
     logger.critical("the disk failed, stopping", extra={"facts": {"error": str(error)}})
     os._exit(Exit.DISK)
+
+
+def _raise_open_files_limit() -> None:
+    """Let a thousand clients be served where the machine allows it; beyond the limit connections fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES_WANTED:
+        wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
+        with suppress(OSError, ValueError):  # some systems have a lower ceiling that they do not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _text(path: Path) -> str:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from spendguard_daemon import outcome as outcomes
 from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, Fact, SpendGuardError
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.commands import MarkSent, SettleAtWorst, SettleCall, VoidCall
 from spendguard_daemon.ledger.events import Hold
@@ -32,6 +32,8 @@ from spendguard_daemon.ports import (
 from spendguard_daemon.providers import Outgoing
 from spendguard_daemon.relay import KEY_REJECTED, Relay, request_headers
 from spendguard_daemon.settings import Settings
+
+DURABLE_SOON_SECONDS = 0.005
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ class Guard:
         relay = Relay(plan, hold, client)
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
         self._running[hold.call_id] = task
-        task.add_done_callback(lambda _: self._running.pop(hold.call_id, None))
+        task.add_done_callback(lambda _: self._strike_off(relay, task))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -85,6 +87,15 @@ class Guard:
             relay.client_gone = True
             self._ledger.detach(hold.call_id)
             raise
+
+    def _strike_off(self, relay: Relay, task: asyncio.Task[Answer | None]) -> None:
+        """Take an ended call off the list; where its client has left, nobody else would hear of a fault."""
+        del self._running[relay.hold.call_id]
+        if relay.hold.call_id in self._ledger.state.open_calls:
+            self._book(relay, outcomes.not_sent("aborted"))  # cancelled before the task's first step
+        error = None if task.cancelled() else task.exception()
+        if relay.client_gone and error and not isinstance(error, AnswerTornError | SpendGuardError):
+            log.error("internal error", exc_info=error, extra={"facts": {"call_id": relay.hold.call_id}})
 
     def _note_refusal(self, arrival: Arrival, plan: Plan | None, error: SpendGuardError) -> None:
         """Keep a refused call in sight of its operator, and tell the caller whose budget spoke."""
@@ -125,7 +136,7 @@ class Guard:
             raise SpendGuardError(
                 Code.UPSTREAM_UNREACHABLE,
                 f"The provider could not be reached: {error}; nothing was charged",
-                facts={**_whose(relay.hold), "provider": relay.plan.provider},
+                facts=relay.facts(),
             ) from error
         except UpstreamLostError as error:
             relay.problem = str(error)
@@ -221,7 +232,7 @@ class Guard:
         if relay.status is None or relay.problem:
             raise self._lost(relay, code)
         if relay.status in KEY_REJECTED:
-            raise _key_rejected(relay)
+            raise relay.key_rejected(charged_nusd)
         account = self._ledger.state.accounts[relay.hold.agent_id]
         headers = {
             **relay.headers(),
@@ -230,7 +241,7 @@ class Guard:
         }
         if relay.status >= 500 and not self._affordable(relay.hold):
             headers["x-should-retry"] = "false"
-        return Answer(relay.status, headers, bytes(relay.body))
+        return Answer(relay.status, headers, relay.whole_body())
 
     def _lost(self, relay: Relay, code: Code) -> SpendGuardError:
         held_usd = format_usd(relay.hold.amount_nusd)
@@ -238,20 +249,19 @@ class Guard:
             code,
             f"{TABLE[code].title}: {relay.problem or 'it was cut off'}; the call was charged its hold of "
             f"{held_usd} USD until an operator corrects it",
-            facts={**_whose(relay.hold), "charged_usd": held_usd, "affordable": self._affordable(relay.hold)},
+            facts={**relay.facts(), "charged_usd": held_usd, "affordable": self._affordable(relay.hold)},
         )
 
     def _affordable(self, hold: Hold) -> bool:
         """Tell whether the same call could be held once more."""
         return self._ledger.state.accounts[hold.agent_id].available_nusd >= hold.amount_nusd
 
-    # -- for operators ----------------------------------------------------------------------------------
-
     async def abort(self, call_id: str) -> bool:
         """Cut a call in flight; it settles by the outcome table. Return whether it was in flight."""
-        task = self._running.get(call_id)
-        if task is None:
-            return False
+        while (task := self._running.get(call_id)) is None:
+            if call_id not in self._ledger.state.open_calls:
+                return False
+            await asyncio.sleep(DURABLE_SOON_SECONDS)  # held, but not yet on disk
         task.cancel()
         await asyncio.wait([task])
         return True
@@ -265,10 +275,6 @@ class Guard:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _whose(hold: Hold) -> dict[str, Fact]:
-    return {"agent_id": hold.agent_id, "run_id": hold.run_id}
 
 
 def _outgoing(plan: Plan, hold: Hold) -> Outgoing:
@@ -286,13 +292,3 @@ def _outgoing(plan: Plan, hold: Hold) -> Outgoing:
     if not same:
         raise SpendGuardError(Code.INTERNAL, "Internal error: the rewritten request is not what was held")
     return outgoing
-
-
-def _key_rejected(relay: Relay) -> SpendGuardError:
-    """Replace the provider's own words: they may repeat a part of the key."""
-    provider, status = relay.plan.provider, relay.status
-    return SpendGuardError(
-        Code.PROVIDER_KEY_REJECTED,
-        f"The provider rejected the sidecar's key: {provider} answered {status}; nothing was charged",
-        facts={**_whose(relay.hold), "provider": provider, "provider_status": status},
-    )

@@ -4,6 +4,7 @@ It decides nothing about money: `seen()` is the evidence from which `outcome` do
 """
 
 from spendguard_daemon.call import Client, ClientGoneError, Plan
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.outcome import Seen
@@ -98,6 +99,28 @@ class Relay:
             documented_error=self.whole and self.plan.format.is_documented_error(self.status, reader.body),
             problem=self.problem or reader.problem or "",
         )
+
+    def facts(self) -> dict[str, Fact]:
+        """Return whose call this is and where it went, for an error of ours in place of an answer."""
+        hold = self.hold
+        return {"agent_id": hold.agent_id, "run_id": hold.run_id, "provider": hold.provider}
+
+    def key_rejected(self, charged_nusd: int) -> SpendGuardError:
+        """Return the error that stands for a KEY_REJECTED answer: not a word of it is the provider's."""
+        provider, charged_usd = self.hold.provider, format_usd(charged_nusd)
+        charged = (
+            f"the call was charged its hold of {charged_usd} USD" if charged_nusd else "nothing was charged"
+        )
+        return SpendGuardError(
+            Code.PROVIDER_KEY_REJECTED,
+            f"The provider rejected the sidecar's key: {provider} answered {self.status}; {charged}",
+            facts={**self.facts(), "provider_status": self.status, "charged_usd": charged_usd},
+        )
+
+    def whole_body(self) -> bytes:
+        """Return the body of an answer kept back whole; an error that repeats our key has it blotted out."""
+        body, key = bytes(self.body), self.plan.key.encode()
+        return body.replace(key, b"[redacted]") if key and (self.status or 0) >= 400 else body
 
     def headers(self) -> dict[str, str]:
         """Return the headers that the client gets: an allow-list of the provider's, and ours."""

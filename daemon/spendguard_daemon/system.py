@@ -88,8 +88,7 @@ class SystemDisk:
         """Make a folder, with its parents, if it is not there; sync the parent of each one made."""
         if path.is_dir():
             return
-        if path.parent != path:
-            self.make_folder(path.parent)
+        self.make_folder(path.parent)
         try:
             path.mkdir(FOLDER_MODE)
         except FileExistsError:

@@ -8,12 +8,12 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, respond
+from spendguard_daemon.gateway.connections import Connections
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.proxy import serve_call
 from spendguard_daemon.gateway.routes import OPEN, Route, match
@@ -67,6 +67,11 @@ class Gateway:
             fault = SpendGuardError(Code.INTERNAL, f"Internal error: call {call_id}; see the daemon's log")
             return respond.refusal(fault, call_id, provider=route.provider, endpoint=route.endpoint)
 
+    def refuse_broken(self) -> web.Response:
+        """Answer what is no HTTP request, or none that two servers would read alike."""
+        broken = MalformedError("HTTP request", "one that follows RFC 9112")
+        return respond.refusal(broken, self._rng.uuid4())
+
 
 def listen(port: int) -> list[socket.socket]:
     """Bind both loopback addresses to one port (a free one for 0); raise PORT_TAKEN.
@@ -116,16 +121,9 @@ def _bind(address: str, port: int) -> socket.socket | None:
     return bound
 
 
-async def serve(
-    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], sockets: list[socket.socket]
-) -> web.ServerRunner:
-    """Start serving; the caller cleans the runner up.
-
-    `handler_cancellation`: a client that leaves cancels its handler, which is how a call learns of it; what
-    must not be cancelled runs in the guard's own tasks.
-    """
-    server = web.Server(handle, handler_cancellation=True, access_log=None)
-    runner = web.ServerRunner(server, handle_signals=False)
+async def serve(gateway: Gateway, sockets: list[socket.socket]) -> web.ServerRunner:
+    """Start serving; the caller cleans the runner up."""
+    runner = web.ServerRunner(Connections(gateway.handle, gateway.refuse_broken), handle_signals=False)
     await runner.setup()
     for bound in sockets:
         await web.SockSite(runner, bound).start()

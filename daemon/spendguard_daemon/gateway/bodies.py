@@ -3,6 +3,7 @@
 Extra fields are allowed (design 6); duplicate keys, floats, booleans for numbers and absurd amounts are not.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from spendguard_daemon.text import NAME_LENGTH_MAX, is_name, safe
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
+_MISSING = re.compile("Object missing required field `(.+)`")
+
 
 def decode(body: bytes, shape: type[Shape]) -> Shape:
     """Read a control body; an empty one counts as `{}`. Raises MALFORMED_REQUEST with the field's path."""
@@ -25,6 +28,8 @@ def decode(body: bytes, shape: type[Shape]) -> Shape:
     except msgspec.ValidationError as error:
         # "Expected `int`, got `float` - at `$.hard_limit_cents`" in msgspec's words.
         what, _, path = str(error).partition(" - at `")
+        if missing := _MISSING.fullmatch(what):
+            raise MalformedError(missing[1], "to be there") from None
         raise MalformedError(
             path.rstrip("`").removeprefix("$.") or "body", safe(what.removeprefix("Expected "))
         ) from None

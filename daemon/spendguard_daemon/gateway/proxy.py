@@ -7,7 +7,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from spendguard_daemon.call import AnswerTornError, Arrival, ClientGoneError
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
@@ -76,9 +76,9 @@ async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> b
                 if len(body) > bytes_max:
                     raise too_large
     except TimeoutError:
-        raise SpendGuardError(
-            Code.MALFORMED_REQUEST, f"Malformed request: body: expected whole within {seconds} s"
-        ) from None
+        raise MalformedError("body", f"whole within {seconds} s") from None
+    except web.RequestPayloadError:
+        raise MalformedError("body", "chunks that follow RFC 9112") from None
     return bytes(body)
 
 
