@@ -1,0 +1,1 @@
+"""SpendGuard's command line: it speaks HTTP to the sidecar and starts it when needed."""

@@ -1,0 +1,159 @@
+"""The command tree, and the one place where an error becomes a sentence, a remedy and an exit code.
+
+Commands raise; nothing else catches SpendGuardError to print it. Results go to stdout, talk to stderr.
+"""
+
+import io
+import os
+import sys
+import traceback
+from types import TracebackType
+from typing import Annotated, NoReturn
+
+import typer
+
+from spendguard_cli import verbs
+from spendguard_cli.commands import agents, budgets, config, demo, lifecycle, overview, providers, runs
+from spendguard_cli.context import Flags
+from spendguard_cli.output import Form, Output
+from spendguard_cli.session import Session
+from spendguard_daemon import __version__
+from spendguard_daemon.codes import TABLE, Exit
+from spendguard_daemon.errors import SpendGuardError
+
+app = typer.Typer(
+    name="spendguard",
+    help="Strict, hard budgets for the LLM spending of agents.",
+    epilog="A terminal gets tables, a pipe key=value lines, --json JSON. Start with: spendguard demo",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+lifecycle.join(app)
+app.add_typer(agents.app, name="agent")
+app.add_typer(budgets.app, name="budget")
+app.add_typer(runs.app, name="run")
+app.add_typer(providers.app, name="provider")
+app.add_typer(config.app, name="config")
+demo.join(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spendguard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    *,
+    _version_wanted: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version, metavar=""),
+    ] = False,
+    json: verbs.Json = False,
+    home: verbs.Home = None,
+    base_url: verbs.BaseUrl = None,
+    api_key: verbs.ApiKey = None,
+    no_spawn: verbs.NoSpawn = False,
+) -> None:
+    """Remember what was typed before the command; without a command show the state of things."""
+    ctx.obj = Flags(json=json, home=home, base_url=base_url, api_key=api_key, no_spawn=no_spawn)
+    if ctx.invoked_subcommand is None:
+        overview.show(Session(ctx.obj))
+
+
+def main() -> NoReturn:
+    """Run the command line: the entry point of the console script."""
+    sys.excepthook = _report_fault
+    _prepare_streams()
+    if os.name == "nt":
+        Output(Form.LINES).fail("SpendGuard does not run on Windows", "run it under WSL, where it works")
+        sys.exit(Exit.FAILED)
+    sys.exit(int(_outcome(sys.argv[1:])))
+
+
+def _prepare_streams() -> None:
+    """Let no stream be missing (`>&-`), and no character that the terminal lacks end a command."""
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _outcome(arguments: list[str]) -> int:
+    """Run the command and return the exit code, with whatever went wrong said on stderr."""
+    out = Output(Form.LINES)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except SpendGuardError as error:
+        out.fail(error.detail, error.remedy or TABLE[error.code].operator_remedy)
+        return TABLE[error.code].exit
+    except typer.TyperException as error:
+        return _misused(out, error)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader has seen enough, as in `| head`
+        _settle_stdout()
+        return Exit.OK
+    except OSError as error:
+        _settle_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        out.fail(f"{where}{error.strerror or error}", "")
+        return Exit.FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    for number, argument in enumerate(arguments, 1):
+        if not _is_text(argument):
+            raise typer.TyperException(f"Argument {number} is not UTF-8 text.")
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("spendguard", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return Exit.OK
+
+
+def _settle_stdout() -> None:
+    """Let nothing more be written to a stdout that takes nothing, not even by the interpreter's end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _misused(out: Output, error: typer.TyperException) -> int:
+    """Print what is wrong with the command line; a group without a command has shown its help already."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "spendguard"
+    said = error.format_message().rstrip(".")
+    if said:
+        out.fail(said, f"{path} --help")
+    return Exit.USAGE
+
+
+def _report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line that we have a bug; the interpreter ends with 1 after this."""
+    if os.environ.get("SPENDGUARD_DEBUG") == "1":
+        traceback.print_exception(kind, error, trace)
+    Output(Form.LINES).fail(
+        f"internal: {kind.__name__}: {error}",
+        "spendguard logs; SPENDGUARD_DEBUG=1 before the same command shows where",
+    )

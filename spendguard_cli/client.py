@@ -1,0 +1,254 @@
+"""The control API as typed calls (design 6): one method a route, `wire` shapes in and out.
+
+Every failure leaves as a SpendGuardError: the sidecar's own refusals with their code, everything else as what
+it means to a person at a command line. Redirects are not followed and no proxy of the environment sees the
+admin token of a sidecar on this machine. Answers are bounded.
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from spendguard_daemon import wire
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.text import safe
+
+T = TypeVar("T")
+Body = Mapping[str, object]
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ANSWER_SECONDS = 30.0
+PROVIDER_TEST_SECONDS = 90.0
+DETAIL_LENGTH_MAX = 1000
+
+
+class Control:
+    """One connection to one sidecar. `token` goes with every request; the place was proven before.
+
+    `named` tells that the operator named the token, by --api-key or CAP_API_KEY.
+    """
+
+    def __init__(self, base_url: str, token: str | None, *, local: bool, named: bool = False):
+        self.base_url = base_url
+        self._named = named
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={"x-spendguard-actor": "cli"} | ({"authorization": f"Bearer {token}"} if token else {}),
+            timeout=ANSWER_SECONDS,
+            trust_env=not local,
+            verify=not base_url.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def not_ready(self) -> list[str]:
+        """Return why the sidecar takes no calls yet; nothing when it does."""
+        status, raw = self._exchange("GET", "/ready", None, {}, ANSWER_SECONDS)
+        if status == httpx.codes.OK:
+            return []
+        try:
+            reasons = msgspec.json.decode(raw, type=_NotReady).reasons
+        except msgspec.DecodeError:
+            reasons = []
+        return reasons or [f"GET /ready answered {status}"]
+
+    def status(self) -> wire.Status:
+        """Return the daemon at a glance."""
+        return self._get("/v1/status", wire.Status)
+
+    def agents(self) -> list[wire.Agent]:
+        """Return all agents that were not deleted."""
+        return self._get("/v1/agents", wire.Agents).agents
+
+    def agent(self, agent_id: str) -> wire.Agent:
+        """Return one agent; raise AGENT_NOT_FOUND."""
+        return self._get(_agent(agent_id), wire.Agent)
+
+    def create_agent(self, body: Body) -> wire.AgentCreated:
+        """Create an agent from the given fields of `wire.NewAgent`."""
+        return self._send("POST", "/v1/agents", body, wire.AgentCreated)
+
+    def change_agent(self, agent_id: str, body: Body) -> wire.Agent:
+        """Change the given fields of `wire.ChangeAgent`."""
+        return self._send("PATCH", _agent(agent_id), body, wire.Agent)
+
+    def delete_agent(self, agent_id: str) -> wire.AgentDeleted:
+        """Hide an agent for good; its history stays."""
+        return self._send("DELETE", _agent(agent_id), None, wire.AgentDeleted)
+
+    def budget(self, agent_id: str) -> wire.Budget:
+        """Return an agent's money; raise BUDGET_NOT_FOUND before the first grant."""
+        return self._get(f"{_agent(agent_id)}/budget", wire.Budget)
+
+    def grant(self, agent_id: str, limit_cents: int, topup_cents: int | None) -> wire.Budget:
+        """Set the limit of an agent's balance, and add to it."""
+        body = {"hard_limit_cents": limit_cents} | (
+            {} if topup_cents is None else {"topup_cents": topup_cents}
+        )
+        return self._send("POST", f"{_agent(agent_id)}/budget", body, wire.Budget)
+
+    def top_up(self, agent_id: str, amount_cents: int) -> wire.Budget:
+        """Add to an agent's balance, up to its limit."""
+        return self._send(
+            "POST", f"{_agent(agent_id)}/budget/topup", {"topup_cents": amount_cents}, wire.Budget
+        )
+
+    def runs(self, agent_id: str) -> list[wire.Run]:
+        """Return an agent's runs, newest first."""
+        return self._get(f"{_agent(agent_id)}/runs", wire.Runs).runs
+
+    def create_run(self, agent_id: str, run_id: str | None) -> wire.Run:
+        """Name a run, with a fresh id unless one is given."""
+        body = {} if run_id is None else {"run_id": run_id}
+        return self._send("POST", f"{_agent(agent_id)}/runs", body, wire.Run)
+
+    def calls(self, agent_id: str, limit: int) -> list[wire.Call]:
+        """Return an agent's latest calls, newest first."""
+        return self._get(f"{_agent(agent_id)}/calls?limit={limit}", wire.Calls).calls
+
+    def call(self, call_id: str) -> wire.Call:
+        """Return one call; raise CALL_NOT_FOUND."""
+        return self._get(f"/v1/calls/{quote(call_id, safe='')}", wire.Call)
+
+    def adjust(self, call_id: str, cost_usd: str, reason: str) -> wire.Call:
+        """Set what an ended call was charged; raise CALL_NOT_FOUND."""
+        path = f"/v1/calls/{quote(call_id, safe='')}/adjust"
+        return self._send("POST", path, {"cost_usd": cost_usd, "reason": reason}, wire.Call)
+
+    def daemon_budget(self) -> wire.DaemonBudget:
+        """Return the cap above all agents."""
+        return self._get("/v1/daemon/budget", wire.DaemonBudget)
+
+    def set_daemon_budget(self, limit_cents: int | None, topup_cents: int | None) -> wire.DaemonBudget:
+        """Set the cap above all agents; None switches it off."""
+        body: dict[str, int | None] = {"hard_limit_cents": limit_cents}
+        if topup_cents is not None:
+            body["topup_cents"] = topup_cents
+        return self._send("POST", "/v1/daemon/budget", body, wire.DaemonBudget)
+
+    def top_up_daemon(self, amount_cents: int) -> wire.DaemonBudget:
+        """Add to the cap above all agents."""
+        body = {"topup_cents": amount_cents}
+        return self._send("POST", "/v1/daemon/budget/topup", body, wire.DaemonBudget)
+
+    def providers(self) -> list[wire.Provider]:
+        """Return the providers and where each takes its key from."""
+        return self._get("/v1/providers", wire.Providers).providers
+
+    def reload_keys(self) -> list[wire.Provider]:
+        """Make the sidecar read secrets.toml again."""
+        return self._send("POST", "/v1/providers/reload", {}, wire.Providers).providers
+
+    def test_provider(self, name: str) -> wire.ProviderTest:
+        """Make the sidecar ask the provider for its model list, which is free."""
+        path = f"/v1/providers/{quote(name, safe='')}/test"
+        return self._send("POST", path, {}, wire.ProviderTest, PROVIDER_TEST_SECONDS)
+
+    def shut_down(self, *, now: bool) -> None:
+        """Make the daemon end; `now` charges calls in flight at their hold."""
+        self._send("POST", "/v1/daemon/shutdown", {"now": now}, wire.Stopping)
+
+    def _get(self, path: str, shape: type[T]) -> T:
+        return self._send("GET", path, None, shape)
+
+    def _send(
+        self, method: str, path: str, body: Body | None, shape: type[T], seconds: float = ANSWER_SECONDS
+    ) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"content-type": "application/json"}
+        status, raw = self._exchange(method, path, content, headers, seconds)
+        if not httpx.codes.is_success(status):
+            error = refusal(status, raw)
+            if error.code is Code.UNAUTHORIZED and self._named:
+                error.remedy = "check --api-key or CAP_API_KEY; a sidecar of this machine needs neither"
+            raise error
+        try:
+            return msgspec.json.decode(raw, type=shape)
+        except msgspec.DecodeError as error:
+            raise SpendGuardError(
+                Code.INTERNAL,
+                f"The answer to {method} {path} is not of the form this version knows: {error}",
+                remedy="spendguard restart, if the sidecar is of another version",
+            ) from error
+
+    def _exchange(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], seconds: float
+    ) -> tuple[int, bytes]:
+        raw = bytearray()
+        try:
+            with self._http.stream(method, path, content=content, headers=headers, timeout=seconds) as answer:
+                for chunk in answer.iter_bytes():
+                    raw += chunk
+                    if len(raw) > ANSWER_BYTES_MAX:
+                        raise SpendGuardError(Code.INTERNAL, f"The answer to {method} {path} has no end")
+                return answer.status_code, bytes(raw)
+        except httpx.TimeoutException as error:
+            raise SpendGuardError(
+                Code.NO_DAEMON,
+                f"The sidecar at {self.base_url} did not answer within {seconds:g} s",
+                remedy="spendguard restart, if it stays so",
+            ) from error
+        except httpx.HTTPError as error:
+            raise SpendGuardError(
+                Code.NO_DAEMON,
+                f"The sidecar at {self.base_url} could not be reached: {safe(str(error))}",
+                remedy="spendguard status",
+            ) from error
+
+
+class _NotReady(msgspec.Struct, frozen=True):
+    reasons: list[str] = []
+
+
+def refusal(status: int, raw: bytes) -> SpendGuardError:
+    """Turn an error answer into our error: its own code, or for a foreign body the nearest to its status."""
+    try:
+        body = msgspec.json.decode(raw, type=_Refused)
+    except msgspec.DecodeError:
+        body = _Refused()
+    try:
+        code = Code(str(body.spendguard.get("code") or body.error.get("code")))
+    except ValueError:
+        code = _BY_STATUS.get(status, Code.INTERNAL)
+    detail = safe(body.detail, DETAIL_LENGTH_MAX) or f"{TABLE[code].title} (HTTP {status})"
+    facts = {
+        name: value
+        for name, value in body.spendguard.items()
+        if value is None or isinstance(value, str | int)
+    }
+    return SpendGuardError(code, detail, remedy=TABLE[code].operator_remedy, facts=facts)
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    detail: str = ""
+    error: dict[str, object] = {}
+    spendguard: dict[str, object] = {}
+
+
+_BY_STATUS = {
+    400: Code.MALFORMED_REQUEST,
+    401: Code.UNAUTHORIZED,
+    403: Code.NOT_ALLOWED,
+    404: Code.ROUTE_NOT_FOUND,
+    422: Code.MALFORMED_REQUEST,
+    503: Code.SHUTTING_DOWN,
+}
+
+
+def _agent(agent_id: str) -> str:
+    return f"/v1/agents/{quote(agent_id, safe='')}"

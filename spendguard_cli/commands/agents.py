@@ -1,0 +1,210 @@
+"""`agent create|list|get|rename|delete|set|freeze|unfreeze`: who has a budget."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from spendguard_cli.session import Session
+from spendguard_cli.verbs import TALKS, group, switch, verb
+from spendguard_daemon.codes import Exit
+from spendguard_daemon.errors import Code, SpendGuardError
+
+app = group("Agents: the identities that have budgets.")
+
+CALLS_SHOWN = 20
+EXITS = (*TALKS, Exit.NOT_FOUND)
+
+Agent = Annotated[str | None, typer.Argument(metavar="AGENT", help="Id or unique name.", show_default=False)]
+AgentOption = Annotated[str | None, typer.Option("--agent", metavar="AGENT", help="The same as AGENT.")]
+Concurrency = Annotated[
+    Literal["exclusive", "shared"] | None,
+    typer.Option(help="exclusive: one run at a time. shared: any number; the cap is just as strict."),
+]
+Overflow = Annotated[
+    Literal["clamp", "refuse"] | None,
+    typer.Option(help="What happens to an output cap that does not fit: made smaller, or refused."),
+]
+
+
+@verb(
+    app,
+    "create",
+    examples=("spendguard agent create --name my-agent", "spendguard agent create --name trial --mock"),
+)
+def create(
+    session: Session,
+    *,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Up to 200 printable characters.")] = None,
+    concurrency: Concurrency = None,
+    overflow: Overflow = None,
+    mock: Annotated[
+        bool, switch("--mock", help_text="May use the built-in mock models, and nothing that costs.")
+    ] = False,
+) -> None:
+    """Create an agent.
+
+    It can spend nothing until it has a budget.
+    """
+    wanted: dict[str, object] = {"name": name, "concurrency": concurrency, "overflow": overflow}
+    body = {field: value for field, value in wanted.items() if value is not None}
+    made = session.control.create_agent(body | ({"mock": True} if mock else {}))
+    session.out.show(made)
+    session.out.hint(f"next: spendguard budget set --agent {made.agent_id} --limit 5000")
+
+
+@verb(app, "list", examples=("spendguard agent list", "spendguard agent list --json"))
+def list_(session: Session) -> None:
+    """List all agents with what remains to them."""
+    found = session.control.agents()
+    session.out.show(found)
+    if not found:
+        session.out.hint("next: spendguard agent create --name my-agent")
+
+
+@verb(
+    app,
+    "get",
+    examples=("spendguard agent get my-agent", "spendguard agent get my-agent --json"),
+    exits=EXITS,
+)
+def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
+    """Show one agent and its latest calls."""
+    from spendguard_cli import render, shapes
+
+    agent_id = session.agent_id(named(agent, agent_option))
+    found = session.control.agent(agent_id)
+    calls = session.control.calls(agent_id, CALLS_SHOWN)
+    if session.out.is_terminal:
+        session.out.show(shapes.AgentDetail(agent=found, calls=calls))
+        return
+    session.out.show(render.merged({}, found) | {"calls": render.plain(calls)})
+
+
+@verb(
+    app,
+    "rename",
+    examples=(
+        "spendguard agent rename my-agent better-name",
+        "spendguard agent rename --agent my-agent --name better-name",
+    ),
+    exits=EXITS,
+)
+def rename(
+    session: Session,
+    *,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[AGENT] [NAME]", show_default=False)] = None,
+    agent_option: AgentOption = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The new name.")] = None,
+) -> None:
+    """Give an agent another name; its id, budget and history stay."""
+    given = list(words or [])
+    ref = agent_option if agent_option is not None or not given else given.pop(0)
+    new = name if name is not None or not given else given.pop(0)
+    if ref is None or new is None or given:
+        raise SpendGuardError(
+            Code.USAGE,
+            "rename takes an agent and its new name",
+            remedy="spendguard agent rename my-agent better-name",
+        )
+    session.out.show(session.control.change_agent(session.agent_id(ref), {"name": new}))
+
+
+@verb(
+    app,
+    "delete",
+    examples=("spendguard agent delete my-agent", "spendguard agent delete my-agent --yes"),
+    exits=EXITS,
+)
+def delete(
+    session: Session,
+    *,
+    agent: Agent = None,
+    agent_option: AgentOption = None,
+    yes: Annotated[bool, switch("--yes", "-y", help_text="Do not ask.")] = False,
+) -> None:
+    """Delete an agent for good.
+
+    It is hidden and its calls are refused; its history stays. On a terminal you are asked first.
+    """
+    ref = named(agent, agent_option)
+    agent_id = session.agent_id(ref)
+    found = session.control.agent(agent_id)
+    asks = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if asks and not session.out.ask(f"Delete {found.name} ({agent_id}) for good?"):
+        session.out.hint("nothing was deleted")
+        raise typer.Exit(Exit.FAILED)
+    session.out.show(session.control.delete_agent(agent_id))
+
+
+@verb(
+    app,
+    "set",
+    examples=(
+        "spendguard agent set my-agent --concurrency shared",
+        "spendguard agent set my-agent --overflow refuse",
+    ),
+    exits=EXITS,
+)
+def set_(
+    session: Session,
+    *,
+    agent: Agent = None,
+    agent_option: AgentOption = None,
+    concurrency: Concurrency = None,
+    overflow: Overflow = None,
+) -> None:
+    """Change how an agent's calls are admitted."""
+    wanted: dict[str, object] = {"concurrency": concurrency, "overflow": overflow}
+    body = {field: value for field, value in wanted.items() if value is not None}
+    if not body:
+        raise SpendGuardError(
+            Code.USAGE,
+            "Nothing to set",
+            remedy="pass --concurrency or --overflow; --help shows what they take",
+        )
+    session.out.show(session.control.change_agent(session.agent_id(named(agent, agent_option)), body))
+
+
+@verb(
+    app,
+    "freeze",
+    examples=("spendguard agent freeze my-agent", "spendguard agent freeze my-agent --reason 'loops'"),
+    exits=EXITS,
+)
+def freeze(
+    session: Session,
+    *,
+    agent: Agent = None,
+    agent_option: AgentOption = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Shown with the refusals.")] = None,
+) -> None:
+    """Stop an agent.
+
+    New calls are refused, those in flight settle.
+    """
+    body: dict[str, object] = {"frozen": True} | ({} if reason is None else {"reason": reason})
+    session.out.show(session.control.change_agent(session.agent_id(named(agent, agent_option)), body))
+
+
+@verb(
+    app,
+    "unfreeze",
+    examples=("spendguard agent unfreeze my-agent", "spendguard agent unfreeze my-agent --json"),
+    exits=EXITS,
+)
+def unfreeze(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
+    """Let a frozen agent call again."""
+    session.operator_only("agent unfreeze")
+    agent_id = session.agent_id(named(agent, agent_option))
+    session.out.show(session.control.change_agent(agent_id, {"frozen": False}))
+
+
+def named(argument: str | None, option: str | None) -> str:
+    """Return the agent that was named, by argument or by --agent; raise USAGE for none or two."""
+    if argument is not None and option is not None and argument != option:
+        raise SpendGuardError(Code.USAGE, "Two agents are named", remedy="name one, as AGENT or as --agent")
+    ref = option if argument is None else argument
+    if not ref:
+        raise SpendGuardError(Code.USAGE, "No agent is named", remedy="name its id or unique name")
+    return ref

@@ -1,0 +1,64 @@
+"""`config show|set`: every setting with its origin, and the one careful way to change it."""
+
+from typing import Annotated
+
+import typer
+
+from spendguard_cli.session import Session
+from spendguard_cli.verbs import group, verb
+from spendguard_daemon.codes import Exit
+
+app = group("Settings: what they are, where they come from, how to change them.")
+
+
+@verb(app, "show", examples=("spendguard config show", "spendguard config show --json"), exits=(Exit.USAGE,))
+def show(session: Session) -> None:
+    """List every setting.
+
+    With its value, its origin and what it is for. Keys and tokens are no settings.
+    """
+    from spendguard_cli import tomlfiles
+
+    session.local_only("config show")
+    session.out.show(tomlfiles.show(session.connection.home, session.env))
+
+
+@verb(
+    app,
+    "set",
+    examples=(
+        "spendguard config set policy.overflow refuse",
+        "spendguard config set limits.idle_seconds 120",
+        "spendguard config set providers.openai.base_url http://127.0.0.1:9999/v1",
+    ),
+    exits=(Exit.USAGE, Exit.NOT_ALLOWED),
+)
+def set_(
+    session: Session,
+    *,
+    name: Annotated[str, typer.Argument(metavar="SECTION.NAME", help="As config show lists it.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists are written 429,503.")],
+) -> None:
+    """Change one setting in config.toml.
+
+    It is checked before it is written, and holds from the sidecar's next start.
+    """
+    from spendguard_cli import tomlfiles
+    from spendguard_daemon import settings
+
+    session.local_only("config set")
+    session.operator_only("config set")
+    home = session.connection.home
+    with tomlfiles.editing(home):
+        before = tomlfiles.read(home.config)
+        text = tomlfiles.with_setting(before, name, value)
+        settings.load(text, {})
+        tomlfiles.save(home, home.config, text)
+    found = next(row for row in tomlfiles.show(home, session.env).settings if row.name == name)
+    session.out.show(found)
+    if found.origin != "config.toml":
+        session.out.warn(f"{found.origin} is set in this shell and wins over config.toml")
+    if any(line.lstrip().startswith("#") for line in before.splitlines()):
+        session.out.warn("the comments in config.toml were not kept")
+    if session.peek() is not None:
+        session.out.hint("next: spendguard restart, so that the sidecar reads it")

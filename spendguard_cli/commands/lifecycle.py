@@ -1,0 +1,176 @@
+"""`up` `down` `restart` `status` `logs`: the sidecar's life."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spendguard_cli.session import Session
+from spendguard_cli.verbs import TALKS, switch, verb
+from spendguard_daemon.codes import Exit
+from spendguard_daemon.errors import Code, SpendGuardError
+
+if TYPE_CHECKING:
+    from spendguard_cli.supervisor import Running
+
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=0, max=65535, help="TCP port; 0 takes a free one.", show_default="8787"),
+]
+Now = Annotated[
+    bool, switch("--now", help_text="Do not wait for calls in flight: charge them at their hold.")
+]
+STARTS = (Exit.FAILED, *TALKS, Exit.PRICING, Exit.LEDGER)
+
+
+def join(app: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    verb(
+        app,
+        "up",
+        examples=("spendguard up", "spendguard up --port 9000", "spendguard up --foreground"),
+        exits=STARTS,
+    )(up)
+    verb(app, "down", examples=("spendguard down", "spendguard down --now"))(down)
+    verb(app, "restart", examples=("spendguard restart", "spendguard restart --port 9000"), exits=STARTS)(
+        restart
+    )
+    verb(app, "status", examples=("spendguard status", "spendguard status --json"))(status)
+    verb(app, "logs", examples=("spendguard logs", "spendguard logs -f", "spendguard logs -n 200 --json"))(
+        logs
+    )
+
+
+def up(
+    session: Session,
+    *,
+    port: Port = None,
+    foreground: Annotated[
+        bool, switch("--foreground", help_text="Stay in this terminal and log to it; for service managers.")
+    ] = False,
+) -> None:
+    """Start the sidecar, or say that it runs already."""
+    from spendguard_cli import supervisor
+
+    session.local_only("up")
+    session.operator_only("up")
+    home = session.connection.home
+    wanted = session.connection.port if port is None else port
+    if foreground:
+        if supervisor.find(home) is not None:
+            raise SpendGuardError(
+                Code.LEDGER_LOCKED,
+                "Another daemon has this ledger open: the sidecar runs in the background",
+                remedy="spendguard down, then spendguard up --foreground",
+            )
+        command = supervisor.command(wanted, foreground=True)
+        os.execve(command[0], command, supervisor.daemon_env(home, session.env))  # noqa: S606 - our own command
+    running, started = supervisor.ensure(home, wanted, session.env)
+    if wanted not in (None, 0, running.place.port):
+        raise SpendGuardError(
+            Code.LEDGER_LOCKED,
+            f"Another daemon has this ledger open: the sidecar runs on port {running.place.port}",
+            remedy=f"spendguard restart --port {wanted}",
+        )
+    _show_up(session, running, started=started)
+
+
+def down(session: Session, *, now: Now = False) -> None:
+    """Stop the sidecar.
+
+    Calls in flight may end first; budgets and history stay.
+    """
+    from spendguard_cli import shapes
+    from spendguard_cli.stopping import stop
+
+    session.local_only("down")
+    home = session.connection.home
+    stopped = stop(home, now=now)
+    session.out.show(shapes.Sidecar(state="down", home=str(home.root), changed=stopped))
+
+
+def restart(session: Session, *, port: Port = None, now: Now = False) -> None:
+    """Stop the sidecar and start it again.
+
+    It keeps its port unless another is named or configured.
+    """
+    from spendguard_cli import supervisor, tomlfiles
+    from spendguard_cli.stopping import stop
+
+    session.local_only("restart")
+    session.operator_only("restart")
+    home = session.connection.home
+    configured = tomlfiles.configured_port(home, session.env)
+    before = supervisor.find(home)
+    stop(home, now=now)
+    kept = before.place.port if before and not configured else None
+    running, started = supervisor.ensure(home, kept if port is None else port, session.env)
+    _show_up(session, running, started=started)
+
+
+def status(session: Session) -> None:
+    """Show the sidecar at a glance.
+
+    Address, prices, keys, agents, money at risk. Never starts a sidecar: exit 3 tells that none is up.
+    """
+    from spendguard_cli import render, shapes
+    from spendguard_cli.supervisor import is_held
+
+    control = session.peek()
+    if control is None:
+        home = session.connection.home
+        hangs = session.connection.local and is_held(home)
+        state = "unresponsive" if hangs else "down"
+        session.out.show(shapes.Sidecar(state=state, home=str(home.root), changed=False))
+        session.out.hint("next: spendguard down --now" if hangs else "next: spendguard up")
+        raise typer.Exit(Exit.NO_DAEMON)
+    now = control.status()
+    if session.out.is_terminal:
+        session.out.show(shapes.StatusDetail(base_url=control.base_url, status=now, agents=control.agents()))
+        return
+    session.out.show(render.merged({"state": "up", "base_url": control.base_url}, now))
+
+
+def logs(
+    session: Session,
+    *,
+    follow: Annotated[bool, switch("-f", "--follow", help_text="Go on as lines are written.")] = False,
+    number: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines of the past.")] = 50,
+) -> None:
+    """Show the sidecar's log, also while it is down."""
+    from spendguard_cli import logfile
+
+    session.local_only("logs")
+    path = session.connection.home.log
+    if not path.exists():
+        raise SpendGuardError(
+            Code.NO_DAEMON,
+            f"No sidecar was ever started in {session.connection.home.root}",
+            remedy="spendguard up",
+        )
+    for line in logfile.lines(path, number, follow=follow):
+        session.out.log(line)
+
+
+def _show_up(session: Session, running: "Running", *, started: bool) -> None:
+    from spendguard_cli import shapes
+    from spendguard_cli.client import Control
+
+    with Control(running.place.base_url, running.token, local=True) as control:
+        waits = control.not_ready()
+        now = control.status()
+    session.out.show(
+        shapes.Sidecar(
+            state="up",
+            home=str(session.connection.home.root),
+            changed=started,
+            base_url=running.place.base_url,
+            pid=now.pid,
+            version=now.version,
+            self_signed=now.pricing.self_signed if now.pricing else None,
+        )
+    )
+    for warning in (*now.warnings, *(f"not ready: {reason}" for reason in waits)):
+        session.out.warn(warning)
+    if now.agents == 0:
+        session.out.hint("next: spendguard agent create --name my-agent")

@@ -1,0 +1,109 @@
+"""From a resolved `Connection` to a `Control` that may be trusted with a token.
+
+The one place that decides between using, starting and refusing a sidecar. Invariant: a sidecar of this
+machine is proven before its token is sent; one elsewhere gets the operator's key and nothing of this home.
+"""
+
+from collections.abc import Mapping
+
+from spendguard_cli.client import Control
+from spendguard_cli.context import Connection
+from spendguard_cli.prove import Found, Place, knock
+from spendguard_cli.supervisor import Running, ensure, find
+from spendguard_daemon import runtime
+from spendguard_daemon.errors import Code, SpendGuardError
+
+
+def connect(connection: Connection, env: Mapping[str, str]) -> tuple[Control, bool]:
+    """Return a control client, and whether a sidecar had to be started for it.
+
+    Raises NO_DAEMON, UNPROVEN_DAEMON, or what a started daemon died of.
+    """
+    if not connection.local and connection.base_url is not None:
+        return Control(connection.base_url, connection.api_key, local=False, named=True), False
+    if connection.base_url is not None:
+        return _named(connection, connection.base_url, env)
+    running = find(connection.home)
+    started = False
+    if running is None:
+        _may_start(connection)
+        running, started = ensure(connection.home, None, env)
+    return _control(connection, running), started
+
+
+def peek(connection: Connection) -> Control | None:
+    """Return a control client if its sidecar is up; never start one. Raises UNPROVEN_DAEMON."""
+    if not connection.local and connection.base_url is not None:
+        return Control(connection.base_url, connection.api_key, local=False, named=True)
+    if connection.base_url is None:
+        running = find(connection.home)
+        return _control(connection, running) if running else None
+    tokens = _tokens(connection)
+    found = knock(Place(connection.base_url), tokens)
+    if found is Found.PROVEN:
+        return _trusted(connection, connection.base_url, tokens[0])
+    if found is Found.NOTHING:
+        return None
+    raise _not_ours(found, connection.base_url)
+
+
+def _named(connection: Connection, base_url: str, env: Mapping[str, str]) -> tuple[Control, bool]:
+    control = peek(connection)
+    if control is not None:
+        return control, False
+    _may_start(connection)
+    running, started = ensure(connection.home, connection.port, env)
+    if running.place.port != connection.port:
+        raise SpendGuardError(
+            Code.NO_DAEMON,
+            f"Nothing answers at {base_url}: the sidecar of {connection.home.root} is on port "
+            f"{running.place.port}",
+            remedy="unset CAP_BASE_URL, or spendguard restart --port " + str(connection.port),
+        )
+    return _control(connection, running), started
+
+
+def _control(connection: Connection, running: Running) -> Control:
+    return _trusted(connection, running.place.base_url, running.token)
+
+
+def _trusted(connection: Connection, base_url: str, token: str) -> Control:
+    """Return a client of a proven sidecar of this machine; a key that the operator named goes first."""
+    named = connection.api_key is not None
+    return Control(base_url, connection.api_key or token, local=True, named=named)
+
+
+def _may_start(connection: Connection) -> None:
+    if connection.stay is not None:
+        where = connection.base_url or f"the home {connection.home.root}"
+        raise SpendGuardError(
+            Code.NO_DAEMON,
+            f"No sidecar is running at {where}, and none is started because {connection.stay}",
+            remedy="spendguard up",
+        )
+
+
+def _tokens(connection: Connection) -> list[str]:
+    """Return what the sidecar may prove itself by: the home's token, and the key the operator named."""
+    try:
+        tokens = [runtime.read_admin_token(connection.home)]
+    except SpendGuardError as error:
+        if error.code is not Code.NO_DAEMON:
+            raise
+        tokens = []
+    return tokens + ([connection.api_key] if connection.api_key else [])
+
+
+def _not_ours(found: Found, base_url: str) -> SpendGuardError:
+    if found is Found.SILENT:
+        return SpendGuardError(
+            Code.NO_DAEMON,
+            f"What listens at {base_url} does not answer",
+            remedy="spendguard restart, or stop the program on that port",
+        )
+    return SpendGuardError(
+        Code.UNPROVEN_DAEMON,
+        f"What answers at {base_url} could not prove that it is your sidecar, so no token was sent to it",
+        remedy="spendguard up --port <another>, or stop that program; a key of another sidecar goes into "
+        "CAP_API_KEY",
+    )

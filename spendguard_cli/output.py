@@ -1,0 +1,94 @@
+"""Where words go: results to stdout, talk to stderr; Rich on a terminal, lines on a pipe, JSON on request.
+
+The only module that prints. It formats nothing itself: `render` and `views` do.
+"""
+
+import contextlib
+import sys
+from enum import Enum
+
+from spendguard_cli import render
+from spendguard_daemon.text import safe
+
+TALK_LENGTH_MAX = 2000
+
+
+class Form(Enum):
+    """How results are written."""
+
+    TERMINAL = "terminal"
+    LINES = "lines"
+    JSON = "json"
+
+
+class Output:
+    """The two streams of one invocation."""
+
+    def __init__(self, form: Form):
+        self.form = form
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads the results."""
+        return self.form is Form.TERMINAL
+
+    @classmethod
+    def choose(cls, *, json: bool) -> "Output":
+        """Pick the form: JSON when asked for, Rich where a person looks, lines for everything else."""
+        if json:
+            return cls(Form.JSON)
+        return cls(Form.TERMINAL if sys.stdout.isatty() else Form.LINES)
+
+    def show(self, value: object, *, on_terminal: object | None = None) -> None:
+        """Print a result; a person may be shown `on_terminal`, which says the same and more."""
+        if self.form is Form.TERMINAL:
+            from spendguard_cli.views import ink, view
+
+            ink.console(sys.stdout).print(view(value if on_terminal is None else on_terminal))
+            return
+        text = render.to_json(value) if self.form is Form.JSON else render.to_lines(value)
+        if text:
+            sys.stdout.write(text + "\n")
+
+    def log(self, record: dict[str, object]) -> None:
+        """Print one record of the sidecar's log as it comes."""
+        if self.form is Form.TERMINAL:
+            from spendguard_cli.views import ink, sidecar
+
+            ink.console(sys.stdout).print(sidecar.log_line(record), soft_wrap=True)
+            return
+        line = render.to_json_line(record) if self.form is Form.JSON else render.record(record)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def warn(self, text: str) -> None:
+        """Tell what the operator should know, whoever reads."""
+        self._talk("warning: ", text, "yellow")
+
+    def hint(self, text: str) -> None:
+        """Tell a person what to do next; a script is not bothered with it."""
+        if sys.stderr.isatty():
+            self._talk("", text, "dim")
+
+    def ask(self, question: str) -> bool:
+        """Ask before something that cannot be undone; raise typer.Abort on Ctrl-C."""
+        import typer
+
+        return typer.confirm(safe(question, TALK_LENGTH_MAX), err=True)
+
+    def fail(self, detail: str, remedy: str) -> None:
+        """Print an error and its remedy, each on a line of its own."""
+        with contextlib.suppress(OSError):  # a closed pipe must not hide the error
+            sys.stdout.flush()
+        self._talk("error: ", detail, "bold red")
+        if remedy:
+            self._talk("try: ", remedy, "cyan")
+
+    def _talk(self, mark: str, text: str, style: str) -> None:
+        line = safe(text, TALK_LENGTH_MAX)
+        if not sys.stderr.isatty():
+            sys.stderr.write(f"{mark}{line}\n")
+            return
+        from spendguard_cli.views import ink
+
+        ink.say(sys.stderr, mark, line, style)

@@ -1,0 +1,105 @@
+"""What a command is given: the flags resolved, the two streams, and the sidecar when it asks for it.
+
+Imports nothing heavy at the top: a command that needs no sidecar never loads httpx.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from spendguard_cli.context import Connection, Flags, resolve
+from spendguard_cli.output import Output
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.text import safe
+
+if TYPE_CHECKING:
+    from spendguard_cli.client import Control
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Session:
+    """One invocation of one command."""
+
+    def __init__(self, flags: Flags, env: Mapping[str, str] | None = None):
+        self.env = os.environ if env is None else env
+        self.out = Output.choose(json=flags.json)
+        self._flags = flags
+        self._connection: Connection | None = None
+        self._control: Control | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """Whom to talk to; raises USAGE where flags or environment make no sense."""
+        if self._connection is None:
+            self._connection = resolve(self._flags, self.env)
+        return self._connection
+
+    @property
+    def control(self) -> "Control":
+        """The sidecar, proven, started on demand."""
+        if self._control is None:
+            from spendguard_cli.connect import connect
+
+            self._control, started = connect(self.connection, self.env)
+            if started:
+                self.out.hint(f"started the sidecar at {self._control.base_url}")
+        return self._control
+
+    def peek(self) -> "Control | None":
+        """Return the sidecar if it is up; never start it."""
+        from spendguard_cli.connect import peek
+
+        if self._control is None:
+            self._control = peek(self.connection)
+        return self._control
+
+    def close(self) -> None:
+        """Drop the connection to the sidecar."""
+        if self._control is not None:
+            self._control.close()
+
+    def operator_only(self, verb: str) -> None:
+        """Raise NOT_ALLOWED inside `exec`: an agent must not raise its own cap (design 9)."""
+        if self.connection.in_exec:
+            raise SpendGuardError(
+                Code.NOT_ALLOWED,
+                f"Not allowed here: {verb} is for operators, and this shell runs inside spendguard exec",
+                remedy="run it from an operator's shell",
+            )
+
+    def local_only(self, verb: str) -> None:
+        """Raise USAGE where the sidecar meant is not one of this machine."""
+        if not self.connection.local:
+            raise SpendGuardError(
+                Code.USAGE,
+                f"{verb} is about the sidecar of this machine, but {self.connection.stay}",
+                remedy="unset CAP_MODE and CAP_BASE_URL, or run it on that machine",
+            )
+
+    def agent_id(self, ref: str) -> str:
+        """Return the id of the agent named by id or unique name.
+
+        Raises AGENT_NOT_FOUND with the nearest name, AMBIGUOUS_NAME with the ids.
+        """
+        if _UUID.fullmatch(ref):
+            return ref
+        agents = self.control.agents()
+        ids = [agent.agent_id for agent in agents if agent.name == ref]
+        if len(ids) == 1:
+            return ids[0]
+        if ids:
+            raise SpendGuardError(
+                Code.AMBIGUOUS_NAME,
+                f"Several agents have this name: {safe(ref)!r} is {', '.join(ids)}",
+                remedy="use one of these ids",
+                facts={"agent_ids": ids},
+            )
+        near = difflib.get_close_matches(ref, [agent.name for agent in agents], n=1)
+        raise SpendGuardError(
+            Code.AGENT_NOT_FOUND,
+            f"Agent not found: {safe(ref)!r}" + (f"; did you mean {safe(near[0])!r}?" if near else ""),
+            remedy="spendguard agent list",
+        )

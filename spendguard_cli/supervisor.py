@@ -1,0 +1,197 @@
+"""The sidecar's life as seen from outside: find it, prove it, start it once, stop it.
+
+Whether a daemon lives is decided by its proof and by the ledger's flock, never by `daemon.json`, which only
+says where to knock. Invariant: no token leaves before the proof, and however many command lines start a
+sidecar at once, one runs and all of them find it.
+"""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from spendguard_cli.prove import Found, Place, knock
+from spendguard_daemon import runtime
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.runtime import DaemonInfo, Home
+from spendguard_daemon.system import SystemDisk
+
+START_SECONDS = 30.0
+STEP_SECONDS = 0.02
+STEP_SECONDS_MAX = 0.2
+STDERR_BYTES_MAX = 64 * 1024
+NOT_FOR_THE_DAEMON = ("CAP_API_KEY", "CAP_BASE_URL", "CAP_MODE", "SPENDGUARD_DEBUG")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A proven sidecar of a home, and the admin token it knows."""
+
+    place: Place
+    info: DaemonInfo
+    token: str
+
+
+def find(home: Home) -> Running | None:
+    """Return the sidecar of this home if one is up and proves itself."""
+    info = runtime.read_daemon_info(home)
+    if info is None or not home.admin_token.exists():
+        return None
+    token = runtime.read_admin_token(home)
+    place = Place.at(info.port)
+    return Running(place, info, token) if knock(place, [token]) is Found.PROVEN else None
+
+
+def find_quietly(home: Home) -> Running | None:
+    """Find a sidecar that is being born: its token file may be half a moment away."""
+    try:
+        return find(home)
+    except SpendGuardError:
+        return None
+
+
+def is_held(home: Home) -> bool:
+    """Tell whether a live process has the ledger open, be it starting, serving, draining or hung."""
+    try:
+        descriptor = os.open(home.ledger / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def ensure(home: Home, port: int | None, env: Mapping[str, str]) -> tuple[Running, bool]:
+    """Return the sidecar of this home, started if need be, and whether this call started it.
+
+    Raises what the daemon died of (its own code), or NO_DAEMON when it is not ready in time.
+    """
+    running = find(home)
+    if running:
+        return running, False
+    deadline = time.monotonic() + START_SECONDS
+    runtime.prepare(home, SystemDisk())
+    with _turn(home.daemon_json.with_name("start.lock"), deadline):
+        running = find(home)
+        if running:
+            return running, False
+        return _start(home, port, env, deadline), True
+
+
+def command(port: int | None, *, foreground: bool = False) -> list[str]:
+    """Return the daemon's command line; `-P` keeps a file of the same name in the cwd from being run."""
+    flags = [] if port is None else ["--port", str(port)]
+    return [sys.executable, "-P", "-m", "spendguard_daemon", *flags, *(["--foreground"] * foreground)]
+
+
+def daemon_env(home: Home, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment a daemon starts with: the shell's, without what concerns its clients alone."""
+    kept = {name: value for name, value in env.items() if name not in NOT_FOR_THE_DAEMON}
+    return kept | {"SPENDGUARD_HOME": str(home.root)}
+
+
+def spawn(home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a daemon in a session of its own, so that no Ctrl-C and no closed terminal ends it."""
+    return subprocess.Popen(
+        command(port),
+        env=daemon_env(home, env),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+        close_fds=True,
+    )
+
+
+def steps(deadline: float) -> Iterator[None]:
+    """Yield until `deadline` (monotonic seconds), sleeping a little longer each time."""
+    pause = STEP_SECONDS
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(pause)
+        pause = min(pause * 1.5, STEP_SECONDS_MAX)
+
+
+def _start(home: Home, port: int | None, env: Mapping[str, str], deadline: float) -> Running:
+    """Spawn until a sidecar of this home proves itself; a lock held by another is waited for.
+
+    The lock may be held by a daemon that is still draining, or that somebody started past us.
+    """
+    failure: SpendGuardError | None = None
+    with tempfile.TemporaryFile() as stderr:
+        child = spawn(home, port, env, stderr)
+        for _ in steps(deadline):
+            running = find_quietly(home)
+            if running:
+                return running
+            if child.poll() is None:
+                continue
+            failure = death(child.returncode, stderr)
+            if failure.code is not Code.LEDGER_LOCKED:
+                raise failure
+            if not is_held(home):
+                stderr.truncate(0)
+                child = spawn(home, port, env, stderr)
+    if child.poll() is None:
+        raise SpendGuardError(
+            Code.NO_DAEMON,
+            f"The sidecar (pid {child.pid}) is still starting after {START_SECONDS:g} s",
+            remedy="spendguard logs, then spendguard status",
+        )
+    raise _unresponsive(home, failure)
+
+
+def _unresponsive(home: Home, failure: SpendGuardError | None) -> SpendGuardError:
+    info = runtime.read_daemon_info(home)
+    who = f" (pid {info.pid}, port {info.port})" if info else ""
+    return SpendGuardError(
+        Code.NO_DAEMON if failure is None else failure.code,
+        f"Another daemon has this ledger open{who}, and it does not answer",
+        remedy="spendguard down --now, then spendguard up",
+    )
+
+
+def death(exit_code: int, stderr: IO[bytes]) -> SpendGuardError:
+    """Return what a daemon died of: the JSON object on its last line, or that line as it is."""
+    import msgspec
+
+    stderr.seek(0)
+    lines = stderr.read(STDERR_BYTES_MAX).decode(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else ""
+    try:
+        words = msgspec.json.decode(last, type=dict[str, str])
+        return SpendGuardError(Code(words["code"]), words["detail"], remedy=words.get("remedy", ""))
+    except (msgspec.DecodeError, KeyError, ValueError):
+        how = f"with exit code {exit_code}" if exit_code >= 0 else f"by signal {-exit_code}"
+        return SpendGuardError(
+            Code.INTERNAL,
+            f"The sidecar ended {how} before it was ready" + (f": {last}" if last else ""),
+            remedy="spendguard logs",
+        )
+
+
+@contextlib.contextmanager
+def _turn(path: Path, deadline: float) -> Iterator[None]:
+    """Hold an exclusive flock: of command lines that would start a sidecar, one at a time does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in steps(deadline):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        # Past the deadline we go on without the turn: the ledger's own lock still allows one daemon only.
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,41 @@
+"""Terminal views: which function shows which kind of result. Loaded only when a person looks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from spendguard_cli import shapes
+from spendguard_cli.views import accounts, ink, sidecar
+from spendguard_daemon import wire
+
+ONE: dict[type, Callable[[Any], RenderableType]] = {
+    shapes.AgentDetail: accounts.agent_detail,
+    shapes.Config: sidecar.config,
+    shapes.KeySet: sidecar.key_set,
+    shapes.Overview: sidecar.overview,
+    shapes.Setting: sidecar.setting,
+    shapes.Sidecar: sidecar.sidecar,
+    shapes.StatusDetail: sidecar.status,
+    wire.Agent: accounts.agent,
+    wire.AgentCreated: accounts.agent_created,
+    wire.AgentDeleted: accounts.agent_deleted,
+    wire.Budget: accounts.budget,
+    wire.Call: accounts.call,
+    wire.DaemonBudget: accounts.daemon_budget,
+    wire.ProviderTest: sidecar.provider_test,
+    wire.Run: accounts.run,
+}
+MANY: dict[type, Callable[[Any], RenderableType]] = {
+    wire.Agent: accounts.agents,
+    wire.Provider: sidecar.providers,
+    wire.Run: accounts.runs,
+}
+
+
+def view(value: object) -> RenderableType:
+    """Return how a result looks on a terminal; a list looks as its items' table."""
+    if isinstance(value, list):
+        return MANY[type(value[0])](value) if value else Text("none yet", style=ink.QUIET)
+    return ONE[type(value)](value)

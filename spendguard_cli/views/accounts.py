@@ -1,0 +1,166 @@
+"""What a person sees of agents and their money. Pure: wire values in, Rich renderables out."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from spendguard_cli import shapes
+from spendguard_cli.views import ink
+from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
+from spendguard_daemon import wire
+
+
+def agent_created(value: wire.AgentCreated) -> RenderableType:
+    """A new agent and its id."""
+    head = Text("created ")
+    head.append_text(ink.foreign(value.name, "bold"))
+    return Group(head, ink.indent(ink.facts([("agent id", ink.foreign(value.agent_id, "bold"))])))
+
+
+def agent_deleted(value: wire.AgentDeleted) -> RenderableType:
+    """An agent that is gone."""
+    return ink.foreign(f"deleted {value.agent_id}; its history stays")
+
+
+def agents(values: list[wire.Agent]) -> RenderableType:
+    """All agents: what remains to each, and what it is doing."""
+    made = ink.table("AGENT", "ID", "REMAINS", "LIMIT", "STATE", right=("REMAINS", "LIMIT"), fixed=("ID",))
+    for value in values:
+        limit = (
+            Text("-", style=QUIET) if value.hard_limit_cents is None else ink.cents(value.hard_limit_cents)
+        )
+        made.add_row(
+            ink.foreign(value.name, "bold"),
+            ink.foreign(value.agent_id, QUIET),
+            ink.usd(value.remaining_usd),
+            limit,
+            state_of(value),
+        )
+    return made
+
+
+def state_of(value: wire.Agent) -> Text:
+    """Say in a few words what an agent is doing or suffering."""
+    if value.frozen:
+        return ink.foreign(f"frozen: {value.frozen_reason}" if value.frozen_reason else "frozen", BAD)
+    if value.hard_limit_cents is None:
+        return Text("no budget", style=CARE)
+    if value.locked_run_id:
+        return ink.foreign(f"run {value.locked_run_id} in flight", "cyan")
+    if value.calls_in_flight:
+        return Text(f"{value.calls_in_flight} in flight", style="cyan")
+    return Text("ready", style=GOOD)
+
+
+def agent(value: wire.Agent) -> RenderableType:
+    """One agent, whole."""
+    rows: list[tuple[str, RenderableType]] = [
+        ("agent id", ink.foreign(value.agent_id, "bold")),
+        ("state", state_of(value)),
+        ("remains", ink.usd(value.remaining_usd, "bold")),
+    ]
+    if value.hard_limit_cents is not None:
+        rows += [
+            ("limit", ink.cents(value.hard_limit_cents)),
+            ("held", ink.usd(value.held_usd)),
+            ("settled", ink.usd(value.settled_usd)),
+        ]
+    rows += [
+        ("concurrency", ink.foreign(value.concurrency)),
+        ("overflow", ink.foreign(value.overflow)),
+        ("provider", Text("mock only" if value.mock else "real")),
+        ("created", ink.when(value.created_at)),
+    ]
+    return Group(ink.foreign(value.name, "bold"), ink.indent(ink.facts(rows)))
+
+
+def agent_detail(value: shapes.AgentDetail) -> RenderableType:
+    """One agent with its latest calls."""
+    latest = calls(value.calls) if value.calls else Text("no calls yet", style=QUIET)
+    return Group(agent(value.agent), Text(), ink.indent(latest))
+
+
+def calls(values: list[wire.Call]) -> RenderableType:
+    """Calls: what was held, what it cost in the end."""
+    made = ink.table(
+        "CALL", "MODEL", "STATE", "HELD", "COST", right=("HELD", "COST"), fixed=("CALL", "STATE")
+    )
+    for value in values:
+        made.add_row(
+            ink.foreign(value.call_id, QUIET),
+            ink.foreign(value.model),
+            ink.foreign(value.state, ink.STATE_STYLES.get(value.state, "")),
+            ink.usd(value.hold_usd),
+            ink.usd(value.cost_usd),
+        )
+    return made
+
+
+def call(value: wire.Call) -> RenderableType:
+    """One call and what it cost."""
+    rows: list[tuple[str, RenderableType]] = [
+        ("state", ink.foreign(value.state, ink.STATE_STYLES.get(value.state, ""))),
+        ("model", ink.foreign(value.model)),
+        ("held", ink.usd(value.hold_usd)),
+        ("cost", ink.usd(value.cost_usd, "bold")),
+        ("reason", ink.foreign(value.reason or "-")),
+    ]
+    return Group(ink.foreign(value.call_id, "bold"), ink.indent(ink.facts(rows)))
+
+
+def budget(value: wire.Budget) -> RenderableType:
+    """An agent's money."""
+    free, held = ink.nusd(value.available_usd), ink.nusd(value.held_usd)
+    head = ink.usd(value.remaining_usd, "bold")
+    head.append(" remains of ", style="not bold").append_text(ink.usd(value.hard_limit_usd))
+    rows: list[tuple[str, RenderableType]] = [
+        ("free", ink.usd(value.available_usd)),
+        ("held", ink.usd(value.held_usd)),
+        ("settled", ink.usd(value.settled_usd)),
+        ("granted", ink.usd(value.funded_usd)),
+    ]
+    if value.topup_applied_cents is not None:
+        rows.append(("added now", ink.cents(value.topup_applied_cents)))
+    if value.topup_ignored_cents:
+        left = ink.cents(value.topup_ignored_cents).append(" did not fit under the limit and was not added")
+        left.stylize(CARE)
+        rows.append(("not added", left))
+    if value.locked_run_id:
+        rows.append(("in flight", ink.foreign(f"run {value.locked_run_id}, until {value.locked_expires_at}")))
+    whole = ink.nusd(value.hard_limit_usd)
+    body = Group(head, ink.bar(free, held, whole), ink.facts(rows))
+    return Group(ink.foreign(value.agent_id, QUIET), ink.indent(body))
+
+
+def daemon_budget(value: wire.DaemonBudget) -> RenderableType:
+    """The cap above all agents."""
+    rows: list[tuple[str, RenderableType]] = [
+        ("held", ink.usd(value.held_usd)),
+        ("settled, ever", ink.usd(value.settled_usd)),
+    ]
+    return Group(daemon_budget_line(value), ink.indent(ink.facts(rows)))
+
+
+def daemon_budget_line(value: wire.DaemonBudget) -> Text:
+    """The cap above all agents, in a few words."""
+    if value.hard_limit_cents is None:
+        return Text("off: no cap above the agents' own budgets")
+    line = ink.usd(value.remaining_usd, "bold").append(" remains of ", style="not bold")
+    return line.append_text(ink.cents(value.hard_limit_cents)).append(" for all agents together")
+
+
+def runs(values: list[wire.Run]) -> RenderableType:
+    """An agent's runs."""
+    made = ink.table("RUN", "CALLS", "COST", "LAST SEEN", right=("CALLS", "COST"), fixed=("RUN",))
+    for value in values:
+        made.add_row(
+            ink.foreign(value.run_id, "bold"),
+            Text(str(value.calls)),
+            ink.usd(value.cost_usd),
+            ink.when(value.last_seen_at),
+        )
+    return made
+
+
+def run(value: wire.Run) -> RenderableType:
+    """One run: its id is what a client sends."""
+    return ink.facts([("run id", ink.foreign(value.run_id, "bold"))])

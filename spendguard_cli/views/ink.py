@@ -1,0 +1,119 @@
+"""The few marks all terminal views are made of: money, times, bars, tables, and text from outside made safe.
+
+Rich parses no markup anywhere (`markup=False`), and whatever a person, an agent or a provider wrote passes
+`foreign` first: Rich itself lets escape sequences and bidi controls through.
+"""
+
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from spendguard_daemon.money import parse_usd
+from spendguard_daemon.text import safe
+
+BAR_CELLS = 32
+PROSE_LENGTH_MAX = 2000
+GOOD, CARE, BAD, QUIET = "green", "yellow", "red", "dim"
+STATE_STYLES = {
+    "held": "cyan",
+    "settled": GOOD,
+    "settled_worst": CARE,
+    "voided": QUIET,
+    "overrun": BAD,
+    "refused": BAD,
+}
+
+
+def console(stream: TextIO) -> Console:
+    """Return a console that takes every character for what it is."""
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def say(stream: TextIO, mark: str, line: str, style: str) -> None:
+    """Print a line of talk with its mark in colour; without a mark the whole line takes the style."""
+    text = Text(mark, style=style)
+    text.append(line, style="" if mark else style)
+    console(stream).print(text, soft_wrap=True)
+
+
+def foreign(text: object, style: str = "") -> Text:
+    """Return text from outside, fit for a terminal."""
+    return Text(safe(str(text)), style=style)
+
+
+def prose(text: str, style: str = "") -> Text:
+    """Return a paragraph with text from outside in it; longer than a name may be, and as safe."""
+    return Text(safe(text, PROSE_LENGTH_MAX), style=style)
+
+
+def nusd(usd: str) -> int:
+    """Read the exact decimal of an amount that may be negative, in nano-USD."""
+    return -parse_usd(usd[1:]) if usd.startswith("-") else parse_usd(usd)
+
+
+def usd(amount: str | None, style: str = "") -> Text:
+    """Write an exact amount with its sign in front: -$0.50; red below zero, a dash where there is none."""
+    if amount is None:
+        return Text("-", style=QUIET)
+    if amount.startswith("-"):
+        return Text(f"-${safe(amount[1:])}", style=BAD)
+    return Text(f"${safe(amount)}", style=style)
+
+
+def cents(amount: int) -> Text:
+    """Write whole cents as dollars."""
+    return Text(f"${amount // 100}.{amount % 100:02d}")
+
+
+def when(iso: str | None) -> Text:
+    """Write a time to the second, in UTC as it came."""
+    return (
+        Text("-", style=QUIET) if iso is None else Text(safe(iso).replace("T", " ")[:19] + "Z", style=QUIET)
+    )
+
+
+def bar(free_nusd: int, held_nusd: int, whole_nusd: int) -> Text:
+    """Draw a budget: what is free, what calls in flight hold, what is gone."""
+    whole = max(whole_nusd, 1)
+    free = _cells(free_nusd, whole)
+    held = min(BAR_CELLS - free, max(_cells(held_nusd, whole), 1 if held_nusd > 0 else 0))
+    style = GOOD if free_nusd * 5 > whole else CARE if free_nusd > 0 else BAD
+    line = Text("━" * free, style=style)
+    line.append("━" * held, style="cyan")
+    line.append("─" * (BAR_CELLS - free - held), style=QUIET)
+    return line
+
+
+def _cells(part_nusd: int, whole_nusd: int) -> int:
+    return max(0, min(BAR_CELLS, -(-part_nusd * BAR_CELLS // whole_nusd)))
+
+
+def facts(rows: list[tuple[str, RenderableType]]) -> Table:
+    """Lay out names and values in two columns."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=QUIET, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, value)
+    return grid
+
+
+def table(*columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ...] = ()) -> Table:
+    """Make a table without frames: quiet heads, numbers to the right, ids never cut."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style=QUIET, pad_edge=False)
+    for column in columns:
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in fixed or column in right,
+            overflow="fold",
+        )
+    return made
+
+
+def indent(renderable: RenderableType) -> Padding:
+    """Set a block off from its heading."""
+    return Padding(renderable, (0, 0, 0, 2))

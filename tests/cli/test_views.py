@@ -1,0 +1,121 @@
+"""What a person sees: every result has a view, and no text from outside brings a control to the terminal."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from spendguard_cli import shapes
+from spendguard_cli.views import MANY, ONE, ink, sidecar, view
+from spendguard_daemon import wire
+
+HOSTILE = "a\x1b]0;owned\x07b\u202ec\u200b[link=file:///etc/passwd]x[/link][/red]\x9b2J"
+FORBIDDEN = {"\x1b", "\x07", "\u202e", "\u200b", "\x9b"}
+
+
+def made(kind: Any) -> Any:
+    """Return a value of a result type with hostile text in every field that holds text."""
+    return made_fields(kind, {})
+
+
+def made_fields(kind: Any, fields: dict[str, object]) -> Any:
+    import msgspec
+
+    values = dict(fields)
+    for field in msgspec.structs.fields(kind):
+        values.setdefault(field.name, example(field.name, str(field.type)))
+    if kind is shapes.Overview:
+        values["agents"] = [made(wire.Agent)]
+    if kind is shapes.AgentDetail:
+        values |= {"agent": made(wire.Agent), "calls": [made(wire.Call)]}
+    if kind is shapes.StatusDetail:
+        values |= {"status": made(wire.Status), "agents": [made(wire.Agent)]}
+    if kind is wire.Status:
+        values |= {"pricing": made(wire.Pricing), "providers": [made(wire.Provider)]}
+        values["daemon_budget"] = made(wire.DaemonBudget)
+    if kind is shapes.Config:
+        values["settings"] = [made(shapes.Setting)]
+    return kind(**values)
+
+
+def example(name: str, kind: str) -> object:
+    if name.endswith("_usd"):
+        return "-0.5" if name == "remaining_usd" else "1.25"
+    if "bool" in kind:
+        return True
+    if "int" in kind and "dict" not in kind:
+        return 3
+    if "list" in kind:
+        return [HOSTILE] if "str" in kind else []
+    return {} if "dict" in kind else HOSTILE
+
+
+def drawn(value: object) -> str:
+    stream = io.StringIO()
+    console = ink.console(stream)
+    console.width = 300
+    console.print(value if not isinstance(value, list) else view(value))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", list(ONE), ids=lambda kind: kind.__name__)
+def test_hostile_text_reaches_no_terminal(kind: Any) -> None:
+    text = drawn(view(made(kind)))
+    assert text.strip()
+    assert not FORBIDDEN & set(text)
+
+
+@pytest.mark.parametrize("kind", list(MANY), ids=lambda kind: kind.__name__)
+def test_hostile_text_reaches_no_table(kind: Any) -> None:
+    text = drawn([made(kind)])
+    assert not FORBIDDEN & set(text)
+    assert "[/red]" in text
+
+
+def test_hostile_log_lines_reach_no_terminal() -> None:
+    record: dict[str, object] = {
+        "ts": HOSTILE,
+        "level": HOSTILE,
+        "message": HOSTILE,
+        HOSTILE: HOSTILE,
+        "n": {"x": 1},
+    }
+    assert not FORBIDDEN & set(drawn(sidecar.log_line(record)))
+
+
+def test_markup_in_a_name_is_text() -> None:
+    agent = made_fields(wire.Agent, {"name": "[bold]x[/bold]"})
+    assert "[bold]x[/bold]" in drawn([agent])
+
+
+def test_an_empty_list_says_so() -> None:
+    assert "none yet" in drawn([])
+
+
+@pytest.mark.parametrize(
+    ("free", "held", "whole", "drawn_as"),
+    [
+        (10, 0, 10, "━" * 32),
+        (0, 0, 10, "─" * 32),
+        (5, 5, 10, "━" * 32),
+        (-3, 0, 10, "─" * 32),
+        (0, 0, 0, "─" * 32),
+    ],
+)
+def test_the_bar_is_always_as_long_as_it_is(free: int, held: int, whole: int, drawn_as: str) -> None:
+    assert ink.bar(free, held, whole).plain == drawn_as
+
+
+def test_the_smallest_hold_is_seen() -> None:
+    assert ink.bar(0, 1, 10**12).plain.count("━") == 1
+
+
+@pytest.mark.parametrize(("amount", "text"), [("0.50", "$0.50"), ("-0.50", "-$0.50"), (None, "-")])
+def test_amounts_have_their_sign_in_front(amount: str | None, text: str) -> None:
+    assert ink.usd(amount).plain == text
+
+
+def test_a_console_takes_every_character_for_what_it_is() -> None:
+    assert isinstance(ink.console(io.StringIO()), Console)
+    assert drawn(ink.foreign(":smile: [b]")) == ":smile: [b]\n"
