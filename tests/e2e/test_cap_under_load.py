@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit import audit
+
+from audit import Audit, audit
 from raw_http import Answer, Leave, request, send
 from recorded import Act, Received, RecordedUpstream
 from sidecar import Sidecar
-from till import INPUT_NUSD, MODEL, OUTPUT_NUSD, Till, chat
+from till import INPUT_NUSD, MODEL, OUTPUT_NUSD, Till, chat, nusd
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(2**32)))
 CALLERS = 1_000
@@ -31,12 +32,6 @@ QUICK = {"SPENDGUARD_POLICY_HELD_WAIT_SECONDS": "1"}
 def home(tmp_path: Path) -> Path:
     """A home for one daemon."""
     return tmp_path / "home"
-
-
-def nusd(text: str) -> int:
-    """Read an exact decimal of USD as nUSD."""
-    whole, _, part = text.partition(".")
-    return int(whole) * 10**9 + int(part.ljust(9, "0"))
 
 
 def wanted(body: dict[str, Any], agent_id: str, port: int, run: str = "r") -> bytes:
@@ -81,7 +76,9 @@ def capped_agent(sidecar: Sidecar) -> str:
 async def test_of_a_thousand_concurrent_calls_exactly_ten_arrive(home: Path) -> None:
     """Funded for ten worst cases and held open: ten arrive, 990 hear why not, and the sums come out."""
     with (
-        RecordedUpstream(bill=lambda _, prompt, tokens: prompt * INPUT_NUSD + tokens * OUTPUT_NUSD) as upstream,
+        RecordedUpstream(
+            bill=lambda _, prompt, tokens: prompt * INPUT_NUSD + tokens * OUTPUT_NUSD
+        ) as upstream,
         Sidecar(home, upstream.base_url, env=QUICK) as sidecar,
     ):
         body = await worst_case_request(sidecar)
@@ -96,7 +93,11 @@ async def test_of_a_thousand_concurrent_calls_exactly_ten_arrive(home: Path) -> 
         for call in refused:
             check_refusal(call.result())
         budget = sidecar.budget(agent_id)
-        assert (budget["available_usd"], budget["held_usd"], budget["settled_usd"]) == ("0.00", "0.03", "0.00")
+        assert (budget["available_usd"], budget["held_usd"], budget["settled_usd"]) == (
+            "0.00",
+            "0.03",
+            "0.00",
+        )
 
         upstream.release()
         answers = [answer for answer in await asyncio.gather(*waiting) if answer is not None]
@@ -142,7 +143,7 @@ def check_refusal(answer: Answer | None) -> None:
 
 @pytest.mark.parametrize(("share", "arrive"), [(1, 10), (2, 19)], ids=["all of it", "half of it"])
 async def test_money_that_is_freed_lets_the_next_in_and_no_more(home: Path, share: int, arrive: int) -> None:
-    """Callers that wait get what earlier calls leave: with calls at half their hold, 19 fit and a 20th not."""
+    """Callers that wait get what earlier calls leave: at half their hold each, 19 fit and a 20th does not."""
     spent_nusd = WORST_NUSD // share
 
     def usage(body: dict[str, Any]) -> tuple[int, int]:
@@ -198,23 +199,23 @@ class Storm:
         orders = [(agent_id, number) for agent_id in self.agents for number in range(CALLS_EACH)]
         self._dice.shuffle(orders)
         for agent_id, number in orders:
-            body = chat(
-                agent_id,
-                number,
-                stream=self._dice.random() < 0.5,
-                n=self._dice.choice([1, 1, 2]),
-                max_tokens=self._dice.choice([1, 200, 2_000, 8_000]),
-            )
+            max_tokens = self._dice.choice([1, 200, 2_000, 8_000]) + number
+            choices = self._dice.choice([1, 1, 2])
+            body = chat(agent_id, max_tokens, stream=self._dice.random() < 0.5, n=choices)
             raw = wanted(body, agent_id, self.sidecar.port, run=self._dice.choice(["one", "one", "two"]))
             yield body["user"], raw, self._leave(len(raw))
 
     def _leave(self, request_bytes: int) -> Leave:
-        """A third leave: of these a third before all is sent, the others anywhere in the answer."""
+        """A third leave: before all is sent, while they wait, or anywhere in the answer."""
         if self._dice.random() >= 1 / 3:
             return Leave()
-        if self._dice.random() < 1 / 3:
-            return Leave(after_sent=self._dice.randrange(request_bytes + 1))
-        return Leave(after_received=self._dice.randrange(1_200))
+        match self._dice.randrange(3):
+            case 0:
+                return Leave(after_sent=self._dice.randrange(request_bytes + 1))
+            case 1:
+                return Leave(after_seconds=self._dice.uniform(0, 0.5))
+            case _:
+                return Leave(after_received=self._dice.randrange(1_200))
 
     async def blow(self, upstream: RecordedUpstream) -> None:
         """Let all calls loose at once, while the provider now holds them open and now answers."""
@@ -239,11 +240,13 @@ def unkind(received: Received) -> Act | None:
     """Now and then the provider resets the connection, or breaks off in the middle; told by the tag alone."""
     tag = json.loads(received.body)["user"]
     dice = random.Random(f"{SEED} {tag}")
-    return dice.choice([Act(reset=True), Act(cut_after=dice.randrange(600))]) if dice.random() < 0.06 else None
+    return (
+        dice.choice([Act(reset=True), Act(cut_after=dice.randrange(600))]) if dice.random() < 0.06 else None
+    )
 
 
 async def test_fifty_agents_whose_clients_leave_stay_within_their_caps(home: Path) -> None:
-    """Whatever the clients do: no hold stays, each call ends once, the provider's sum is within the ledger's."""
+    """Whatever the clients do: no hold stays, each call ends once, no agent spends past its money."""
     print(f"SPENDGUARD_TEST_SEED={SEED}")
     till = Till()
     with (
@@ -260,8 +263,8 @@ async def test_fifty_agents_whose_clients_leave_stay_within_their_caps(home: Pat
         sidecar.stop()
         found = audit(home / "ledger")
     assert '"error"' not in log and "Traceback" not in log, log[-3_000:]
-    assert not found.open_calls
-    check_money(found, till, storm)
+    till.check(found)
+    check_told(found, storm)
     statuses = Counter(answer.status for answer in storm.answers.values() if answer is not None)
     ends = Counter(end["t"] for end in found.ends.values())
     print(statuses, ends)
@@ -271,19 +274,13 @@ async def test_fifty_agents_whose_clients_leave_stay_within_their_caps(home: Pat
     assert ends["settle"] > 100
 
 
-def check_money(found: Any, till: Till, storm: Storm) -> None:
-    """The provider's sum is within the ledger's, agent by agent; what an answer said is what was booked."""
-    for agent_id in storm.agents:
-        assert till.agents[agent_id] <= found.agents[agent_id].settled <= found.agents[agent_id].funded
-    assert len(till.calls) <= len(found.sent)
-    for tag, answer in storm.answers.items():
+def check_told(found: Audit, storm: Storm) -> None:
+    """What an answer said of its hold and its cost is what was booked."""
+    for answer in storm.answers.values():
         if answer is None or "x-spendguard-held-usd" not in answer.headers:
             continue
         call_id = answer.headers["x-spendguard-call-id"]
         assert nusd(answer.headers["x-spendguard-held-usd"]) == found.holds[call_id]["amount_nusd"]
-        assert found.cost(call_id) >= till.calls[tag]
-        if found.ends[call_id]["t"] == "settle":
-            assert found.cost(call_id) == till.calls[tag]
         if "x-spendguard-cost-usd" in answer.headers:
             assert nusd(answer.headers["x-spendguard-cost-usd"]) == found.cost(call_id)
 
@@ -293,5 +290,5 @@ def check_locks_are_free(sidecar: Sidecar, storm: Storm) -> None:
     for agent in sidecar.control("GET", "/v1/agents")["agents"]:
         assert (agent["locked_run_id"], agent["held_usd"], agent["calls_in_flight"]) == (None, "0.00", 0)
     for agent_id in storm.agents:
-        answer = sidecar.chat(agent_id, chat(agent_id, CALLS_EACH, max_tokens=1), run="three")
+        answer = sidecar.chat(agent_id, chat(agent_id, 100), run="three")
         assert answer.status_code in (200, 402), answer.text
