@@ -20,7 +20,7 @@ from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import cents_floor, format_usd
 from spendguard_daemon.outcome import Outcome
-from spendguard_daemon.planner import IMPLICIT_RUN, Planner
+from spendguard_daemon.planner import IMPLICIT_RUN, Planner, rewritten
 from spendguard_daemon.ports import (
     Clock,
     NotSentError,
@@ -66,7 +66,7 @@ class Guard:
         it the call lives on in a task of our own, since no client may cancel a settlement.
         """
         if self._closing:
-            raise SpendGuardError(Code.SHUTTING_DOWN, TABLE[Code.SHUTTING_DOWN].title)
+            raise _shutting_down()
         account = live_account(self._ledger.state, arrival.agent_id)
         plan: Plan | None = None
         try:
@@ -75,6 +75,9 @@ class Guard:
         except SpendGuardError as error:
             self._note_refusal(arrival, plan, error)
             raise
+        if self._closing:  # since it began to wait
+            self._ledger.post(VoidCall(hold.call_id, "not sent: shutting down", None))
+            raise _shutting_down()
         relay = Relay(plan, hold, client)
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
         self._running[hold.call_id] = task
@@ -92,7 +95,10 @@ class Guard:
         """Take an ended call off the list; where its client has left, nobody else would hear of a fault."""
         del self._running[relay.hold.call_id]
         if relay.hold.call_id in self._ledger.state.open_calls:
-            self._book(relay, outcomes.not_sent("aborted"))  # cancelled before the task's first step
+            # Cancelled before the task's first step, or its booking failed: only the former is provably free.
+            self._book(
+                relay, Outcome("worst", "internal error") if relay.left else outcomes.not_sent("aborted")
+            )
         error = None if task.cancelled() else task.exception()
         if relay.client_gone and error and not isinstance(error, AnswerTornError | SpendGuardError):
             log.error("internal error", exc_info=error, extra={"facts": {"call_id": relay.hold.call_id}})
@@ -122,7 +128,7 @@ class Guard:
         """Forward a held call and bring it to its one final record, also when this task is cancelled."""
         hold = relay.hold
         try:
-            outgoing = _outgoing(relay.plan, hold)
+            outgoing = rewritten(relay.plan, hold)
             self._ledger.post(MarkSent(hold.call_id, outgoing.changed))
         except BaseException:
             self._book(relay, outcomes.not_sent("it could not be rewritten"))
@@ -153,6 +159,7 @@ class Guard:
     async def _forward(self, relay: Relay, outgoing: Outgoing) -> None:
         """Send the request and read the answer to its end, passing on what the client may see."""
         plan = relay.plan
+        relay.left = True
         async with asyncio.timeout(self._settings.idle_seconds):
             response = await self._upstreams(plan.provider).send(
                 UpstreamRequest(
@@ -233,11 +240,10 @@ class Guard:
             raise self._lost(relay, code)
         if relay.status in KEY_REJECTED:
             raise relay.key_rejected(charged_nusd)
-        account = self._ledger.state.accounts[relay.hold.agent_id]
-        headers = {
-            **relay.headers(),
+        remaining_nusd = self._ledger.state.accounts[relay.hold.agent_id].remaining_nusd
+        headers = relay.headers() | {
             "x-spendguard-cost-usd": format_usd(charged_nusd),
-            "x-spendguard-remaining-cents": str(cents_floor(account.remaining_nusd)),
+            "x-spendguard-remaining-cents": str(cents_floor(remaining_nusd)),
         }
         if relay.status >= 500 and not self._affordable(relay.hold):
             headers["x-should-retry"] = "false"
@@ -277,18 +283,5 @@ class Guard:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _outgoing(plan: Plan, hold: Hold) -> Outgoing:
-    """Rewrite the request to what was held, then read it back: the very same hold must bound it."""
-    outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
-    again = plan.format.read(outgoing.body)
-    same = (
-        again.asked_output_tokens == hold.output_tokens
-        and again.choices == hold.choices
-        and again.model == plan.request.model
-        and again.stream == plan.request.stream
-        and again.reach == plan.request.reach
-        and plan.format.bounds(again, plan.card.limits) == plan.format.bounds(plan.request, plan.card.limits)
-    )
-    if not same:
-        raise SpendGuardError(Code.INTERNAL, "Internal error: the rewritten request is not what was held")
-    return outgoing
+def _shutting_down() -> SpendGuardError:
+    return SpendGuardError(Code.SHUTTING_DOWN, TABLE[Code.SHUTTING_DOWN].title)

@@ -1,6 +1,6 @@
-"""Read, bound and price a call: from what arrived to the hold it needs (design 5.2 to 5.4).
+"""Read, bound and price a call: from what arrived to the hold it needs, and to what may leave under it.
 
-Nothing is held here and nothing leaves; the clock is read once.
+Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing leaves; the clock is read once.
 """
 
 from collections.abc import Callable, Collection
@@ -10,12 +10,13 @@ from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Offer
+from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.provider_keys import ProviderKeys
-from spendguard_daemon.providers import Request, format_for
+from spendguard_daemon.providers import Outgoing, Request, format_for
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.usage import InputBound
 
@@ -90,6 +91,23 @@ class Planner:
         if arrival.run_id is not None:
             return arrival.run_id
         return IMPLICIT_RUN if self._settings.anonymous_run == "join" else f"own-{arrival.call_id}"
+
+
+def rewritten(plan: Plan, hold: Hold) -> Outgoing:
+    """Rewrite the request to what was held, then read it back: the very same hold must bound it."""
+    outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
+    again = plan.format.read(outgoing.body)
+    same = (
+        again.asked_output_tokens == hold.output_tokens
+        and again.choices == hold.choices
+        and again.model == plan.request.model
+        and again.stream == plan.request.stream
+        and again.reach == plan.request.reach
+        and plan.format.bounds(again, plan.card.limits) == plan.format.bounds(plan.request, plan.card.limits)
+    )
+    if not same:
+        raise SpendGuardError(Code.INTERNAL, "Internal error: the rewritten request is not what was held")
+    return outgoing
 
 
 def _offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, until_ns: int) -> Offer:

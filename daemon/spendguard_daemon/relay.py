@@ -38,12 +38,16 @@ BROUGHT_BACK_PREFIXES = ("openai-processing-", "openai-version", "x-ratelimit-")
 
 
 class Relay:
-    """The answer to one held call. `problem` is set by the guard when the transport or the clock ends it."""
+    """The answer to one held call.
+
+    The guard sets `left` once bytes may be out, and `problem` when the transport or the clock ends the call.
+    """
 
     def __init__(self, plan: Plan, hold: Hold, client: Client):
         self.plan = plan
         self.hold = hold
         self.status: int | None = None
+        self.left = False
         self.started = False
         self.client_gone = False
         self.problem = ""
@@ -103,7 +107,13 @@ class Relay:
     def facts(self) -> dict[str, Fact]:
         """Return whose call this is and where it went, for an error of ours in place of an answer."""
         hold = self.hold
-        return {"agent_id": hold.agent_id, "run_id": hold.run_id, "provider": hold.provider}
+        held_usd = format_usd(hold.amount_nusd)
+        return {
+            "agent_id": hold.agent_id,
+            "run_id": hold.run_id,
+            "provider": hold.provider,
+            "hold_usd": held_usd,
+        }
 
     def key_rejected(self, charged_nusd: int) -> SpendGuardError:
         """Return the error that stands for a KEY_REJECTED answer: not a word of it is the provider's."""

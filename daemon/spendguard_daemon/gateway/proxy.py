@@ -68,6 +68,9 @@ async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> b
     )
     if (request.content_length or 0) > bytes_max:
         raise too_large
+    if request.headers.get("expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     body = bytearray()
     try:
         async with asyncio.timeout(seconds):

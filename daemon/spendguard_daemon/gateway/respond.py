@@ -30,6 +30,8 @@ def refusal(error: SpendGuardError, call_id: str, *, provider: str = "", endpoin
     retry = facts.get("affordable") if entry.retry is None else entry.retry
     if isinstance(retry, bool):
         headers["x-should-retry"] = "true" if retry else "false"
+    if isinstance(facts.get("hold_usd"), str):
+        headers["x-spendguard-held-usd"] = str(facts["hold_usd"])
     wait_ms = facts.get("retry_after_ms")
     if isinstance(wait_ms, int):
         headers["retry-after-ms"] = str(wait_ms)
