@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import time
+from typing import cast
 
 import traffic
 import uvloop
@@ -22,12 +23,19 @@ _LAST_CHUNK = b"0\r\n\r\n"
 class Run:
     """What all connections share: what they send, when to stop, what they have seen."""
 
-    def __init__(self, request: bytes, seconds: float) -> None:
+    def __init__(self, request: bytes, seconds: float, connections: int) -> None:
         self.request = request
+        self.busy = connections
         self.first_byte_ns: list[int] = []
         self.whole_ns: list[int] = []
         self.ended = asyncio.get_running_loop().create_future()
         self.stop_at = time.perf_counter() + seconds
+
+    def end_one(self) -> None:
+        """Note that a connection has its last answer; nobody is cut off in the middle of one."""
+        self.busy -= 1
+        if not self.busy and not self.ended.done():
+            self.ended.set_result(None)
 
     def fail(self, why: str) -> None:
         """End the run: a benchmark of errors is none."""
@@ -45,8 +53,7 @@ class Caller(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has no common base with it
         self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -64,8 +71,8 @@ class Caller(asyncio.Protocol):
         self._run.whole_ns.append(time.perf_counter_ns() - self._asked_ns)
         if time.perf_counter() < self._run.stop_at:
             self._ask()
-        elif not self._run.ended.done():
-            self._run.ended.set_result(None)
+        else:
+            self._run.end_one()
 
     def _ask(self) -> None:
         self._received = b""
@@ -86,7 +93,7 @@ async def main(port: int, kind: str, connections: int, seconds: float, agent_id:
     lines = ["POST /v1/chat/completions HTTP/1.1", f"host: 127.0.0.1:{port}", "user-agent: bench"]
     lines += ["content-type: application/json", "accept: */*", "authorization: Bearer sk-none"]
     lines += [f"x-cynsta-agent-id: {agent_id}", f"content-length: {len(body)}", "", ""]
-    run = Run("\r\n".join(lines).encode() + body, seconds)
+    run = Run("\r\n".join(lines).encode() + body, seconds, connections)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     for _ in range(connections):

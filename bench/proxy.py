@@ -1,4 +1,6 @@
-"""What the sidecar costs beside a bare aiohttp proxy: `python bench/proxy.py [--rounds N] [--seconds S] [--json]`.
+"""What the sidecar costs beside a bare aiohttp proxy on uvloop.
+
+    python bench/proxy.py [--rounds N] [--seconds S] [--json]
 
 Upstream, bare proxy, sidecar and load are processes of their own. The targets take turns within each round,
 so that whatever else the machine does hits all alike; ratios are taken inside a round, then the median. The
@@ -68,6 +70,7 @@ def measure(target: Target, load: str, seconds: float) -> Figures:
         check=True,
         capture_output=True,
         text=True,
+        timeout=seconds + 30,
     )
     result: Figures = json.loads(done.stdout)
     result["cpu_us"] = (cpu_seconds(target.pid) - before) * 1e6 / result["calls"]
@@ -193,7 +196,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 def main() -> None:
     """Read the flags, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load on each target")
     parser.add_argument("--json", action="store_true", help="print all rounds, as JSON")

@@ -6,6 +6,7 @@ a request ends (content-length or chunked) and which of the prepared answers is 
 
 import asyncio
 import re
+from typing import cast
 
 import traffic
 import uvloop
@@ -24,8 +25,7 @@ class Provider(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has no common base with it
 
     def data_received(self, data: bytes) -> None:
         self._received += data

@@ -5,6 +5,7 @@ Commands raise; nothing else catches SpendGuardError to print it. Results go to 
 
 import io
 import os
+import signal
 import sys
 import traceback
 from types import TracebackType
@@ -98,6 +99,7 @@ def _outcome(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _misused(out, error)
     except (KeyboardInterrupt, typer.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear the way out
         sys.stderr.write("interrupted\n")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough, as in `| head`

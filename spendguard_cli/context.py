@@ -96,10 +96,7 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
 
 
 def _home(flags: Flags, env: Mapping[str, str]) -> Home:
-    try:
-        return home_of(dict(env) | ({"SPENDGUARD_HOME": flags.home} if flags.home else {}))
-    except RuntimeError:  # `~somebody` who does not exist, or no HOME at all
-        raise _usage("SPENDGUARD_HOME", "a folder", "name a folder that exists or can be made") from None
+    return home_of(dict(env) | ({"SPENDGUARD_HOME": flags.home} if flags.home else {}))
 
 
 def _stay(flags: Flags, *, hosted: bool, local: bool, in_exec: bool) -> str | None:

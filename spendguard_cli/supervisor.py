@@ -14,14 +14,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_daemon import runtime
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.runtime import DaemonInfo, Home
-from spendguard_daemon.system import SystemDisk
+from spendguard_daemon.system import SystemDisk, SystemRng
 
 START_SECONDS = 30.0
 STEP_SECONDS = 0.02
@@ -81,12 +80,17 @@ def ensure(home: Home, port: int | None, env: Mapping[str, str]) -> tuple[Runnin
     if running:
         return running, False
     deadline = time.monotonic() + START_SECONDS
-    runtime.prepare(home, SystemDisk())
-    with _turn(home.daemon_json.with_name("start.lock"), deadline):
+    with _turn(home, deadline):
         running = find(home)
         if running:
             return running, False
         return _start(home, port, env, deadline), True
+
+
+def prepare(home: Home) -> None:
+    """Make the home and its token, so that no two daemons starting at once make one each."""
+    with _turn(home, time.monotonic() + START_SECONDS):
+        pass
 
 
 def command(port: int | None, *, foreground: bool = False) -> list[str]:
@@ -135,6 +139,7 @@ def _start(home: Home, port: int | None, env: Mapping[str, str], deadline: float
         for _ in steps(deadline):
             running = find_quietly(home)
             if running:
+                _dismiss_unless(running, child)
                 return running
             if child.poll() is None:
                 continue
@@ -151,6 +156,13 @@ def _start(home: Home, port: int | None, env: Mapping[str, str], deadline: float
             remedy="spendguard logs, then spendguard status",
         )
     raise _unresponsive(home, failure)
+
+
+def _dismiss_unless(running: Running, child: "subprocess.Popen[bytes]") -> None:
+    """End our child if another daemon won: it would otherwise come to life when that one is stopped."""
+    if running.info.pid != child.pid:
+        child.kill()
+        child.wait()
 
 
 def _unresponsive(home: Home, failure: SpendGuardError | None) -> SpendGuardError:
@@ -183,8 +195,11 @@ def death(exit_code: int, stderr: IO[bytes]) -> SpendGuardError:
 
 
 @contextlib.contextmanager
-def _turn(path: Path, deadline: float) -> Iterator[None]:
-    """Hold an exclusive flock: of command lines that would start a sidecar, one at a time does."""
+def _turn(home: Home, deadline: float) -> Iterator[None]:
+    """Hold an exclusive flock in a prepared home: of command lines that would start a sidecar, one does."""
+    disk = SystemDisk()
+    runtime.prepare(home, disk)
+    path = home.daemon_json.with_name("start.lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         for _ in steps(deadline):
@@ -192,6 +207,7 @@ def _turn(path: Path, deadline: float) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
         # Past the deadline we go on without the turn: the ledger's own lock still allows one daemon only.
+        runtime.ensure_admin_token(home, disk, SystemRng())
         yield
     finally:
         os.close(descriptor)

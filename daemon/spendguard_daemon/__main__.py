@@ -50,17 +50,17 @@ def main() -> int:
     parser.add_argument("--port", type=int)
     parser.add_argument("--foreground", action="store_true")
     flags = parser.parse_args()
-    env = dict(os.environ)
-    home, disk = runtime.home_of(env), SystemDisk()
+    os.umask(0o077)
+    env, disk = dict(os.environ), SystemDisk()
     try:
+        home = runtime.home_of(env)
         _raise_open_files_limit()
         runtime.prepare(home, disk)
         settings = load(_text(home.config), env, {"port": flags.port})
         keys = KeyRing(lambda: ProviderKeys(env, _text(home.secrets)))
-        token = runtime.ensure_admin_token(home, disk, SystemRng())
-        log.configure(home.log, lambda: keys().secrets() | {token}, foreground=flags.foreground)
+        log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
-        return run(_daemon(home, settings, keys, token))
+        return run(_daemon(home, settings, keys))
     except SpendGuardError as error:
         entry = TABLE[error.code]
         report = {
@@ -72,11 +72,12 @@ def main() -> int:
         return entry.exit
 
 
-async def _daemon(home: Home, settings: Settings, keys: KeyRing, token: str) -> int:
+async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     """Open the ledger, load prices, listen, serve until told to stop."""
     clock, disk, rng = SystemClock(), SystemDisk(), SystemRng()
     ledger = Ledger.open(home.ledger, disk=disk, clock=clock, rng=rng, fatal=_fail_stop, version=__version__)
     ledger.start(asyncio.get_running_loop())
+    token = runtime.ensure_admin_token(home, disk, rng)  # under the ledger's lock: one daemon makes it
     prices = PriceKeeper(
         LocalPrices(
             home.pricing, home.trust, disk=disk, clock=clock, rng=rng, overrides=settings.price_overrides

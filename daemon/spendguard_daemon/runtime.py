@@ -81,9 +81,15 @@ class Home:
 
 
 def home_of(env: dict[str, str]) -> Home:
-    """Return the home that the environment names, `~/.spendguard` by default."""
-    named = env.get("SPENDGUARD_HOME")
-    return Home(Path(named).expanduser().absolute() if named else Path.home() / ".spendguard")
+    """Return the home that the environment names, `~/.spendguard` by default; raise USAGE for none."""
+    try:
+        return Home(Path(env.get("SPENDGUARD_HOME") or "~/.spendguard").expanduser().absolute())
+    except RuntimeError as error:
+        raise SpendGuardError(
+            Code.USAGE,
+            f"SPENDGUARD_HOME: expected a folder: {error}",
+            remedy="name a folder that exists or can be made",
+        ) from None
 
 
 def prepare(home: Home, disk: Disk) -> None:

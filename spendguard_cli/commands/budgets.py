@@ -50,7 +50,10 @@ def set_(session: Session, *, agent: Agent, limit: Limit, topup: Topup = None) -
     exits=EXITS,
 )
 def get(session: Session, *, agent: Agent) -> None:
-    """Show what remains of an agent's budget, what is held, and by which run."""
+    """Show an agent's budget.
+
+    What remains, what calls in flight hold, and which run they belong to.
+    """
     session.out.show(session.control.budget(session.agent_id(agent)))
 
 

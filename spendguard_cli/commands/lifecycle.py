@@ -63,6 +63,7 @@ def up(
                 "Another daemon has this ledger open: the sidecar runs in the background",
                 remedy="spendguard down, then spendguard up --foreground",
             )
+        supervisor.prepare(home)
         command = supervisor.command(wanted, foreground=True)
         os.execve(command[0], command, supervisor.daemon_env(home, session.env))  # noqa: S606 - our own command
     running, started = supervisor.ensure(home, wanted, session.env)

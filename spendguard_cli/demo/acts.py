@@ -112,7 +112,14 @@ def _refuse(cast: Cast) -> Scene:
         quote=refusal.detail,
         rows=[
             Row(call="max_tokens 1000", figures={"answer": str(refusal.status)}),
-            Row(call=f"max_tokens {fitting}", figures={"answer": str(retry.status)} | _figures(call, after)),
+            Row(
+                call=f"max_tokens {fitting}",
+                figures={
+                    "answer": str(retry.status),
+                    "cost": f"${call.cost_usd}",
+                    "remains": f"${after.remaining_usd}",
+                },
+            ),
         ],
         checks=[
             Check(claim="402, and the worst case named is above what remains", ok=right),

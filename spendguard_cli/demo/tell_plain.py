@@ -1,11 +1,13 @@
 """The demo on a pipe or in a CI log: plain lines, no colour, nothing that moves."""
 
 import sys
+import textwrap
 
 from spendguard_cli.demo.scenes import Account, Check, Entry, Reckoning, Scene, Verdict
 from spendguard_daemon.text import safe
 
 LINE_LENGTH_MAX = 1000
+PROSE_WIDTH = 88
 
 
 class PlainTeller:
@@ -17,12 +19,12 @@ class PlainTeller:
 
     def scene(self, number: int, scene: Scene) -> None:
         """Write one act."""
-        _say("", f"{number}. {scene.title}", f"   {scene.story}")
+        _say("", f"{number}. {scene.title}", *_wrapped(scene.story))
         for row in scene.rows:
             figures = "  ".join(f"{name} {value}" for name, value in row.figures.items())
             _say(f"   {row.call:<24} {figures}")
         if scene.quote:
-            _say(f'   "{scene.quote}"')
+            _say(*_wrapped(f'"{scene.quote}"'))
         _checks(scene.checks)
 
     def reckoning(self, number: int, table: Reckoning) -> None:
@@ -43,6 +45,11 @@ class PlainTeller:
         """Say how it ended."""
         said = "all of it held" if verdict.ok else "NOT all of it held"
         _say("", f"Demo done: {said}. The temporary home and its sidecar are gone.", "Next: spendguard up")
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 3
+    return textwrap.wrap(text, PROSE_WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _entry(entry: Entry) -> str:

@@ -13,6 +13,8 @@ from spendguard_cli.views import ink
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 
 WIDTH_MAX = 92
+ROW_WIDTH = 76
+"""Below this a row of figures is folded: it may be ugly, but never cut."""
 STYLES = {"held": "cyan", "cost": CARE, "remains": "bold", "answer": "bold", "holder": "bold"}
 
 
@@ -35,6 +37,8 @@ class RichTeller:
         for row in scene.rows:
             cells = [_figure(name, value) for name, value in row.figures.items()]
             rows.add_row(ink.foreign(row.call), *cells)
+        for column in rows.columns:
+            column.no_wrap = self._console.width >= ROW_WIDTH
         parts: list[RenderableType] = [ink.prose(scene.story, QUIET), Text(), rows]
         if scene.quote:
             parts.append(Padding(ink.prose(f"“{scene.quote}”", "italic"), (1, 0, 0, 0)))

@@ -33,15 +33,17 @@ def agents(values: list[wire.Agent]) -> RenderableType:
             ink.foreign(value.agent_id, QUIET),
             ink.usd(value.remaining_usd),
             limit,
-            state_of(value),
+            state_of(value, reason=False),
         )
     return made
 
 
-def state_of(value: wire.Agent) -> Text:
-    """Say in a few words what an agent is doing or suffering."""
+def state_of(value: wire.Agent, *, reason: bool) -> Text:
+    """Say in a few words what an agent is doing or suffering, with the reason where there is room."""
     if value.frozen:
-        return ink.foreign(f"frozen: {value.frozen_reason}" if value.frozen_reason else "frozen", BAD)
+        return ink.foreign(
+            f"frozen: {value.frozen_reason}" if reason and value.frozen_reason else "frozen", BAD
+        )
     if value.hard_limit_cents is None:
         return Text("no budget", style=CARE)
     if value.locked_run_id:
@@ -55,7 +57,7 @@ def agent(value: wire.Agent) -> RenderableType:
     """One agent, whole."""
     rows: list[tuple[str, RenderableType]] = [
         ("agent id", ink.foreign(value.agent_id, "bold")),
-        ("state", state_of(value)),
+        ("state", state_of(value, reason=True)),
         ("remains", ink.usd(value.remaining_usd, "bold")),
     ]
     if value.hard_limit_cents is not None:

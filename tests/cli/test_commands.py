@@ -1,7 +1,6 @@
 """Every command group against a real sidecar: what it prints on a pipe, as JSON, and how it exits."""
 
 import json
-import signal
 import stat
 import subprocess
 import uuid
@@ -48,15 +47,14 @@ def test_a_script_deletes_without_being_asked(served: Shell) -> None:
     assert gone.err.startswith("error: Agent not found")
 
 
-@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, True), ("y", 0, False), ("Ctrl-C", 130, True)])
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [("n\n", 1, True), ("y\n", 0, False), ("\x04", 130, True)]
+)
 def test_a_person_is_asked_before_deletion(served: Shell, answer: str, code: int, left: bool) -> None:
     agent_id = served.agent(name())
     terminal = Terminal(served, "agent", "delete", agent_id)
     terminal.until(b"[y/N]")
-    if answer == "Ctrl-C":
-        terminal.process.send_signal(signal.SIGINT)
-    else:
-        terminal.type(f"{answer}\n")
+    terminal.type(answer)
     assert terminal.end() == code
     assert (served.run("agent", "get", agent_id).code == 0) is left
 
@@ -206,13 +204,14 @@ def test_hosted_mode_asks_for_the_key_by_name(shell: Shell) -> None:
 
 def test_a_provider_key_goes_from_stdin_into_one_file_and_nowhere_else(shell: Shell) -> None:
     shell.ok("up")
+    quick = shell.quick
     ran = [
-        shell.ok("provider", "set-key", "openai", stdin=CANARY + "\n"),
-        shell.ok("provider", "list"),
-        shell.run("provider", "test", "openai", SPENDGUARD_OPENAI_BASE_URL="http://127.0.0.1:9/v1"),
-        shell.ok("config", "show"),
-        shell.ok("status"),
-        shell.ok("logs"),
+        quick.ok("provider", "set-key", "openai", stdin=CANARY + "\n"),
+        quick.ok("provider", "list"),
+        quick.run("provider", "test", "openai", SPENDGUARD_OPENAI_BASE_URL="http://127.0.0.1:9/v1"),
+        quick.ok("config", "show"),
+        quick.ok("status"),
+        quick.ok("logs"),
     ]
     assert ran[0].keys == {
         "name": "openai",
@@ -226,9 +225,9 @@ def test_a_provider_key_goes_from_stdin_into_one_file_and_nowhere_else(shell: Sh
     ]
     assert holding == [shell.home / "secrets.toml"]
     assert stat.S_IMODE(holding[0].stat().st_mode) == 0o600
-    shell.ok("provider", "set-key", "grok", stdin="xai-other")
+    quick.ok("provider", "set-key", "grok", stdin="xai-other")
     assert (
-        "name=openai base_url=https://api.openai.com/v1 key=secrets.toml" in shell.ok("provider", "list").out
+        "name=openai base_url=https://api.openai.com/v1 key=secrets.toml" in quick.ok("provider", "list").out
     )
 
 

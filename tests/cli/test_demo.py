@@ -86,7 +86,7 @@ def test_the_demo_on_a_terminal_is_for_people(stage: Shell) -> None:
 
 @pytest.mark.parametrize(
     ("number", "lines"),
-    [(signal.SIGINT, 0), (signal.SIGTERM, 1), (signal.SIGINT, 12), (signal.SIGHUP, 24), (signal.SIGTERM, 30)],
+    [(signal.SIGINT, 0), (signal.SIGTERM, 1), (signal.SIGINT, 12), (signal.SIGHUP, 24), (signal.SIGTERM, 28)],
 )
 def test_an_interrupted_demo_leaves_nothing_behind(stage: Shell, number: signal.Signals, lines: int) -> None:
     process = stage.start("demo")

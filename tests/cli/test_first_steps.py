@@ -25,18 +25,18 @@ def test_a_command_that_needs_the_sidecar_starts_it(shell: Shell) -> None:
     made = shell.ok("agent", "create", "--name", "my-agent", "--json")
     assert made.json["name"] == "my-agent"
     assert made.err == ""
-    assert shell.ok("status").keys["state"] == "up"
+    assert shell.quick.ok("status").keys["state"] == "up"
 
 
 def test_bare_spendguard_shows_the_next_step_and_starts_nothing(shell: Shell) -> None:
-    first = shell.ok()
+    first = shell.quick.ok()
     assert first.keys["next"] == "spendguard demo"
     assert not shell.home.exists()
     shell.ok("up")
-    assert shell.ok().keys["next"] == "spendguard agent create --name my-agent"
+    assert shell.quick.ok().keys["next"] == "spendguard agent create --name my-agent"
     agent_id = shell.agent("my-agent")
-    assert agent_id in shell.ok("--json").json["next"]
+    assert agent_id in shell.quick.ok("--json").json["next"]
     shell.ok("budget", "set", "--agent", "my-agent", "--limit", "100")
-    assert f"/v1/agents/{agent_id}/runs/default/openai/v1" in shell.ok().out
-    shell.ok("down")
-    assert shell.ok().keys["next"] == "spendguard up"
+    assert f"/v1/agents/{agent_id}/runs/default/openai/v1" in shell.quick.ok().out
+    shell.quick.ok("down")
+    assert shell.quick.ok().keys["next"] == "spendguard up"

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shell import Quick, Shell, finish
+from shell import Shell, finish
 from spendguard_cli import prove, stopping, supervisor
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.runtime import DaemonInfo, Home, write_daemon_info
@@ -82,41 +82,43 @@ def test_five_command_lines_at_once_start_one_sidecar(shell: Shell) -> None:
 
 def test_a_sidecar_that_somebody_else_is_starting_is_waited_for(shell: Shell) -> None:
     """Whoever comes second finds the ledger locked, and then the one that has it."""
+    supervisor.prepare(Home(shell.home))
     with tempfile.TemporaryFile() as stderr:
         other = supervisor.spawn(Home(shell.home), 0, shell.env, stderr)
         assert shell.ok("agent", "list").code == 0
     assert opened(shell) == 1
     if shell.daemon()["pid"] != other.pid:
         assert other.wait(30) == 78
-    shell.ok("down")
+    shell.quick.ok("down")
     other.wait(30)
+    assert not supervisor.is_held(Home(shell.home))
 
 
 def test_up_twice_is_up_once(shell: Shell) -> None:
-    first, second = shell.ok("up"), shell.ok("up")
+    first, second = shell.ok("up"), shell.quick.ok("up")
     assert (first.keys["changed"], second.keys["changed"]) == ("true", "false")
     assert first.keys["pid"] == second.keys["pid"]
 
 
 def test_down_stops_it_and_down_again_is_no_error(shell: Shell) -> None:
     shell.ok("up")
-    assert shell.ok("down").keys == {"state": "down", "home": str(shell.home), "changed": "true"}
-    assert shell.ok("down").keys["changed"] == "false"
-    assert shell.run("status").code == 3
+    assert shell.quick.ok("down").keys == {"state": "down", "home": str(shell.home), "changed": "true"}
+    assert shell.quick.ok("down").keys["changed"] == "false"
+    assert shell.quick.run("status").code == 3
 
 
 def test_restart_keeps_the_port_and_the_money(shell: Shell) -> None:
     agent_id = shell.agent("a", cents=100)
-    before = shell.ok("status").keys
+    before = shell.quick.ok("status").keys
     after = shell.ok("restart").keys
     assert after["base_url"] == before["base_url"]
     assert after["pid"] != before["pid"]
-    assert shell.ok("budget", "get", "--agent", agent_id).keys["remaining_cents"] == "100"
+    assert shell.quick.ok("budget", "get", "--agent", agent_id).keys["remaining_cents"] == "100"
 
 
 def test_up_on_another_port_names_the_way_there(shell: Shell) -> None:
     shell.ok("up")
-    refused = shell.run("up", "--port", "1")
+    refused = shell.quick.run("up", "--port", "1")
     assert refused.code == 78
     assert "spendguard restart --port 1" in refused.err
 
@@ -160,7 +162,7 @@ def test_a_stranger_on_the_configured_port_is_named_with_a_remedy(shell: Shell, 
 
 def test_a_stranger_on_the_port_of_a_dead_sidecar_is_passed_by(shell: Shell, squatter: Squatter) -> None:
     shell.ok("up")
-    shell.ok("down")
+    shell.quick.ok("down")
     stale = DaemonInfo(pid=1, port=squatter.port, version="0", started_at="", addresses=[])
     write_daemon_info(Home(shell.home), SystemDisk(), stale)
     assert shell.ok("agent", "create").keys["agent_id"]
@@ -210,7 +212,7 @@ def test_a_home_open_to_others_is_refused_with_the_chmod(shell: Shell) -> None:
 
 def test_a_damaged_ledger_is_named_with_its_file(shell: Shell) -> None:
     shell.agent("a")
-    shell.ok("down")
+    shell.quick.ok("down")
     segment = next((shell.home / "ledger").glob("seg-*.jsonl"))
     raw = segment.read_bytes()
     segment.write_bytes(raw.replace(b'"agent_new"', b'"agent_NEW"', 1))
@@ -223,7 +225,7 @@ def test_a_damaged_ledger_is_named_with_its_file(shell: Shell) -> None:
 def test_foreground_is_the_daemon_itself(shell: Shell) -> None:
     process = shell.start("up", "--foreground")
     deadline = time.monotonic() + 30
-    while shell.run("status").code != 0:
+    while shell.quick.run("status").code != 0:
         assert time.monotonic() < deadline
         assert process.poll() is None
     assert shell.daemon()["pid"] == process.pid
@@ -243,15 +245,17 @@ def test_a_started_sidecar_has_a_session_of_its_own_and_no_key_of_its_clients(sh
 
 
 def test_the_log_can_be_read_and_followed(shell: Shell) -> None:
-    assert shell.run("logs").code == 3
+    assert shell.quick.run("logs").code == 3
     shell.ok("up")
-    assert json.loads(shell.ok("logs", "-n", "1", "--json").out)["level"] == "info"
-    assert "message=listening" in shell.ok("logs").out
-    following = shell.start("logs", "-f", "-n", "0")
+    assert json.loads(shell.quick.ok("logs", "-n", "1", "--json").out)["level"] == "info"
+    assert "message=listening" in shell.quick.ok("logs").out
+    following = shell.start("logs", "-f", "-n", "1")
     try:
-        os.set_blocking(following.stdout.fileno(), True)  # type: ignore[union-attr]
+        heard = following.stdout
+        assert heard is not None
+        assert b"message=listening" in heard.readline()
         shell.ok("restart")
-        assert b"message=stopped" in following.stdout.readline()  # type: ignore[union-attr]
+        assert b"message=stopped" in heard.readline()
     finally:
         following.kill()
         finish(following)
@@ -306,7 +310,7 @@ def test_down_now_ends_a_sidecar_that_hangs(shell: Shell, monkeypatch: pytest.Mo
     os.kill(shell.daemon()["pid"], 19)  # SIGSTOP
     home = Home(shell.home)
     assert supervisor.find(home) is None
-    hung = Quick(shell.home).run("status")
+    hung = shell.quick.run("status")
     assert (hung.code, hung.keys["state"]) == (3, "unresponsive")
     assert stopping.stop(home, now=True)
     assert not supervisor.is_held(home)

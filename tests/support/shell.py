@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -77,6 +78,11 @@ class Shell:
         assert ran.code == 0, ran
         return ran
 
+    @property
+    def quick(self) -> "Quick":
+        """The same shell for commands that start nothing, without a process for each."""
+        return Quick(self.home)
+
     def agent(self, name: str, *, cents: int | None = None, mock: bool = True) -> str:
         """Create an agent, with a budget where `cents` are given; return its id."""
         made = self.ok("agent", "create", "--name", name, *(["--mock"] if mock else []))
@@ -88,7 +94,7 @@ class Shell:
     def call(self, agent_id: str, **fields: object) -> httpx.Response:
         """Make one mock call, as an unmodified client would."""
         body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], **fields}
-        url = self.ok("status").keys["base_url"] + "/v1/chat/completions"
+        url = f"http://127.0.0.1:{self.daemon()['port']}/v1/chat/completions"
         return httpx.post(url, json=body, headers={"x-cynsta-agent-id": agent_id}, trust_env=False)
 
     def daemon(self) -> Mapping[str, Any]:
@@ -103,7 +109,7 @@ class Shell:
     def end(self) -> None:
         """Leave no sidecar behind."""
         if self.home.exists():
-            self.run("down", "--now")
+            self.quick.run("down", "--now")
 
 
 class Quick(Shell):
@@ -154,6 +160,8 @@ class Terminal:
         return self.process.wait(PATIENCE_SECONDS)
 
     def _read(self) -> bytes:
+        ready, _, _ = select.select([self._master], [], [], PATIENCE_SECONDS)
+        assert ready, f"nothing more came after: {self.said!r}"
         try:
             chunk = os.read(self._master, 4096)
         except OSError:  # how Linux says that nobody holds the other end any more

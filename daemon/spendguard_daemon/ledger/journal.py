@@ -2,8 +2,10 @@
 
 `Writer` blocks and knows only files. `Journal` runs it on one thread of its own: what was queued while one
 batch was being synced is the next batch, so durability costs one sync for many callers, and no waiting to
-gather them. Any failure to write or sync is final: nothing more is written, nothing is acknowledged, and
-`on_failure` hears of it once; a failed sync is never tried again, for the kernel may have dropped the pages.
+gather them. What nobody waits for starts no sync of its own, for the next call's hold would have to stand in
+line behind it: it rides along with that one, or is written a moment later. Any failure to write or sync is
+final: nothing more is written, nothing is acknowledged, and `on_failure` hears of it once; a failed sync is
+never tried again, for the kernel may have dropped the pages.
 """
 
 import asyncio
@@ -14,6 +16,9 @@ from typing import NamedTuple
 
 from spendguard_daemon.ledger.lines import SLOT_BYTES, Slot, encode_slot, seal
 from spendguard_daemon.ports import DiskFile
+
+RIDE_SECONDS = 0.01
+"""How long a record that nobody waits for may wait for another one. Lost to a crash, it over-counts: safe."""
 
 
 class Entry(NamedTuple):
@@ -84,23 +89,37 @@ class Journal:
         self._on_durable, self._on_failure = on_durable, on_failure
         self._queue: list[Entry] = []
         self._wake = threading.Condition()
+        self._hurried = False
         self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None
         self.failure: BaseException | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write on a thread from now on; the callbacks run on `loop`."""
         # A daemon thread: an exit that skips `stop` must not hang, and loses only what nobody was told of.
+        self._loop = loop
         self._thread = threading.Thread(target=self._run, args=(loop,), name="journal", daemon=True)
         self._thread.start()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Queue entries, in the order of their seq; `on_durable` is told when they are safe."""
-        if self._thread is None:
+        if self._loop is None:
             self._write_now(entries)
             return
         with self._wake:
             self._queue.extend(entries)
+        if self._timer is None:
+            try:
+                self._timer = self._loop.call_later(RIDE_SECONDS, self._ride_over)
+            except RuntimeError:  # the loop is closed: there is no later
+                self.hurry()
+
+    def hurry(self) -> None:
+        """Write what is queued now: somebody waits for it."""
+        with self._wake:
+            self._hurried = True
             self._wake.notify()
 
     def stop(self) -> None:
@@ -111,6 +130,10 @@ class Journal:
                 self._wake.notify()
             self._thread.join()
         self._writer.close()
+
+    def _ride_over(self) -> None:
+        self._timer = None
+        self.hurry()
 
     def _write_now(self, entries: Sequence[Entry]) -> None:
         try:
@@ -135,9 +158,9 @@ class Journal:
     def _write_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             with self._wake:
-                while not self._queue and not self._stopping:
+                while not (self._queue and self._hurried) and not self._stopping:
                     self._wake.wait()
-                batch, self._queue = self._queue, []
+                batch, self._queue, self._hurried = self._queue, [], False
             if not batch:
                 return
             seq = self._writer.write(batch)

@@ -75,7 +75,7 @@ class Ledger:
         self._journal.start(loop)
 
     def post(self, command: Command) -> tuple[ev.Event, ...]:
-        """Decide, apply and queue; the record becomes durable with the next batch.
+        """Decide, apply and queue; the record becomes durable with the next batch, an overrun at once.
 
         Raises what `decide` raises, DISK_FAILED after a failure, SHUTTING_DOWN after `close`.
         """
@@ -87,7 +87,7 @@ class Ledger:
         Cancelling the caller does not undo the record.
         """
         events, seq = self._execute(command)
-        await self._acks.until(seq)
+        await self._durable(seq)
         return events
 
     async def hold(self, command: HoldCall, wait_seconds: float) -> ev.Hold:
@@ -102,7 +102,7 @@ class Ledger:
                 raise
             hold, seq = await self._wait(command, wait_seconds)
         try:
-            await self._acks.until(seq)
+            await self._durable(seq)
         except asyncio.CancelledError:
             self._abandon(hold)
             raise
@@ -129,10 +129,14 @@ class Ledger:
         try:
             if self._journal.failure is None:
                 self._book.record(ev.Close(reason=reason))
-                await self._acks.until(self._book.seq)
+                await self._durable(self._book.seq)
         finally:
             self._journal.stop()
             self._lock.close()
+
+    async def _durable(self, seq: int) -> None:
+        self._journal.hurry()
+        await self._acks.until(seq)
 
     def _check_open(self) -> None:
         self._check_disk()
@@ -147,6 +151,8 @@ class Ledger:
         self._check_open()
         events = self._book.execute(command)
         seq = self._book.seq
+        if any(isinstance(event, ev.Overrun) for event in events):
+            self._journal.hurry()  # the one record whose loss would count too little
         self._check_disk()
         if events and self._waiting.queues:
             self._serve_after(events[0])
