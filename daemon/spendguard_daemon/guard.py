@@ -35,6 +35,9 @@ from spendguard_daemon.settings import Settings
 
 DURABLE_SOON_SECONDS = 0.005
 
+ANSWERED = range(200, 600)
+"""Statuses that end an HTTP answer; with any other the provider has said nothing that a client could read."""
+
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +60,10 @@ class Guard:
         self._clock = clock
         self._running: dict[str, asyncio.Task[Answer | None]] = {}
         self._closing = False
+
+    def check_agent(self, agent_id: str) -> None:
+        """Raise AGENT_NOT_FOUND for a stranger, before any of its body is read."""
+        live_account(self._ledger.state, agent_id)
 
     async def call(self, arrival: Arrival, client: Client) -> Answer | None:
         """Take one call through its life; return what is still to be sent to the client.
@@ -174,6 +181,8 @@ class Guard:
             relay.begin(response, outgoing)
             async for chunk in self._watched(relay, response):
                 await relay.take(chunk)
+                if relay.client_gone:
+                    self._ledger.detach(relay.hold.call_id)
             await relay.finish()
         finally:
             await response.close()
@@ -236,7 +245,7 @@ class Guard:
             if relay.problem:
                 raise AnswerTornError(relay.problem)
             return None
-        if relay.status is None or relay.problem:
+        if relay.status is None or relay.problem or relay.status not in ANSWERED:
             raise self._lost(relay, code)
         if relay.status in KEY_REJECTED:
             raise relay.key_rejected(charged_nusd)

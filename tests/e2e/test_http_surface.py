@@ -184,6 +184,35 @@ async def test_a_client_that_takes_nothing(sidecar: Sidecar, upstream: RecordedU
     assert call["cost_usd"] == "0.00000375"  # 5 at 150 and 5 at 600 nUSD
 
 
+async def test_a_client_that_takes_nothing_lets_go_of_the_lock(
+    sidecar: Sidecar, upstream: RecordedUpstream
+) -> None:
+    """Connected but deaf is as good as gone: the call keeps its hold, not its agent's lock."""
+    agent = sidecar.agent()
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"x" * 60_000 + b'"}}],"usage":null}\n\n'
+    headers = {"content-type": "text/event-stream"}
+    act = Act(reply=Reply(200, headers, event * 300), chunk_bytes=65_536, pause_after=290 * len(event))
+    upstream.script(act)
+    with socket.create_connection(("127.0.0.1", sidecar.port)) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(chat(sidecar, agent, {**HELLO, "stream": True}, "deaf"))
+        await eventually(lambda: sidecar.budget(agent)["locked_run_id"] == "deaf")
+        budget = await eventually(
+            lambda: (
+                (now := sidecar.budget(agent))["locked_run_id"] is None and now["held_usd"] != "0.00" and now
+            )
+        )
+    assert budget["settled_usd"] == "0.00"
+
+
+async def test_a_stranger_is_refused_before_its_body_is_read(patient: Sidecar) -> None:
+    """An unknown agent cannot make the sidecar keep 32 MiB for it: it is answered on its headers alone."""
+    head = request(patient.port, CHAT, {"x-cynsta-agent-id": "nobody"}, b"x" * 1000)[:-1000]
+    answer = await send(patient.port, head)
+    assert answer is not None
+    assert (answer.status, answer.json()["spendguard"]["code"]) == (404, "agent_not_found")
+
+
 # -- providers that are lost --------------------------------------------------------------------------------
 
 
@@ -201,6 +230,15 @@ def assert_worst(sidecar: Sidecar, agent: str, answer: Answer | None = None) -> 
         assert (facts["agent_id"], facts["run_id"]) == (agent, "default")
         assert answer.headers["x-should-retry"] == "true"  # another worst case fits
     return call
+
+
+async def test_a_status_that_is_none_is_not_passed_on(patient: Sidecar, upstream: RecordedUpstream) -> None:
+    """999 says nothing that a client could read: our own 502, and the hold."""
+    agent = patient.agent()
+    upstream.script(Act(reply=Reply(999, {"content-type": "application/json"}, b"{}")))
+    answer = await ask(patient, agent)
+    assert (answer.status, answer.json()["spendguard"]["code"]) == (502, "upstream_failed")
+    assert_worst(patient, agent, answer)
 
 
 async def test_an_unreachable_provider_costs_nothing(tmp_path: Path) -> None:

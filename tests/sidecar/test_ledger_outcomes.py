@@ -135,3 +135,30 @@ def test_ended_calls_are_bounded_but_unconfirmed_ones_are_kept() -> None:
     book.execute(cmd.AdjustCall("worst", 1, "r", "me"))
     assert len(book.state.ended) == ENDED_MAX
     assert book.execute(cmd.AdjustCall("worst", 1, "r", "me")) == ()
+
+
+def test_an_end_is_never_refused_however_large_the_sums() -> None:
+    """A refused end would leave its hold open for ever, and a ledger that cannot be opened again."""
+    book = funded_book(50_000)
+    book.execute(hold_call("a"))
+    book.execute(hold_call("b"))
+    book.execute(hold_call("c"))
+    book.execute(settle("a", NUSD_MAX))
+    book.execute(settle("b", NUSD_MAX))
+    book.execute(cmd.SettleAtWorst("c", "crash", None))
+    account = book.state.accounts[AGENT]
+    assert (account.settled_nusd, account.held_nusd) == (2 * NUSD_MAX + 1_000, 0)
+
+
+def test_an_adjustment_leaves_room_for_what_is_held() -> None:
+    """What a person enters is checked where the person can still correct it."""
+    book = funded_book(50_000)
+    book.execute(hold_call("a"))
+    book.execute(settle("a", 1_000))
+    book.execute(hold_call("b"))
+    assert (
+        refused_code(lambda: book.execute(cmd.AdjustCall("a", NUSD_MAX, "typo", "me"))) == "malformed_request"
+    )
+    book.execute(cmd.AdjustCall("a", NUSD_MAX - 1_000, "absurd, but it fits", "me"))
+    book.execute(cmd.SettleAtWorst("b", "crash", None))
+    assert book.state.accounts[AGENT].settled_nusd == NUSD_MAX

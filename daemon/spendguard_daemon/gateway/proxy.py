@@ -101,6 +101,7 @@ async def serve_call(
         headers.getall(access.AGENT_HEADER, []),
         [headers.getall(name, []) for name in access.RUN_HEADERS],
     )
+    guard.check_agent(identity.agent_id)
     body = await read_body(request, settings.body_bytes_max, settings.body_seconds)
     arrival = Arrival(
         call_id=call_id,

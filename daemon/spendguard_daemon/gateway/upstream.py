@@ -7,8 +7,11 @@ re-sends idempotent methods only, never a POST.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from spendguard_daemon.ports import NotSentError, UpstreamLostError, UpstreamRequest, UpstreamResponse
@@ -47,13 +50,29 @@ class HttpResponse:
         self._response.close()
 
 
+class _Handler(ResponseHandler):
+    """One connection to a provider. An answer that nobody asked for must not become the next call's."""
+
+    def is_connected(self) -> bool:
+        """Tell whether the connection may be used; aiohttp asks before it takes one from its pool."""
+        return super().is_connected() and not (self._buffer or self._tail)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's connector, with connections of our own kind; it has no public way to name one."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS)
+        self._factory = cast("partial[ResponseHandler]", partial(_Handler, loop=self._loop))
+
+
 class HttpUpstream:
     """Sends requests to the pinned base address of each provider. Make it inside a running loop."""
 
     def __init__(self, base_urls: Mapping[str, str]):
         self._base_urls = dict(base_urls)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS),
+            connector=_Connector(),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

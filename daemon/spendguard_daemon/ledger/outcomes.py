@@ -119,6 +119,8 @@ def _overrun(state: State, hold: ev.Hold, command: cmd.SettleCall) -> tuple[ev.E
 def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:
     """Set what an ended call was charged; raise CALL_NOT_FOUND, or LEDGER_REFUSED while it is open.
 
+    Raises MALFORMED_REQUEST where the sum of what is settled and held would be no amount of money any more.
+
     Nothing to do where it is charged that already; but the first time this confirms an unconfirmed charge.
     """
     checked_amount("to", command.to_nusd)
@@ -132,6 +134,8 @@ def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:
     if command.to_nusd == call.cost_nusd and call.confirmed:
         return ()
     account = state.accounts[call.agent_id]
+    settled_nusd = account.settled_nusd + command.to_nusd - call.cost_nusd
+    checked(settled_nusd + account.held_nusd)
     return (
         ev.Adjust(
             call_id=command.call_id,
@@ -141,17 +145,19 @@ def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:
             reason=command.reason[:REASON_CHARS_MAX],
             actor=command.actor,
             funded_nusd=account.funded_nusd,
-            settled_nusd=checked(account.settled_nusd + command.to_nusd - call.cost_nusd),
+            settled_nusd=settled_nusd,
             held_nusd=account.held_nusd,
         ),
     )
 
 
 def _after(state: State, hold: ev.Hold, cost_nusd: int) -> _Balances:
+    # No limit here: an end must never be refused, or its hold would stay for ever. Sums are kept small where
+    # money is granted, held and adjusted; an overrun may pass them, and is then booked as it is.
     account = state.accounts[hold.agent_id]
     return _Balances(
         funded_nusd=account.funded_nusd,
-        settled_nusd=checked(account.settled_nusd + cost_nusd),
+        settled_nusd=account.settled_nusd + cost_nusd,
         held_nusd=account.held_nusd - hold.amount_nusd,
     )
 
