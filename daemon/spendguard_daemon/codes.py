@@ -116,8 +116,8 @@ TABLE: dict[Code, Entry] = {
         Exit.USAGE,
         "Unknown model for pricing",
         "The price document has no card for this model, so its cost cannot be bounded.",
-        "Use a model that /v1/models lists.",
-        "spendguard config show; the catalogue's models are listed at GET /v1/pricing",
+        "Use a model that has a price; ask your operator for the list.",
+        "spendguard status --json lists the priced models; [prices.overrides] in config.toml adds one",
     ),
     Code.UNPRICED_DIMENSION: Entry(
         400,
@@ -162,17 +162,17 @@ TABLE: dict[Code, Entry] = {
     Code.MOCK_ONLY: Entry(
         403,
         Exit.NOT_ALLOWED,
-        "The mock provider is for agents created with --mock",
-        "Mock calls cost nothing real, so only agents made for it may use them.",
-        "Use a model of a real provider.",
-        "spendguard agent create --name <name> --mock",
+        "Mock models are for agents created with --mock, and those for mock models only",
+        "Mock calls cost nothing real, so only agents made for them may use them, and nothing else.",
+        "Use mock-small or mock-large with a mock agent, a real model with any other.",
+        "spendguard agent create --name <name>, with --mock for mock models",
     ),
     Code.AGENT_NOT_FOUND: Entry(
         404,
         Exit.NOT_FOUND,
         "Agent not found",
         "No agent has this id, or it was deleted.",
-        "Check the agent id.",
+        "Check the agent id: it is a UUID; an agent's name is not accepted here.",
         "spendguard agent list",
     ),
     Code.BUDGET_NOT_FOUND: Entry(
@@ -205,7 +205,7 @@ TABLE: dict[Code, Entry] = {
         "Route not found",
         "Only routes whose cost can be bounded are served; nothing was forwarded.",
         "Use /v1/chat/completions.",
-        "GET /openapi.json lists the routes",
+        "the README lists the routes that are served",
     ),
     Code.METHOD_NOT_ALLOWED: Entry(
         405,

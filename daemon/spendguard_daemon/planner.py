@@ -52,11 +52,11 @@ class Planner:
         from_ns = self._clock.wall_ns()
         request = format_for(arrival.provider or "openai", arrival.endpoint).read(arrival.body)
         book = self._prices.current(from_ns)
-        provider = arrival.provider or _provider_of(book, request.model)
+        provider = _provider_of(book, request.model, arrival.provider, account)
         card = book.card(provider, request.model)
         if arrival.endpoint not in card.endpoints:
             raise MalformedError("model", f"a model of {arrival.endpoint}; {card.model} is not")
-        if provider == "mock" and not account.mock:
+        if (provider == "mock") is not account.mock:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
         key = "" if provider == "mock" else self._keys().get(provider)
         form = format_for(provider, arrival.endpoint)
@@ -122,13 +122,20 @@ def _offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, un
     return Offer(bound.rung, bound.tokens, cost)
 
 
-def _provider_of(book: PriceBook, model: str) -> str:
-    """Return whose model this is: on the bare root the provider follows from the model (design 6)."""
+def _provider_of(book: PriceBook, model: str, named: str, account: Account) -> str:
+    """Return whose model this is; on the bare root (`named` empty) it follows from the model (design 6).
+
+    A mock agent finds its models on every root, so that a program needs no other base URL to be tried out.
+    """
     providers = book.providers_of(model)
+    if account.mock and "mock" in providers:
+        return "mock"
+    if named:
+        return named
     if not providers:
         raise SpendGuardError(
             Code.UNKNOWN_MODEL,
             f"Unknown model for pricing: openai:{model}",
-            facts={"provider": "openai", "model": model},
+            facts={"path": "model", "provider": "openai", "model": model},
         )
     return providers[0]

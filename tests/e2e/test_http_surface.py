@@ -205,6 +205,19 @@ async def test_a_client_that_takes_nothing_lets_go_of_the_lock(
     assert budget["settled_usd"] == "0.00"
 
 
+async def test_a_mock_agent_spends_nothing_real(patient: Sidecar, upstream: RecordedUpstream) -> None:
+    """It finds the mock models on every root, and a real model is not for it."""
+    agent = patient.agent(mock=True)
+    answer = await ask(patient, agent)
+    assert (answer.status, answer.json()["spendguard"]["code"]) == (403, "mock_only")
+    raw = json.dumps({**HELLO, "model": "mock-small"}).encode()
+    for path in (CHAT, f"/openai{CHAT}", f"/v1/agents/{agent}/runs/default/openai/chat/completions"):
+        mocked = await send(patient.port, request(patient.port, path, {"x-cynsta-agent-id": agent}, raw))
+        assert mocked is not None
+        assert mocked.status == 200
+    assert upstream.received == []
+
+
 async def test_a_stranger_is_refused_before_its_body_is_read(patient: Sidecar) -> None:
     """An unknown agent cannot make the sidecar keep 32 MiB for it: it is answered on its headers alone."""
     head = request(patient.port, CHAT, {"x-cynsta-agent-id": "nobody"}, b"x" * 1000)[:-1000]

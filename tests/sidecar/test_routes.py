@@ -113,3 +113,10 @@ def test_roots_answer_who_is_there(target: str) -> None:
     assert match("HEAD", target).name == "root"
     with pytest.raises(SpendGuardError):
         match("POST", target)
+
+
+def test_a_run_id_that_is_none_is_named() -> None:
+    """The one segment that people choose freely gets a sentence of its own."""
+    with pytest.raises(SpendGuardError) as refused:
+        match("POST", f"/v1/agents/{AGENT}/runs/my%20run/openai/chat/completions")
+    assert refused.value.facts["path"] == "run id"
