@@ -67,7 +67,7 @@ def root(
 
 
 def main() -> NoReturn:
-    """Run the command line: the entry point of the console script."""
+    """Run the command line; `entry` has loaded it."""
     sys.excepthook = _report_fault
     _prepare_streams()
     if os.name == "nt":
@@ -98,8 +98,10 @@ def _outcome(arguments: list[str]) -> int:
         return TABLE[error.code].exit
     except typer.TyperException as error:
         return _misused(out, error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear the way out
+        for note in getattr(error, "__notes__", []):
+            out.say(note)
         sys.stderr.write("interrupted\n")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough, as in `| head`
@@ -153,6 +155,9 @@ def _misused(out: Output, error: typer.TyperException) -> int:
 
 def _report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say in one line that we have a bug; the interpreter ends with 1 after this."""
+    if issubclass(kind, KeyboardInterrupt):
+        os.write(2, b"interrupted\n")
+        os._exit(Exit.INTERRUPTED)
     if os.environ.get("SPENDGUARD_DEBUG") == "1":
         traceback.print_exception(kind, error, trace)
     Output(Form.LINES).fail(

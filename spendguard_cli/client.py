@@ -159,9 +159,9 @@ class Control:
         path = f"/v1/providers/{quote(name, safe='')}/test"
         return self._send("POST", path, {}, wire.ProviderTest, PROVIDER_TEST_SECONDS)
 
-    def shut_down(self, *, now: bool) -> None:
+    def shut_down(self, *, now: bool) -> wire.Stopping:
         """Make the daemon end; `now` charges calls in flight at their hold."""
-        self._send("POST", "/v1/daemon/shutdown", {"now": now}, wire.Stopping)
+        return self._send("POST", "/v1/daemon/shutdown", {"now": now}, wire.Stopping)
 
     def _get(self, path: str, shape: type[T]) -> T:
         return self._send("GET", path, None, shape)

@@ -4,8 +4,9 @@ The one place that decides between using, starting and refusing a sidecar. Invar
 machine is proven before its token is sent; one elsewhere gets the operator's key and nothing of this home.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from spendguard_cli import tomlfiles
 from spendguard_cli.client import Control
 from spendguard_cli.context import Connection
 from spendguard_cli.prove import Found, Place, knock
@@ -14,20 +15,22 @@ from spendguard_daemon import runtime
 from spendguard_daemon.errors import Code, SpendGuardError
 
 
-def connect(connection: Connection, env: Mapping[str, str]) -> tuple[Control, bool]:
+def connect(
+    connection: Connection, env: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Control, bool]:
     """Return a control client, and whether a sidecar had to be started for it.
 
-    Raises NO_DAEMON, UNPROVEN_DAEMON, or what a started daemon died of.
+    `say` is told what is waited for. Raises NO_DAEMON, UNPROVEN_DAEMON, or what a started daemon died of.
     """
     if not connection.local and connection.base_url is not None:
         return Control(connection.base_url, connection.api_key, local=False, named=True), False
     if connection.base_url is not None:
-        return _named(connection, connection.base_url, env)
+        return _named(connection, connection.base_url, env, say)
     running = find(connection.home)
     started = False
     if running is None:
         _may_start(connection)
-        running, started = ensure(connection.home, None, env)
+        running, started = ensure(connection.home, None, env, say)
     return _control(connection, running), started
 
 
@@ -47,20 +50,30 @@ def peek(connection: Connection) -> Control | None:
     raise _not_ours(found, connection.base_url)
 
 
-def _named(connection: Connection, base_url: str, env: Mapping[str, str]) -> tuple[Control, bool]:
+def _named(
+    connection: Connection, base_url: str, env: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Control, bool]:
+    """Use the sidecar at an address that was named; start one there only if it is the home's own address."""
     control = peek(connection)
     if control is not None:
         return control, False
     _may_start(connection)
-    running, started = ensure(connection.home, connection.port, env)
+    if connection.port != tomlfiles.default_port(connection.home, env):
+        raise _nothing_there(connection, base_url)
+    running, started = ensure(connection.home, connection.port, env, say)
     if running.place.port != connection.port:
-        raise SpendGuardError(
-            Code.NO_DAEMON,
-            f"Nothing answers at {base_url}: the sidecar of {connection.home.root} is on port "
-            f"{running.place.port}",
-            remedy="unset CAP_BASE_URL, or spendguard restart --port " + str(connection.port),
-        )
+        raise _nothing_there(connection, base_url)
     return _control(connection, running), started
+
+
+def _nothing_there(connection: Connection, base_url: str) -> SpendGuardError:
+    running = find(connection.home)
+    elsewhere = f": the sidecar of {connection.home.root} is on port {running.place.port}" if running else ""
+    return SpendGuardError(
+        Code.NO_DAEMON,
+        f"Nothing answers at {base_url}{elsewhere}",
+        remedy=f"correct {connection.base_url_from}, or leave it out to use the sidecar of this home",
+    )
 
 
 def _control(connection: Connection, running: Running) -> Control:

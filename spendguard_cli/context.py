@@ -42,12 +42,14 @@ class Flags:
 class Connection:
     """Where to speak to, as whom. `base_url` None means: wherever the sidecar of `home` listens.
 
-    `local` tells that it is a sidecar of this machine, which has to prove itself before it gets a token.
-    `stay` says, as the end of a sentence, why no sidecar may be started; None where one may be.
+    `base_url_from` is the flag or variable that named the address, for messages. `local` tells that it is a
+    sidecar of this machine, which has to prove itself before it gets a token. `stay` says, as the end of a
+    sentence, why no sidecar may be started; None where one may be.
     """
 
     home: Home
     base_url: str | None
+    base_url_from: str
     api_key: str | None
     local: bool
     in_exec: bool
@@ -71,8 +73,10 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
     mode = env.get("CAP_MODE", "").strip().lower() or "sidecar"
     if mode not in MODES:
         raise _usage("CAP_MODE", "sidecar or hosted", "unset CAP_MODE for the sidecar of this machine")
-    base_url = _base_url(flags.base_url or env.get("CAP_BASE_URL", "").strip() or None)
-    api_key = _api_key(flags.api_key or env.get("CAP_API_KEY", "").strip() or None)
+    base_url_from = "--base-url" if flags.base_url else "CAP_BASE_URL"
+    base_url = _base_url(flags.base_url or env.get("CAP_BASE_URL", "").strip() or None, base_url_from)
+    api_key_from = "--api-key" if flags.api_key else "CAP_API_KEY"
+    api_key = _api_key(flags.api_key or env.get("CAP_API_KEY", "").strip() or None, api_key_from)
     hosted = mode == "hosted"
     local = not hosted and (base_url is None or urlsplit(base_url).hostname in LOOPBACK)
     if hosted and base_url is None:
@@ -88,28 +92,35 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
     return Connection(
         home=home,
         base_url=base_url,
+        base_url_from=base_url_from,
         api_key=api_key,
         local=local,
         in_exec=in_exec,
-        stay=_stay(flags, hosted=hosted, local=local, in_exec=in_exec),
+        stay=_stay(flags, base_url_from, hosted=hosted, local=local, in_exec=in_exec),
     )
 
 
 def _home(flags: Flags, env: Mapping[str, str]) -> Home:
-    return home_of(dict(env) | ({"SPENDGUARD_HOME": flags.home} if flags.home else {}))
+    if not flags.home:
+        return home_of(dict(env))
+    try:
+        return home_of(dict(env) | {"SPENDGUARD_HOME": flags.home})
+    except SpendGuardError as error:
+        said = error.detail.replace("SPENDGUARD_HOME", "--home", 1)
+        raise SpendGuardError(error.code, said, remedy=error.remedy) from None
 
 
-def _stay(flags: Flags, *, hosted: bool, local: bool, in_exec: bool) -> str | None:
+def _stay(flags: Flags, base_url_from: str, *, hosted: bool, local: bool, in_exec: bool) -> str | None:
     if hosted:
         return "CAP_MODE is hosted"
     if not local:
-        return "CAP_BASE_URL names another machine"
+        return f"{base_url_from} names another machine"
     if in_exec:
         return "this shell runs inside spendguard exec"
     return "--no-spawn was given" if flags.no_spawn else None
 
 
-def _base_url(text: str | None) -> str | None:
+def _base_url(text: str | None, name: str) -> str | None:
     """Return the address without a trailing slash or `/v1`; agents' base URLs end so, ours does not."""
     if text is None:
         return None
@@ -119,19 +130,19 @@ def _base_url(text: str | None) -> str | None:
     except ValueError:
         host, parts = None, urlsplit("")
     if not host or parts.scheme not in ("http", "https") or not text.isprintable() or " " in text:
-        raise _usage("CAP_BASE_URL", "an address such as http://127.0.0.1:8787", "correct it, or unset it")
+        raise _usage(name, "an address such as http://127.0.0.1:8787", "correct it, or leave it out")
     if parts.username is not None or parts.query or parts.fragment:
-        raise _usage("CAP_BASE_URL", "an address without user, query or fragment", "correct it")
+        raise _usage(name, "an address without user, query or fragment", "correct it")
     return text.rstrip("/").removesuffix("/v1")
 
 
-def _api_key(text: str | None) -> str | None:
+def _api_key(text: str | None, name: str) -> str | None:
     """Refuse a key that no header can carry, without ever repeating it."""
     if text is not None and not all("!" <= character <= "~" for character in text):
         raise SpendGuardError(
             Code.USAGE,
-            "The API key holds a space or a character that is not ASCII",
-            remedy="copy it again into --api-key or CAP_API_KEY",
+            f"{name}: the API key holds a space or a character that is not ASCII",
+            remedy=f"copy it again into {name}",
         )
     return text
 

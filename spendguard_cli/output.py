@@ -65,6 +65,14 @@ class Output:
         """Tell what the operator should know, whoever reads."""
         self._talk("warning: ", text, "yellow")
 
+    def say(self, text: str) -> None:
+        """Tell what is going on, whoever reads: what is waited for, what was left undone."""
+        self._talk("", text, "")
+
+    def advise(self, remedy: str) -> None:
+        """Tell the command to try next, whoever reads."""
+        self._talk("try: ", remedy, "cyan")
+
     def hint(self, text: str) -> None:
         """Tell a person what to do next; a script is not bothered with it."""
         if sys.stderr.isatty():
@@ -82,7 +90,7 @@ class Output:
             sys.stdout.flush()
         self._talk("error: ", detail, "bold red")
         if remedy:
-            self._talk("try: ", remedy, "cyan")
+            self.advise(remedy)
 
     def _talk(self, mark: str, text: str, style: str) -> None:
         line = safe(text, TALK_LENGTH_MAX)

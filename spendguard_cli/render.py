@@ -58,6 +58,11 @@ def record(item: object) -> str:
     return " ".join(f"{name}={_quoted(item)}" for name, item in _flat(value, ""))
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number of things: 1 call, 2 calls."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _lines(fields: dict[str, Plain]) -> Iterator[str]:
     """Yield the scalars first, then the lists of records, so that each part can be read alone."""
     tables: list[list[Plain]] = []

@@ -43,7 +43,7 @@ class Session:
         if self._control is None:
             from spendguard_cli.connect import connect
 
-            self._control, started = connect(self.connection, self.env)
+            self._control, started = connect(self.connection, self.env, self.out.say)
             if started:
                 self.out.hint(f"started the sidecar at {self._control.base_url}")
         return self._control
@@ -87,13 +87,15 @@ class Session:
         if _UUID.fullmatch(ref):
             return ref
         agents = self.control.agents()
-        ids = [agent.agent_id for agent in agents if agent.name == ref]
+        same = [agent for agent in agents if agent.name == ref]
+        ids = [agent.agent_id for agent in same]
         if len(ids) == 1:
             return ids[0]
         if ids:
+            listed = ", ".join(f"{agent.agent_id} (created {agent.created_at})" for agent in same)
             raise SpendGuardError(
                 Code.AMBIGUOUS_NAME,
-                f"Several agents have this name: {safe(ref)!r} is {', '.join(ids)}",
+                f"Several agents have this name: {safe(ref)!r} is {listed}",
                 remedy="use one of these ids",
                 facts={"agent_ids": ids},
             )

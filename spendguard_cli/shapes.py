@@ -9,11 +9,14 @@ from spendguard_daemon import wire
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The sidecar of a home: is it up, and where. `changed` tells whether this command made it so."""
+    """The sidecar of a home: is it up, and where. `changed` tells whether this command made it so.
+
+    `state` is up, draining, down, or unresponsive: a process has the ledger open and cannot be asked.
+    """
 
     state: str
     home: str
-    changed: bool
+    changed: bool | None = None
     base_url: str | None = None
     pid: int | None = None
     version: str | None = None
@@ -38,9 +41,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeySet(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider key was stored: where, and from where the running sidecar now takes it."""
+    """A provider key was stored: where the key in use comes from, in which file this one lies.
+
+    `sidecar` tells whether one is running, which then has read it.
+    """
 
     name: str
+    key: str
     path: str
     sidecar: str
 
@@ -62,6 +69,47 @@ class AgentDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     agent: wire.Agent
     calls: list[wire.Call]
+
+
+class CallLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One call on one line of a pipe: what a script asks for first. `--json` has the rest."""
+
+    call_id: str
+    run_id: str
+    model: str
+    state: str
+    hold_usd: str
+    cost_usd: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    http_status: int | None
+    created_at: str
+    reason: str | None
+
+
+def call_line(call: wire.Call) -> CallLine:
+    """Return what of a call fits on a line."""
+    usage = call.usage or {}
+    return CallLine(
+        call_id=call.call_id,
+        run_id=call.run_id,
+        model=call.model,
+        state=call.state,
+        hold_usd=call.hold_usd,
+        cost_usd=call.cost_usd,
+        input_tokens=usage.get("input_tokens"),
+        output_tokens=usage.get("output_tokens"),
+        http_status=call.http_status,
+        created_at=call.created_at,
+        reason=call.reason,
+    )
+
+
+class BudgetDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's money under its name, for a person."""
+
+    name: str
+    budget: wire.Budget
 
 
 class StatusDetail(msgspec.Struct, frozen=True, kw_only=True):

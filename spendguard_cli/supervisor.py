@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from spendguard_cli.holder import is_held, named
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_daemon import runtime
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -23,6 +24,8 @@ from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.system import SystemDisk, SystemRng
 
 START_SECONDS = 30.0
+SILENT_SECONDS = 2.0
+"""Who waits longer than this is told what for."""
 STEP_SECONDS = 0.02
 STEP_SECONDS_MAX = 0.2
 STDERR_BYTES_MAX = 64 * 1024
@@ -39,13 +42,29 @@ class Running:
 
 
 def find(home: Home) -> Running | None:
-    """Return the sidecar of this home if one is up and proves itself."""
-    info = runtime.read_daemon_info(home)
-    if info is None or not home.admin_token.exists():
+    """Return the sidecar of this home if one is up and proves itself.
+
+    Where it is stands in `daemon.json`, and in the lock file, should that one be lost or wrong.
+    """
+    infos = _infos(home)
+    if not infos or not home.admin_token.exists():
         return None
     token = runtime.read_admin_token(home)
-    place = Place.at(info.port)
-    return Running(place, info, token) if knock(place, [token]) is Found.PROVEN else None
+    for info in infos:
+        place = Place.at(info.port)
+        if knock(place, [token]) is Found.PROVEN:
+            holder = runtime.read_lock_info(home)  # `daemon.json` may still tell of the one before it
+            return Running(place, holder if holder and holder.port == info.port else info, token)
+    return None
+
+
+def _infos(home: Home) -> list[DaemonInfo]:
+    """Return where a sidecar may be, the likeliest first; none that does not listen yet."""
+    written, locked = runtime.read_daemon_info(home), runtime.read_lock_info(home)
+    if locked is not None and not (locked.port and is_held(home)):
+        locked = None
+    infos = [info for info in (locked, written) if info is not None and info.port]
+    return infos[:1] if len({info.port for info in infos}) == 1 else infos
 
 
 def find_quietly(home: Home) -> Running | None:
@@ -56,25 +75,13 @@ def find_quietly(home: Home) -> Running | None:
         return None
 
 
-def is_held(home: Home) -> bool:
-    """Tell whether a live process has the ledger open, be it starting, serving, draining or hung."""
-    try:
-        descriptor = os.open(home.ledger / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def ensure(home: Home, port: int | None, env: Mapping[str, str]) -> tuple[Running, bool]:
+def ensure(
+    home: Home, port: int | None, env: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Running, bool]:
     """Return the sidecar of this home, started if need be, and whether this call started it.
 
-    Raises what the daemon died of (its own code), or NO_DAEMON when it is not ready in time.
+    `say` is told what is waited for, once it takes long. Raises what the daemon died of (its own code), or
+    NO_DAEMON when it is not ready in time.
     """
     running = find(home)
     if running:
@@ -84,7 +91,7 @@ def ensure(home: Home, port: int | None, env: Mapping[str, str]) -> tuple[Runnin
         running = find(home)
         if running:
             return running, False
-        return _start(home, port, env, deadline), True
+        return _start(home, port, env, deadline, say), True
 
 
 def prepare(home: Home) -> None:
@@ -128,27 +135,40 @@ def steps(deadline: float) -> Iterator[None]:
         pause = min(pause * 1.5, STEP_SECONDS_MAX)
 
 
-def _start(home: Home, port: int | None, env: Mapping[str, str], deadline: float) -> Running:
+def _start(
+    home: Home, port: int | None, env: Mapping[str, str], deadline: float, say: Callable[[str], None]
+) -> Running:
     """Spawn until a sidecar of this home proves itself; a lock held by another is waited for.
 
     The lock may be held by a daemon that is still draining, or that somebody started past us.
     """
     failure: SpendGuardError | None = None
+    silent_until = time.monotonic() + SILENT_SECONDS
     with tempfile.TemporaryFile() as stderr:
         child = spawn(home, port, env, stderr)
-        for _ in steps(deadline):
-            running = find_quietly(home)
-            if running:
-                _dismiss_unless(running, child)
-                return running
+        try:
+            for _ in steps(deadline):
+                running = find_quietly(home)
+                if running:
+                    _dismiss_unless(running, child)
+                    return running
+                if time.monotonic() > silent_until:
+                    say(_patience(home, child.pid if child.poll() is None else None))
+                    silent_until = deadline
+                if child.poll() is None:
+                    continue
+                failure = death(child.returncode, stderr)
+                if failure.code is not Code.LEDGER_LOCKED:
+                    raise failure
+                if not is_held(home):
+                    stderr.truncate(0)
+                    child = spawn(home, port, env, stderr)
+        except KeyboardInterrupt as interrupt:
             if child.poll() is None:
-                continue
-            failure = death(child.returncode, stderr)
-            if failure.code is not Code.LEDGER_LOCKED:
-                raise failure
-            if not is_held(home):
-                stderr.truncate(0)
-                child = spawn(home, port, env, stderr)
+                interrupt.add_note(
+                    f"the sidecar (pid {child.pid}) goes on starting; spendguard status tells when it is up"
+                )
+            raise
     if child.poll() is None:
         raise SpendGuardError(
             Code.NO_DAEMON,
@@ -156,6 +176,15 @@ def _start(home: Home, port: int | None, env: Mapping[str, str], deadline: float
             remedy="spendguard logs, then spendguard status",
         )
     raise _unresponsive(home, failure)
+
+
+def _patience(home: Home, pid: int | None) -> str:
+    if pid is not None:
+        return f"waiting for the sidecar (pid {pid}) to be ready, at most {START_SECONDS:g} s"
+    return (
+        f"the ledger is held by a process{named(home)} that does not answer: waiting at most "
+        f"{START_SECONDS:g} s for it to answer or to end"
+    )
 
 
 def _dismiss_unless(running: Running, child: "subprocess.Popen[bytes]") -> None:
@@ -166,11 +195,9 @@ def _dismiss_unless(running: Running, child: "subprocess.Popen[bytes]") -> None:
 
 
 def _unresponsive(home: Home, failure: SpendGuardError | None) -> SpendGuardError:
-    info = runtime.read_daemon_info(home)
-    who = f" (pid {info.pid}, port {info.port})" if info else ""
     return SpendGuardError(
         Code.NO_DAEMON if failure is None else failure.code,
-        f"Another daemon has this ledger open{who}, and it does not answer",
+        f"Another daemon has this ledger open{named(home)}, and it does not answer",
         remedy="spendguard down --now, then spendguard up",
     )
 

@@ -18,22 +18,10 @@ from spendguard_cli.shapes import Config, Setting
 from spendguard_daemon import runtime, settings
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.provider_keys import parse_secrets
-from spendguard_daemon.runtime import Home
+from spendguard_daemon.runtime import Home, read_text
 from spendguard_daemon.system import SystemDisk
 
 SHOW = "spendguard config show lists every setting"
-
-
-def read(path: Path) -> str:
-    """Return a file's text, empty where there is none; raise USAGE where it is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError:
-        raise SpendGuardError(
-            Code.USAGE, f"{path} is not UTF-8 text", remedy="correct or remove it"
-        ) from None
 
 
 def with_setting(text: str, name: str, value: str) -> str:
@@ -57,7 +45,7 @@ def with_key(text: str, provider: str, key: str) -> str:
 
 def show(home: Home, env: Mapping[str, str]) -> Config:
     """Return every setting with its value and its origin; no secret is a setting."""
-    text = read(home.config)
+    text = read_text(home.config)
     found = settings.load(text, env)
     config = _table(text, "config.toml")
     plain = [
@@ -84,15 +72,20 @@ def show(home: Home, env: Mapping[str, str]) -> Config:
 def configured_port(home: Home, env: Mapping[str, str]) -> int | None:
     """Return the port that config.toml or the environment asks for; None for none, or for any free one."""
     row = next(row for row in settings.rows() if row.name == "port")
-    text = read(home.config)
+    text = read_text(home.config)
     found = settings.load(text, env)
     return found.port or None if _origin(row, _table(text, "config.toml"), env) != "default" else None
+
+
+def default_port(home: Home, env: Mapping[str, str]) -> int | None:
+    """Return the port that a sidecar of this home takes unless told otherwise; None for any free one."""
+    return settings.load(read_text(home.config), env).port or None
 
 
 def save(home: Home, path: Path, text: str) -> None:
     """Put `text` at `path`, mode 0600, whole or not at all, and read it back."""
     SystemDisk().replace(path, text.encode())
-    if read(path) != text:
+    if read_text(path) != text:
         raise SpendGuardError(
             Code.DISK_FAILED,
             f"The disk failed: {path} does not hold what was written",

@@ -80,9 +80,14 @@ def group(purpose: str) -> typer.Typer:
 
 
 def verb(
-    app: typer.Typer, name: str, *, examples: tuple[str, ...], exits: tuple[Exit, ...] = TALKS
+    app: typer.Typer,
+    name: str,
+    *,
+    examples: tuple[str, ...],
+    exits: tuple[Exit, ...] = TALKS,
+    takes_minus: bool = False,
 ) -> Callable[[Command[P]], Command[P]]:
-    """Register a command; its docstring is the purpose."""
+    """Register a command; its docstring is the purpose. `takes_minus`: a value may be `-1`, and no option."""
 
     def register(command: Command[P]) -> Command[P]:
         def run(ctx: typer.Context, **given: Any) -> None:
@@ -100,7 +105,9 @@ def verb(
         parameters = [first, *own, *_shared()]
         cast("Any", run).__signature__ = inspect.Signature(parameters)
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name, help=explain(inspect.getdoc(command) or "", examples, exits))(run)
+        settings = {"ignore_unknown_options": True} if takes_minus else None
+        purpose = explain(inspect.getdoc(command) or "", examples, exits)
+        app.command(name, help=purpose, context_settings=settings)(run)
         return command
 
     return register
@@ -114,7 +121,8 @@ def _shared() -> list[inspect.Parameter]:
 
 
 def explain(purpose: str, examples: tuple[str, ...], exits: tuple[Exit, ...]) -> str:
-    """Put a help text together; square brackets are escaped, since Rich reads them as markup."""
+    """Put a help text together: paragraphs flow, and brackets are escaped, as Rich reads them as markup."""
+    flowing = "\n\n".join(" ".join(part.split()) for part in purpose.split("\n\n"))
     shown = "\n".join(f"  $ {example}" for example in examples)
     codes = " · ".join(f"{int(code)} {MEANINGS[code]}" for code in sorted({Exit.OK, *exits}))
-    return f"{purpose}\n\nExamples:\n{shown}\n\nExit codes: {codes}".replace("[", "\\[")
+    return f"{flowing}\n\nExamples:\n{shown}\n\nExit codes: {codes}".replace("[", "\\[")

@@ -12,7 +12,7 @@ DAEMON = ROOT / "daemon" / "spendguard_daemon"
 CLI = ROOT / "spendguard_cli"
 
 PURE = {"errors", "money", "usage", "canonical", "ports", "text", "codes"}
-LIFE = {"call", "planner", "relay", "outcome", "price_keeper", "guard"}
+LIFE = {"aside", "bill", "call", "planner", "relay", "outcome", "patience", "price_keeper", "guard"}
 """The life of a call: `guard` and the parts of it that grew too long for one file."""
 
 ARROWS: dict[str, set[str]] = {
@@ -33,10 +33,13 @@ ARROWS: dict[str, set[str]] = {
     "ledger": PURE,
     "pricing": PURE,
     "providers": PURE,
+    "aside": set(),
+    "patience": set(),
     "outcome": {"usage"},
     "call": PURE | {"ledger", "pricing", "providers"},
-    "planner": PURE | {"ledger", "pricing", "providers", "call", "settings", "provider_keys"},
-    "relay": PURE | {"ledger", "providers", "call", "outcome"},
+    "bill": PURE | {"pricing", "call"},
+    "planner": PURE | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside"},
+    "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE

@@ -13,14 +13,15 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+
+import msgspec
 
 from spendguard_daemon import __version__, log, runtime
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.gateway.app import Gateway, listen, serve
 from spendguard_daemon.gateway.control import Control
-from spendguard_daemon.gateway.daemon_control import DaemonControl, Identity, KeyRing
+from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
@@ -34,9 +35,6 @@ from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.wire import iso
-
-GRACE_SECONDS = 20
-"""How long calls in flight may go on after a polite signal; then they are cut and settle at worst."""
 
 OPEN_FILES_WANTED = 10_240
 """Two for each call in flight. The most that every macOS takes; there programs start with 256."""
@@ -56,8 +54,8 @@ def main() -> int:
         home = runtime.home_of(env)
         _raise_open_files_limit()
         runtime.prepare(home, disk)
-        settings = load(_text(home.config), env, {"port": flags.port})
-        keys = KeyRing(lambda: ProviderKeys(env, _text(home.secrets)))
+        settings = load(runtime.read_text(home.config), env, {"port": flags.port})
+        keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
         return run(_daemon(home, settings, keys))
@@ -76,6 +74,9 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     """Open the ledger, load prices, listen, serve until told to stop."""
     clock, disk, rng = SystemClock(), SystemDisk(), SystemRng()
     ledger = Ledger.open(home.ledger, disk=disk, clock=clock, rng=rng, fatal=_fail_stop, version=__version__)
+    started_ns = clock.wall_ns()
+    info = DaemonInfo(pid=os.getpid(), port=0, version=__version__, started_at=iso(started_ns), addresses=[])
+    runtime.write_lock_info(home, disk, info)  # from here on whoever finds the lock taken knows by whom
     ledger.start(asyncio.get_running_loop())
     token = runtime.ensure_admin_token(home, disk, rng)  # under the ledger's lock: one daemon makes it
     prices = PriceKeeper(
@@ -89,6 +90,8 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     sockets = listen(settings.port)
     port: int = sockets[0].getsockname()[1]
     addresses = tuple(_address(bound.getsockname()) for bound in sockets)
+    info = msgspec.structs.replace(info, port=port, addresses=list(addresses))
+    runtime.write_lock_info(home, disk, info)  # before any proof is given: who is proven, is named there
     real, mock = HttpUpstream(settings.base_urls), MockUpstream()
 
     def upstreams(provider: str) -> Upstream:
@@ -98,14 +101,14 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     guard = Guard(ledger=ledger, planner=planner, upstreams=upstreams, settings=settings, clock=clock)
     stopping = _Stopping()
     daemon_control = DaemonControl(
-        identity=Identity(str(home.root), token, port, addresses, clock.wall_ns()),
+        identity=Identity(str(home.root), token, port, addresses, started_ns),
         ledger=ledger,
         prices=prices,
         keys=keys,
         upstreams=upstreams,
         settings=settings,
         clock=clock,
-        stop=stopping.ask,
+        stop=stopping,
     )
     control = Control(
         ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
@@ -113,18 +116,12 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     gateway = Gateway(guard=guard, control=control, settings=settings, token=token, port=port, rng=rng)
     runner = await serve(gateway, sockets)
     keeper = asyncio.create_task(prices.keep())
-    started_at = iso(clock.wall_ns())
-    runtime.write_daemon_info(
-        home,
-        disk,
-        DaemonInfo(
-            pid=os.getpid(), port=port, version=__version__, started_at=started_at, addresses=list(addresses)
-        ),
-    )
+    runtime.write_daemon_info(home, disk, info)
     logger.info("listening", extra={"facts": {"addresses": addresses, "version": __version__}})
     await stopping.wait()
     keeper.cancel()
-    await guard.close(0 if stopping.now else GRACE_SECONDS)
+    logger.info("stopping", extra={"facts": {"calls_in_flight": len(ledger.state.open_calls)}})
+    await _drain(guard, stopping)
     await runner.cleanup()
     await real.close()
     await ledger.close("shutdown")
@@ -132,24 +129,50 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     return Exit.OK
 
 
+async def _drain(guard: Guard, stopping: "_Stopping") -> None:
+    """Let calls in flight end, for as long as they may; cut them as soon as somebody says now."""
+    closing = asyncio.create_task(guard.close(0 if stopping.now else GRACE_SECONDS))
+    hurry = asyncio.create_task(stopping.wait_for_now())
+    await asyncio.wait({closing, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not closing.done():
+        await guard.close(0)
+    await closing
+
+
 class _Stopping:
     """The wish to stop: by signal or by the control API; a second one means now."""
 
     def __init__(self) -> None:
-        self.now = False
+        self._now = asyncio.Event()
         self._asked = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants the daemon to stop."""
+        return self._asked.is_set()
+
+    @property
+    def now(self) -> bool:
+        """Whether somebody does not want to wait for calls in flight."""
+        return self._now.is_set()
+
     def ask(self, now: bool) -> None:
         """Stop soon, or at once."""
-        self.now = self.now or now
+        if now:
+            self._now.set()
         self._asked.set()
 
     async def wait(self) -> None:
         """Return when somebody wants the daemon to stop."""
         await self._asked.wait()
+
+    async def wait_for_now(self) -> None:
+        """Return when somebody wants it to stop at once."""
+        await self._now.wait()
 
     def _on_signal(self) -> None:
         if self._asked.is_set():
@@ -171,13 +194,6 @@ def _raise_open_files_limit() -> None:
         wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
         with suppress(OSError, ValueError):  # some systems have a lower ceiling that they do not tell
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
 
 
 def _address(name: tuple[object, ...]) -> str:

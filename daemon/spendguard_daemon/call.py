@@ -4,10 +4,11 @@ No behaviour. `Client` is the port to whoever waits for the answer; the gateway 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from spendguard_daemon.ledger.commands import HoldCall
+from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.providers import Format, Request
 
@@ -50,14 +51,16 @@ class Arrival:
 class Plan:
     """A call that was read and priced, ready to be held by the command `hold`.
 
-    `card` fixes its rates until it is settled. It may run from `from_ns` to `hold.deadline_ns` (wall clock),
-    and every price that is in force in between was considered.
+    `card`, out of `book`, fixes its rates until it is settled. It may run from `from_ns` to
+    `hold.deadline_ns` (wall clock), and every price that is in force in between was considered. `headers` are
+    the arrival's; its body is not here, since a plan lives as long as its call.
     """
 
-    arrival: Arrival
+    headers: Mapping[str, str] = field(repr=False)
     format: Format
     request: Request
     card: RateCard
+    book: PriceBook = field(repr=False)
     hold: HoldCall
     from_ns: int
     key: str = field(repr=False)
@@ -66,6 +69,10 @@ class Plan:
     def provider(self) -> str:
         """The provider that the call goes to."""
         return self.hold.provider
+
+    def without_text(self) -> "Plan":
+        """Return the plan as it is needed once the request was rewritten."""
+        return replace(self, request=self.request.without_text())
 
 
 @dataclass(frozen=True, slots=True)

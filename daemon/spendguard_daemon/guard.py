@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from spendguard_daemon import outcome as outcomes
+from spendguard_daemon.bill import bill
 from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -20,17 +21,16 @@ from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import cents_floor, format_usd
 from spendguard_daemon.outcome import Outcome
-from spendguard_daemon.planner import IMPLICIT_RUN, Planner, rewritten
+from spendguard_daemon.patience import Patience
+from spendguard_daemon.planner import IMPLICIT_RUN, Planner, read, rewritten
 from spendguard_daemon.ports import (
     Clock,
     NotSentError,
     Upstream,
     UpstreamLostError,
-    UpstreamRequest,
     UpstreamResponse,
 )
-from spendguard_daemon.providers import Outgoing
-from spendguard_daemon.relay import KEY_REJECTED, Relay, request_headers
+from spendguard_daemon.relay import KEY_REJECTED, Relay
 from spendguard_daemon.settings import Settings
 
 DURABLE_SOON_SECONDS = 0.005
@@ -77,7 +77,8 @@ class Guard:
         account = live_account(self._ledger.state, arrival.agent_id)
         plan: Plan | None = None
         try:
-            plan = self._planner.plan(arrival, account, self._ledger.state.distrusted)
+            request = await read(arrival)
+            plan = self._planner.plan(arrival, request, account, self._ledger.state.distrusted)
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
         except SpendGuardError as error:
             self._note_refusal(arrival, plan, error)
@@ -86,6 +87,7 @@ class Guard:
             self._ledger.post(VoidCall(hold.call_id, "not sent: shutting down", None))
             raise _shutting_down()
         relay = Relay(plan, hold, client)
+        del arrival, request, plan  # what the client sent must not live as long as the call
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
         self._running[hold.call_id] = task
         task.add_done_callback(lambda _: self._strike_off(relay, task))
@@ -135,15 +137,15 @@ class Guard:
         """Forward a held call and bring it to its one final record, also when this task is cancelled."""
         hold = relay.hold
         try:
-            outgoing = rewritten(relay.plan, hold)
-            self._ledger.post(MarkSent(hold.call_id, outgoing.changed))
+            changed = relay.prepare(await rewritten(relay.plan, hold))
+            self._ledger.post(MarkSent(hold.call_id, changed))
         except BaseException:
             self._book(relay, outcomes.not_sent("it could not be rewritten"))
             raise
         late = False
         try:
             async with asyncio.timeout(self._settings.absolute_seconds):
-                await self._forward(relay, outgoing)
+                await self._forward(relay)
         except NotSentError as error:
             self._book(relay, outcomes.not_sent(str(error)))
             raise SpendGuardError(
@@ -163,22 +165,13 @@ class Guard:
         charged_nusd = self._book(relay, outcomes.outcome(relay.seen(), self._settings.void_statuses))
         return self._answer(relay, charged_nusd, Code.UPSTREAM_TIMEOUT if late else Code.UPSTREAM_FAILED)
 
-    async def _forward(self, relay: Relay, outgoing: Outgoing) -> None:
+    async def _forward(self, relay: Relay) -> None:
         """Send the request and read the answer to its end, passing on what the client may see."""
-        plan = relay.plan
         relay.left = True
-        async with asyncio.timeout(self._settings.idle_seconds):
-            response = await self._upstreams(plan.provider).send(
-                UpstreamRequest(
-                    provider=plan.provider,
-                    method="POST",
-                    path=plan.format.upstream_path,
-                    headers=request_headers(plan),
-                    body=outgoing.body,
-                )
-            )
+        async with Patience(self._settings.idle_seconds):
+            response = await self._upstreams(relay.plan.provider).send(relay.request())
         try:
-            relay.begin(response, outgoing)
+            relay.begin(response)
             async for chunk in self._watched(relay, response):
                 await relay.take(chunk)
                 if relay.client_gone:
@@ -198,7 +191,7 @@ class Guard:
                 drained_until = drained_until or now() + self._settings.drain_seconds
                 wait_seconds = min(wait_seconds, drained_until - now())
             try:
-                async with asyncio.timeout(wait_seconds):
+                async with Patience(wait_seconds):
                     chunk = await anext(chunks, None)
             except TimeoutError:
                 raise TimeoutError(f"no byte from the provider within {wait_seconds:.0f} s") from None
@@ -218,13 +211,14 @@ class Guard:
         if ended.usage is None:
             self._ledger.post(SettleAtWorst(call_id, ended.reason, status))
             return hold_nusd
-        card, until_ns = relay.plan.card, self._clock.wall_ns()
         try:
-            cost = card.price(ended.usage, from_ns=relay.plan.from_ns, until_ns=until_ns)
+            cost, odd = bill(relay.plan, ended.usage, relay.answered_by, self._clock.wall_ns())
         except SpendGuardError as error:
-            # Billed in a way for which the card has no rate: not known, hence the worst.
+            # Billed in a way or by a model for which there is no rate: not known, hence the worst.
             self._ledger.post(SettleAtWorst(call_id, error.detail, status))
             return hold_nusd
+        if odd:
+            log.warning("another model answered", extra={"facts": {"call_id": call_id, "odd": odd}})
         if cost.total_nusd > hold_nusd:
             log.error("overrun: the bound of a call was too low", extra={"facts": {"call_id": call_id}})
         self._ledger.post(
@@ -234,7 +228,7 @@ class Guard:
                 usage=ended.usage.counts(),
                 lines=[line.to_json() for line in cost.lines],
                 http_status=status,
-                reason=ended.reason,
+                reason=f"{ended.reason}; {odd}" if odd else ended.reason,
             )
         )
         return cost.total_nusd

@@ -22,6 +22,8 @@ CENTS_MAX = NUSD_MAX // NUSD_PER_CENT
 
 _DOLLARS = re.compile(r"(?P<whole>[0-9]{1,9})(?:\.(?P<part>[0-9]{1,9}))?")
 
+_GROUPED = re.compile(r"\$?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?( *usd)?")
+
 
 @dataclass(frozen=True, slots=True)
 class LinearCost:
@@ -55,7 +57,7 @@ def ceil_div(numerator: int, denominator: int) -> int:
 def checked(amount: int) -> Nusd:
     """Return `amount` as nUSD; raise MALFORMED_REQUEST beyond 2^53 - 1 in either direction."""
     if not -NUSD_MAX <= amount <= NUSD_MAX:
-        raise MalformedError("amount", f"an amount of at most {format_usd(Nusd(NUSD_MAX))} USD")
+        raise MalformedError("amount", f"an amount of at most ${format_usd(Nusd(NUSD_MAX))}")
     return Nusd(amount)
 
 
@@ -99,6 +101,12 @@ def parse_amount(text: str) -> Nusd:
     plain = text.strip().lower().replace("_", "")
     if re.fullmatch(r"[0-9]{1,15}", plain):
         return from_cents(int(plain))
+    if _GROUPED.fullmatch(plain):
+        raise SpendGuardError(
+            Code.USAGE,
+            f"{text!r} is written with commas",
+            remedy=f"write it without commas: '{plain.replace(',', '')}'",
+        )
     if plain.startswith("$"):
         return parse_usd(plain[1:])
     if plain.endswith("usd"):

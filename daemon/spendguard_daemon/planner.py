@@ -6,6 +6,7 @@ Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing le
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from spendguard_daemon.aside import aside
 from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
@@ -43,14 +44,19 @@ class Planner:
         self._settings = settings
         self._clock = clock
 
-    def plan(self, arrival: Arrival, account: Account, distrusted: Collection[tuple[str, str, str]]) -> Plan:
-        """Return the plan of a call.
+    def plan(
+        self,
+        arrival: Arrival,
+        request: Request,
+        account: Account,
+        distrusted: Collection[tuple[str, str, str]],
+    ) -> Plan:
+        """Return the plan of a call that was read as `request`.
 
-        `distrusted` names (provider, model, rung) whose bound was overrun once. Raises what the reader, the
-        price document and the keys raise; the model is added to the facts once it is known.
+        `distrusted` names (provider, model, rung) whose bound was overrun once. Raises what the price
+        document and the keys raise; the model is added to the facts once it is known.
         """
         from_ns = self._clock.wall_ns()
-        request = format_for(arrival.provider or "openai", arrival.endpoint).read(arrival.body)
         book = self._prices.current(from_ns)
         provider = _provider_of(book, request.model, arrival.provider, account)
         card = book.card(provider, request.model)
@@ -85,7 +91,7 @@ class Planner:
             rates=card.pinned_rates(input_tokens=trusted[-1].tokens, from_ns=from_ns, until_ns=until_ns),
             deadline_ns=until_ns,
         )
-        return Plan(arrival, form, request, card, hold, from_ns, key)
+        return Plan(arrival.headers, form, request, card, book, hold, from_ns, key)
 
     def _run_id(self, arrival: Arrival) -> str:
         if arrival.run_id is not None:
@@ -93,8 +99,19 @@ class Planner:
         return IMPLICIT_RUN if self._settings.anonymous_run == "join" else f"own-{arrival.call_id}"
 
 
-def rewritten(plan: Plan, hold: Hold) -> Outgoing:
-    """Rewrite the request to what was held, then read it back: the very same hold must bound it."""
+async def read(arrival: Arrival) -> Request:
+    """Read the body of a call, a large one aside. Raises what its format's reader raises."""
+    form, body = format_for(arrival.provider or "openai", arrival.endpoint), arrival.body
+    return await aside(lambda: form.read(body), len(body))
+
+
+async def rewritten(plan: Plan, hold: Hold) -> Outgoing:
+    """Rewrite the request to what was held, a large one aside."""
+    return await aside(lambda: _rewritten(plan, hold), len(plan.request.document.text))
+
+
+def _rewritten(plan: Plan, hold: Hold) -> Outgoing:
+    """Rewrite the request, then read it back: the very same hold must bound it."""
     outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
     again = plan.format.read(outgoing.body)
     same = (

@@ -48,17 +48,25 @@ class ProviderKeys:
 
 
 def parse_secrets(text: str) -> dict[str, str]:
-    """Read the text of secrets.toml: a table [keys] of provider names; raise USAGE where it is not that."""
+    """Read the text of secrets.toml: a table [keys] of provider names; raise USAGE where it is not that.
+
+    Nothing else may stand in it: a key under a name that nobody reads would be a key that nobody uses.
+    """
     try:
-        keys = tomllib.loads(text).get("keys", {})
+        root = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise _wrong("is not TOML") from None
+    if set(root) - {"keys"}:
+        raise _wrong("holds something beside the one table [keys]")
+    keys = root.get("keys", {})
     if not isinstance(keys, dict):
         raise _wrong("[keys] is not a table")
     for provider, key in keys.items():
         if provider not in KEY_NAMES:
-            raise _wrong("[keys] names a provider that SpendGuard does not know")
-        if not isinstance(key, str) or not is_key(key):
+            raise _wrong(f"[keys] names a provider that is none of {', '.join(KEY_NAMES)}")
+        if not isinstance(key, str):
+            raise _wrong(f"the key of {provider} is not text in quotes")
+        if not is_key(key):
             raise _wrong(f"the key of {provider} is not a line of printable ASCII")
     return dict(keys)
 
@@ -69,7 +77,9 @@ def is_key(text: str) -> bool:
 
 
 def _wrong(what: str) -> SpendGuardError:
-    # The parser's own message is left out: it could quote the line that holds the key.
+    # Neither the parser's own message nor any name found is repeated: either could be, or quote, a key.
     return SpendGuardError(
-        Code.USAGE, f"secrets.toml {what}", remedy="spendguard provider set-key <provider>"
+        Code.USAGE,
+        f"secrets.toml {what}",
+        remedy="correct or remove secrets.toml, then spendguard provider set-key openai",
     )

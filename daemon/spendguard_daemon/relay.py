@@ -3,16 +3,22 @@
 It decides nothing about money: `seen()` is the evidence from which `outcome` does.
 """
 
+import asyncio
+
+from spendguard_daemon.aside import aside
 from spendguard_daemon.call import Client, ClientGoneError, Plan
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.outcome import Seen
-from spendguard_daemon.ports import UpstreamResponse
+from spendguard_daemon.ports import UpstreamRequest, UpstreamResponse
 from spendguard_daemon.providers import AnswerReader, Outgoing
 
 ANSWER_BYTES_HELD_BACK = 8 * 1024 * 1024
 """A plain answer up to this size is settled before its headers leave, so that they can name the cost."""
+
+BYTES_READ_AT_ONCE = 32 * 1024
+"""Read in one go of what arrives faster; in between others get their turn."""
 
 PASSED_ON = ("user-agent",)
 """The client's headers that reach the provider. Not among them: any key, cookie, project or encoding."""
@@ -57,8 +63,30 @@ class Relay:
         self._headers: dict[str, str] = {}
         self._reader: AnswerReader | None = None
         self._held_back = True
+        self._outgoing: Outgoing | None = None
+        self._hides_usage = False
+        self._taken_bytes = 0
 
-    def begin(self, response: UpstreamResponse, outgoing: Outgoing) -> None:
+    def prepare(self, outgoing: Outgoing) -> tuple[str, ...]:
+        """Take what is to go out in place of the client's own text; return what differs from that."""
+        self.plan = self.plan.without_text()
+        self._outgoing, self._hides_usage = outgoing, outgoing.hides_usage
+        return outgoing.changed
+
+    def request(self) -> UpstreamRequest:
+        """Return the request to the provider, once: its body must not live as long as the call."""
+        outgoing, self._outgoing = self._outgoing, None
+        if outgoing is None:
+            raise RuntimeError("a call is sent once, after it was prepared")
+        return UpstreamRequest(
+            provider=self.plan.provider,
+            method="POST",
+            path=self.plan.format.upstream_path,
+            headers=request_headers(self.plan),
+            body=outgoing.body,
+        )
+
+    def begin(self, response: UpstreamResponse) -> None:
         """Note the head of the answer. Streams flow on at once; plain answers and errors are kept back."""
         self.status = response.status
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -70,26 +98,36 @@ class Relay:
         self._held_back = not (self.plan.request.stream and 200 <= response.status < 300)
         self._reader = self.plan.format.reader(
             self.plan.request,
-            hides_usage=outgoing.hides_usage,
+            hides_usage=self._hides_usage,
             status=response.status,
             encoding=headers.get("content-encoding", ""),
         )
 
     async def take(self, chunk: bytes) -> None:
         """Let the reader see a chunk, then pass on what the client is to see of it."""
-        if self._reader is not None:
-            await self._pass_on(self._reader.feed(chunk))
+        if self._reader is None:
+            return
+        self._taken_bytes += len(chunk)
+        await self._pass_on(self._reader.feed(chunk[:BYTES_READ_AT_ONCE]))
+        for at in range(BYTES_READ_AT_ONCE, len(chunk), BYTES_READ_AT_ONCE):
+            await asyncio.sleep(0)
+            await self._pass_on(self._reader.feed(chunk[at : at + BYTES_READ_AT_ONCE]))
 
     async def finish(self) -> None:
         """Note that the transport brought the answer to its end."""
         if self._reader is not None:
-            await self._pass_on(self._reader.end())
+            await self._pass_on(await aside(self._reader.end, self._taken_bytes))
             self._ended = True
 
     @property
     def whole(self) -> bool:
         """Whether the answer came to its own end, not merely the connection."""
         return self._ended and self._reader is not None and self._reader.complete
+
+    @property
+    def answered_by(self) -> str | None:
+        """The model that the answer names."""
+        return self._reader.model if self._reader is not None else None
 
     def seen(self) -> Seen:
         """Return all that is known of the answer, for the outcome table."""
@@ -100,7 +138,7 @@ class Relay:
             status=self.status,
             whole=self.whole,
             usage=reader.usage,
-            documented_error=self.whole and self.plan.format.is_documented_error(self.status, reader.body),
+            documented_error=reader.documented_error,
             problem=self.problem or reader.problem or "",
         )
 
@@ -140,7 +178,7 @@ class Relay:
             "x-spendguard-source": "provider",
             "x-spendguard-held-usd": format_usd(self.hold.amount_nusd),
         }
-        stripped = [name for name in STRIPPED if name in self.plan.arrival.headers]
+        stripped = [name for name in STRIPPED if name in self.plan.headers]
         if stripped:
             ours["x-spendguard-stripped"] = ", ".join(stripped)
         if asked != sent:
@@ -169,7 +207,7 @@ class Relay:
 
 def request_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
     """Build the headers for the provider anew: nothing of the client's passes but a short allow-list."""
-    passed = [(name, plan.arrival.headers[name]) for name in PASSED_ON if name in plan.arrival.headers]
+    passed = [(name, plan.headers[name]) for name in PASSED_ON if name in plan.headers]
     ours = [
         ("content-type", "application/json"),
         ("accept", "text/event-stream" if plan.request.stream else "application/json"),

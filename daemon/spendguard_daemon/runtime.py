@@ -1,7 +1,8 @@
 """The home folder and the daemon's identity in it: paths, modes, the admin token, `daemon.json`, the proof.
 
 Shared with the CLI, so it loads nothing heavy. It trusts no file that another user could have written, and
-`daemon.json` is information only: whether a daemon lives is decided by the ledger's flock and its proof.
+`daemon.json` is information only: whether a daemon lives is decided by the ledger's flock and its proof. The
+same information stands in the lock file itself, written by whoever holds it, for when `daemon.json` is lost.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -18,16 +20,18 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ports import Disk, Rng
 
 TOKEN_BYTES = 32
+LOCK_BYTES = 1024
+"""The lock file is overwritten in place, never replaced, so what is in it always has the same length."""
 NONCE = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 _TOKEN = re.compile(r"sg_admin_[0-9a-f]{64}")
 
 
 class DaemonInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """`run/daemon.json`: how to reach the daemon that wrote it last."""
+    """`run/daemon.json`: how to reach the daemon that wrote it last. Port 0: it does not listen yet."""
 
-    pid: int
-    port: int
+    pid: Annotated[int, msgspec.Meta(ge=1)]
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     version: str
     started_at: str
     addresses: list[str]
@@ -63,6 +67,11 @@ class Home:
     def ledger(self) -> Path:
         """The journal and its lock."""
         return self.root / "ledger"
+
+    @property
+    def lock(self) -> Path:
+        """Whoever has this file's flock has the ledger; never unlinked, never replaced."""
+        return self.ledger / "lock"
 
     @property
     def pricing(self) -> Path:
@@ -146,25 +155,51 @@ def read_admin_token(home: Home) -> str:
             Code.NO_DAEMON, f"No sidecar was ever started in {home.root}", remedy="spendguard up"
         ) from None
     except (OSError, UnicodeDecodeError):
-        raise _unsafe(home.admin_token, "cannot be read", "check its owner and mode") from None
+        raise _broken_token(home, "cannot be read as a token") from None
     if not _TOKEN.fullmatch(token):
-        raise _unsafe(
-            home.admin_token, "holds no token", "remove it while the sidecar is down; it is made anew"
-        )
+        raise _broken_token(home, "holds no token")
     return token
 
 
 def read_daemon_info(home: Home) -> DaemonInfo | None:
     """Return what the last daemon wrote of itself, or None where there is nothing readable."""
-    try:
-        return msgspec.json.decode(home.daemon_json.read_bytes(), type=DaemonInfo)
-    except (OSError, msgspec.DecodeError):
-        return None
+    return _read_info(home.daemon_json)
+
+
+def read_lock_info(home: Home) -> DaemonInfo | None:
+    """Return what the last holder of the lock wrote into it; it speaks of now only while the lock is held."""
+    return _read_info(home.lock)
 
 
 def write_daemon_info(home: Home, disk: Disk, info: DaemonInfo) -> None:
     """Tell the CLI how to reach this daemon."""
     disk.replace(home.daemon_json, msgspec.json.encode(info) + b"\n")
+
+
+def write_lock_info(home: Home, disk: Disk, info: DaemonInfo) -> None:
+    """Note in the lock file who holds it. Only its holder may do this."""
+    file = disk.open_update(home.lock)
+    try:
+        file.write_at(0, msgspec.json.encode(info).ljust(LOCK_BYTES - 1) + b"\n")
+        file.truncate(LOCK_BYTES)
+    finally:
+        file.close()
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, empty where there is none; raise USAGE, naming it, where it has none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise SpendGuardError(
+            Code.USAGE, f"{path} is not UTF-8 text", remedy=f"correct it, or remove it: rm '{path}'"
+        ) from None
+    except OSError as error:
+        raise SpendGuardError(
+            Code.USAGE, f"{path} cannot be read: {error.strerror}", remedy="check its owner and mode"
+        ) from None
 
 
 def proof(token: str, nonce: str, port: int) -> str:
@@ -179,6 +214,18 @@ def proof(token: str, nonce: str, port: int) -> str:
 def is_proof(token: str, nonce: str, port: int, claimed: str) -> bool:
     """Tell whether `claimed` is the proof to `nonce`, in constant time."""
     return hmac.compare_digest(proof(token, nonce, port).encode(), claimed.encode(errors="replace"))
+
+
+def _read_info(path: Path) -> DaemonInfo | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DaemonInfo)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _broken_token(home: Home, what: str) -> SpendGuardError:
+    path = home.admin_token
+    return _unsafe(path, what, f"spendguard down --now, then rm '{path}'; the next start makes a new one")
 
 
 def _unsafe(path: Path, what: str, remedy: str) -> SpendGuardError:

@@ -111,6 +111,8 @@ class DaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
     remaining_usd: str | None
     held_usd: str
     settled_usd: str
+    topup_applied_cents: int | None = None
+    topup_ignored_cents: int | None = None
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,11 +188,15 @@ class Adjust(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider as configured; never its key. `key` is absent, environment or secrets.toml."""
+    """A provider as configured; never its key. `key` is absent, a variable's name, or secrets.toml.
+
+    `served` tells whether this version can send calls to it.
+    """
 
     name: str
     base_url: str
     key: str
+    served: bool = True
 
 
 class Providers(msgspec.Struct, frozen=True):
@@ -221,8 +227,26 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True):
     models: list[str]
 
 
+class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was charged a bound, since its real cost is not known: what `adjust` is for."""
+
+    call_id: str
+    agent_id: str
+    agent_name: str
+    model: str
+    cost_usd: str
+    reason: str
+    ended_at: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator."""
+    """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator.
+
+    `state` is up, or draining: it stops, and takes no new calls. `unconfirmed` holds the latest few of the
+    `unconfirmed_calls`.
+    """
+
+    state: str = "up"
 
     version: str
     pid: int
@@ -236,6 +260,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     calls_in_flight: int
     unconfirmed_usd: str
     unconfirmed_calls: int
+    unconfirmed: list[Unconfirmed] = []
     settled_at_worst_at_start: int
     warnings: list[str]
 
@@ -247,9 +272,14 @@ class Shutdown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a shutdown; the connection may close right after it."""
+    """The answer to a shutdown; the connection may close right after it.
+
+    Calls in flight may go on for `grace_seconds`; those that have not ended then are charged at their hold.
+    """
 
     status: str = "stopping"
+    calls_in_flight: int = 0
+    grace_seconds: int = 0
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

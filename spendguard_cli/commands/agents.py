@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from spendguard_cli.output import Form
+from spendguard_cli.render import count
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
 from spendguard_daemon.codes import Exit
@@ -48,8 +50,14 @@ def create(
     """
     wanted: dict[str, object] = {"name": name, "concurrency": concurrency, "overflow": overflow}
     body = {field: value for field, value in wanted.items() if value is not None}
+    same = [agent.agent_id for agent in session.control.agents() if agent.name == name] if name else []
     made = session.control.create_agent(body | ({"mock": True} if mock else {}))
     session.out.show(made)
+    if same:
+        session.out.warn(
+            f"another agent has this name: {', '.join(same)}; from now on the name alone means neither, "
+            "use the ids"
+        )
     session.out.hint(f"next: spendguard budget set --agent {made.agent_id} --limit 5000")
 
 
@@ -78,7 +86,9 @@ def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = No
     if session.out.is_terminal:
         session.out.show(shapes.AgentDetail(agent=found, calls=calls))
         return
-    session.out.show(render.merged({}, found) | {"calls": render.plain(calls)})
+    whole = session.out.form is Form.JSON
+    shown = render.plain(calls) if whole else render.plain([shapes.call_line(call) for call in calls])
+    session.out.show(render.merged({}, found) | {"calls": shown})
 
 
 @verb(
@@ -130,6 +140,10 @@ def delete(
     ref = named(agent, agent_option)
     agent_id = session.agent_id(ref)
     found = session.control.agent(agent_id)
+    if found.calls_in_flight:
+        session.out.warn(
+            f"{count(found.calls_in_flight, 'call')} of this agent in flight will still end and settle"
+        )
     asks = not yes and sys.stdin.isatty() and sys.stderr.isatty()
     if asks and not session.out.ask(f"Delete {found.name} ({agent_id}) for good?"):
         session.out.hint("nothing was deleted")

@@ -1,14 +1,18 @@
 """`budget set|get|topup|adjust` and `budget daemon`: the money. Amounts are whole cents or marked dollars."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spendguard_cli.commands.agents import Agent, AgentOption, named
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import NUSD_PER_CENT, Nusd, format_usd, parse_amount, parse_usd
+from spendguard_daemon.money import CENTS_MAX, NUSD_PER_CENT, Nusd, format_usd, parse_amount, parse_usd
+
+if TYPE_CHECKING:
+    from spendguard_daemon import wire
 
 app = group("Budgets: how much each agent may spend.")
 daemon = group("The cap above all agents together; off by default.")
@@ -16,7 +20,6 @@ app.add_typer(daemon, name="daemon")
 
 EXITS = (*TALKS, Exit.NOT_FOUND)
 
-Agent = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Id or unique name.")]
 Amount = Annotated[str, typer.Option(metavar="AMOUNT", help="Whole cents (5000), '$50' or 50usd.")]
 Limit = Annotated[
     str, typer.Option(metavar="AMOUNT", help="The most the balance may be: 5000, '$50', 50usd.")
@@ -36,11 +39,19 @@ Topup = Annotated[
     ),
     exits=EXITS,
 )
-def set_(session: Session, *, agent: Agent, limit: Limit, topup: Topup = None) -> None:
+def set_(
+    session: Session,
+    *,
+    agent: Agent = None,
+    agent_option: AgentOption = None,
+    limit: Limit,
+    topup: Topup = None,
+) -> None:
     """Set the limit of an agent's balance, and add to the balance."""
     session.operator_only("budget set")
     limit_cents, topup_cents = cents("--limit", limit), _optional("--topup", topup)
-    session.out.show(session.control.grant(session.agent_id(agent), limit_cents, topup_cents))
+    agent_id = session.agent_id(named(agent, agent_option))
+    _show(session, session.control.grant(agent_id, limit_cents, topup_cents))
 
 
 @verb(
@@ -49,12 +60,12 @@ def set_(session: Session, *, agent: Agent, limit: Limit, topup: Topup = None) -
     examples=("spendguard budget get --agent my-agent", "spendguard budget get --agent my-agent --json"),
     exits=EXITS,
 )
-def get(session: Session, *, agent: Agent) -> None:
+def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
     """Show an agent's budget.
 
     What remains, what calls in flight hold, and which run they belong to.
     """
-    session.out.show(session.control.budget(session.agent_id(agent)))
+    _show(session, session.control.budget(session.agent_id(named(agent, agent_option))))
 
 
 @verb(
@@ -66,11 +77,11 @@ def get(session: Session, *, agent: Agent) -> None:
     ),
     exits=EXITS,
 )
-def topup(session: Session, *, agent: Agent, amount: Amount) -> None:
+def topup(session: Session, *, agent: Agent = None, agent_option: AgentOption = None, amount: Amount) -> None:
     """Add to an agent's balance, up to its limit."""
     session.operator_only("budget topup")
     amount_cents = cents("--amount", amount)
-    session.out.show(session.control.top_up(session.agent_id(agent), amount_cents))
+    _show(session, session.control.top_up(session.agent_id(named(agent, agent_option)), amount_cents))
 
 
 @verb(
@@ -117,7 +128,9 @@ def daemon_set(
             Code.USAGE, "Say either --limit or --off", remedy="spendguard budget daemon set --limit '$100'"
         )
     limit_cents = _optional("--limit", limit)
-    session.out.show(session.control.set_daemon_budget(limit_cents, _optional("--topup", topup)))
+    shown = session.control.set_daemon_budget(limit_cents, _optional("--topup", topup))
+    session.out.show(shown)
+    _tell_ignored(session, shown, "spendguard budget daemon set --limit <higher>")
 
 
 @verb(
@@ -131,13 +144,52 @@ def daemon_set(
 def daemon_topup(session: Session, *, amount: Amount) -> None:
     """Add to the cap above all agents, up to its limit."""
     session.operator_only("budget daemon topup")
-    session.out.show(session.control.top_up_daemon(cents("--amount", amount)))
+    amount_cents = cents("--amount", amount)
+    try:
+        shown = session.control.top_up_daemon(amount_cents)
+    except SpendGuardError as error:
+        if error.code is not Code.BUDGET_NOT_FOUND:
+            raise
+        raise SpendGuardError(
+            error.code,
+            f"{error.detail}: there is no cap above all agents",
+            remedy="spendguard budget daemon set --limit <cents>",
+        ) from None
+    session.out.show(shown)
+    _tell_ignored(session, shown, "spendguard budget daemon set --limit <higher>")
 
 
 @verb(daemon, "get", examples=("spendguard budget daemon get", "spendguard budget daemon get --json"))
 def daemon_get(session: Session) -> None:
     """Show the cap above all agents."""
     session.out.show(session.control.daemon_budget())
+
+
+def _show(session: Session, value: "wire.Budget") -> None:
+    """Show an agent's money, to a person under its name; say what of a grant did not fit."""
+    from spendguard_cli.shapes import BudgetDetail
+
+    if session.out.is_terminal:
+        name = session.control.agent(value.agent_id).name
+        session.out.show(BudgetDetail(name=name, budget=value))
+    else:
+        session.out.show(value)
+    _tell_ignored(session, value, f"spendguard budget set --agent {value.agent_id} --limit <higher>")
+
+
+def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", remedy: str) -> None:
+    ignored, applied = value.topup_ignored_cents, value.topup_applied_cents or 0
+    if not ignored:
+        return
+    added = f"only {_usd(applied)} of {_usd(applied + ignored)} was added" if applied else "nothing was added"
+    session.out.warn(
+        f"{added}: the balance may not be above the limit of {_usd(value.hard_limit_cents or 0)}"
+    )
+    session.out.advise(remedy)
+
+
+def _usd(amount_cents: int) -> str:
+    return f"${amount_cents // 100}.{amount_cents % 100:02d}"
 
 
 def cents(option: str, text: str) -> int:
@@ -148,7 +200,9 @@ def cents(option: str, text: str) -> int:
         if error.code is Code.USAGE:
             raise SpendGuardError(Code.USAGE, f"{option}: {error.detail}", remedy=error.remedy) from None
         raise SpendGuardError(
-            Code.USAGE, f"{option}: {text!r} is too much", remedy="no amount is above 2^53 - 1 nano-dollars"
+            Code.USAGE,
+            f"{option}: {text!r} is too much",
+            remedy=f"the largest amount is {_usd(CENTS_MAX)}",
         ) from None
     whole, rest = divmod(amount, NUSD_PER_CENT)
     if rest:

@@ -32,6 +32,7 @@ def show(session: Session) -> None:
         "spendguard config set providers.openai.base_url http://127.0.0.1:9999/v1",
     ),
     exits=(Exit.USAGE, Exit.NOT_ALLOWED),
+    takes_minus=True,
 )
 def set_(
     session: Session,
@@ -45,12 +46,13 @@ def set_(
     """
     from spendguard_cli import tomlfiles
     from spendguard_daemon import settings
+    from spendguard_daemon.runtime import read_text
 
     session.local_only("config set")
     session.operator_only("config set")
     home = session.connection.home
     with tomlfiles.editing(home):
-        before = tomlfiles.read(home.config)
+        before = read_text(home.config)
         text = tomlfiles.with_setting(before, name, value)
         settings.load(text, {})
         tomlfiles.save(home, home.config, text)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spendguard_cli.output import Form
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, switch, verb
 from spendguard_daemon.codes import Exit
@@ -12,6 +13,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
     from spendguard_cli.supervisor import Running
+    from spendguard_daemon.runtime import Home
 
 Port = Annotated[
     int | None,
@@ -66,7 +68,7 @@ def up(
         supervisor.prepare(home)
         command = supervisor.command(wanted, foreground=True)
         os.execve(command[0], command, supervisor.daemon_env(home, session.env))  # noqa: S606 - our own command
-    running, started = supervisor.ensure(home, wanted, session.env)
+    running, started = _up(session, home, wanted)
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
@@ -86,7 +88,7 @@ def down(session: Session, *, now: Now = False) -> None:
 
     session.local_only("down")
     home = session.connection.home
-    stopped = stop(home, now=now)
+    stopped = stop(home, now=now, say=session.out.say)
     session.out.show(shapes.Sidecar(state="down", home=str(home.root), changed=stopped))
 
 
@@ -102,10 +104,10 @@ def restart(session: Session, *, port: Port = None, now: Now = False) -> None:
     session.operator_only("restart")
     home = session.connection.home
     configured = tomlfiles.configured_port(home, session.env)
-    before = supervisor.find(home)
-    stop(home, now=now)
+    before = supervisor.find_quietly(home)
+    stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
-    running, started = supervisor.ensure(home, kept if port is None else port, session.env)
+    running, started = supervisor.ensure(home, kept if port is None else port, session.env, session.out.say)
     _show_up(session, running, started=started)
 
 
@@ -115,21 +117,24 @@ def status(session: Session) -> None:
     Address, prices, keys, agents, money at risk. Never starts a sidecar: exit 3 tells that none is up.
     """
     from spendguard_cli import render, shapes
-    from spendguard_cli.supervisor import is_held
 
     control = session.peek()
     if control is None:
-        home = session.connection.home
-        hangs = session.connection.local and is_held(home)
-        state = "unresponsive" if hangs else "down"
-        session.out.show(shapes.Sidecar(state=state, home=str(home.root), changed=False))
-        session.out.hint("next: spendguard down --now" if hangs else "next: spendguard up")
+        _show_absent(session)
         raise typer.Exit(Exit.NO_DAEMON)
     now = control.status()
+    shown = render.merged({"state": now.state, "base_url": control.base_url}, now)
     if session.out.is_terminal:
         session.out.show(shapes.StatusDetail(base_url=control.base_url, status=now, agents=control.agents()))
-        return
-    session.out.show(render.merged({"state": "up", "base_url": control.base_url}, now))
+    elif session.out.form is Form.JSON or now.pricing is None:
+        session.out.show(shown)
+    else:
+        prices = render.merged({}, now.pricing)
+        session.out.show(shown | {"pricing": prices | {"models": len(now.pricing.models)}})
+    if now.state == "draining":
+        session.out.advise("spendguard down --now, to cut the calls in flight and charge them at their hold")
+    if now.unconfirmed:
+        session.out.advise(f"spendguard budget adjust --call {now.unconfirmed[0].call_id} --to <usd>")
 
 
 def logs(
@@ -151,6 +156,40 @@ def logs(
         )
     for line in logfile.lines(path, number, follow=follow):
         session.out.log(line)
+
+
+def _show_absent(session: Session) -> None:
+    from spendguard_cli import shapes
+    from spendguard_cli.holder import holder, is_held
+
+    home = session.connection.home
+    held = session.connection.local and is_held(home)
+    who = holder(home) if held else None
+    state = "unresponsive" if held else "down"
+    session.out.show(shapes.Sidecar(state=state, home=str(home.root), pid=who.pid if who else None))
+    if who is not None and not who.is_sidecar:
+        session.out.say(f"process {who.pid} has the ledger open, and it is no sidecar of this home")
+        session.out.advise(f"ps -p {who.pid}")
+        return
+    session.out.advise("spendguard down --now" if held else "spendguard up")
+
+
+def _up(session: Session, home: "Home", port: int | None) -> "tuple[Running, bool]":
+    """Return a sidecar that takes calls, started if need be; one that drains is waited for and replaced."""
+    from spendguard_cli import stopping, supervisor
+    from spendguard_cli.client import Control
+
+    say = session.out.say
+    running, started = supervisor.ensure(home, port, session.env, say)
+    if started:
+        return running, True
+    with Control(running.place.base_url, running.token, local=True) as control:
+        now = control.status()
+    if now.state != "draining":
+        return running, False
+    say("the sidecar is stopping; it is started again when it has ended")
+    stopping.await_end(home, now.calls_in_flight, say)
+    return supervisor.ensure(home, port, session.env, say)
 
 
 def _show_up(session: Session, running: "Running", *, started: bool) -> None:

@@ -11,11 +11,22 @@ if TYPE_CHECKING:
 
 def show(session: Session) -> None:
     """Show where things stand."""
+    from spendguard_cli.holder import is_held
     from spendguard_cli.shapes import Overview
 
     try:
         control = session.peek()
         home = str(session.connection.home.root)
+        if control is None and session.connection.local and is_held(session.connection.home):
+            session.out.show(
+                Overview(
+                    state="unresponsive",
+                    home=home,
+                    next="spendguard down --now",
+                    why="a process has the ledger open and does not answer: this ends it, if it is a sidecar",
+                )
+            )
+            return
         if control is None:
             first = not session.connection.home.admin_token.exists()
             session.out.show(
@@ -39,7 +50,7 @@ def _overview(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
 
     step, why = next_step(base_url, status, agents)
     return Overview(
-        state="up",
+        state=status.state,
         home=status.home,
         next=step,
         why=why,

@@ -9,12 +9,15 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.settings import PROVIDERS, SERVED
 
 app = group("Providers: where they are reached, and with whose key.")
 
 STDIN_CHARACTERS_MAX = 64 * 1024
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="openai, grok, anthropic or gemini.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="openai; grok, anthropic and gemini are not served yet.")
+]
 
 
 @verb(app, "list", examples=("spendguard provider list", "spendguard provider list --json"))
@@ -41,6 +44,7 @@ def set_key(session: Session, *, name: Name) -> None:
     It is read from stdin, or asked for unseen, and kept in secrets.toml, mode 0600.
     """
     from spendguard_cli import shapes, tomlfiles
+    from spendguard_daemon.runtime import read_text
 
     session.local_only("provider set-key")
     session.operator_only("provider set-key")
@@ -48,15 +52,18 @@ def set_key(session: Session, *, name: Name) -> None:
     key = _read_key(name)
     home = session.connection.home
     with tomlfiles.editing(home):
-        text = tomlfiles.with_key(tomlfiles.read(home.secrets), name, key)
+        text = tomlfiles.with_key(read_text(home.secrets), name, key)
         tomlfiles.save(home, home.secrets, text)
     control = session.peek()
-    used = "not running"
+    used = "secrets.toml"
     if control is not None:
         used = next((found.key for found in control.reload_keys() if found.name == name), "absent")
-    session.out.show(shapes.KeySet(name=name, path=str(home.secrets), sidecar=used))
-    if used not in ("not running", "secrets.toml"):
+    state = "down" if control is None else "up"
+    session.out.show(shapes.KeySet(name=name, key=used, path=str(home.secrets), sidecar=state))
+    if used != "secrets.toml":
         session.out.warn(f"the sidecar uses {used} of its environment, which wins over secrets.toml")
+    if name not in SERVED:
+        session.out.warn(_not_served(name) + "; the key is kept for the version that serves it")
 
 
 @verb(
@@ -71,17 +78,21 @@ def test(session: Session, *, name: Name) -> None:
     The sidecar asks for the list of models, which costs nothing.
     """
     _known(name)
+    if name not in SERVED:
+        raise SpendGuardError(Code.USAGE, _not_served(name), remedy="spendguard provider list")
     found = session.control.test_provider(name)
     session.out.show(found)
     if not found.ok:
         if found.remedy:
-            session.out.hint(f"try: {found.remedy}")
+            session.out.advise(found.remedy)
         raise typer.Exit(Exit.FAILED)
 
 
-def _known(name: str) -> None:
-    from spendguard_daemon.settings import PROVIDERS
+def _not_served(name: str) -> str:
+    return f"{name} is not served yet; only {' and '.join(SERVED)} is"
 
+
+def _known(name: str) -> None:
     if name not in PROVIDERS:
         raise SpendGuardError(
             Code.USAGE, f"{name!r} is no provider", remedy=f"name one of {', '.join(PROVIDERS)}"

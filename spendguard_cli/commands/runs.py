@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from spendguard_cli.commands.agents import Agent, AgentOption, named
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, verb
 from spendguard_daemon.codes import Exit
@@ -11,8 +12,6 @@ from spendguard_daemon.codes import Exit
 app = group("Runs: groups of calls of one agent.")
 
 EXITS = (*TALKS, Exit.NOT_FOUND)
-
-Agent = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Id or unique name.")]
 
 
 @verb(
@@ -27,14 +26,15 @@ Agent = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Id or uniq
 def create(
     session: Session,
     *,
-    agent: Agent,
+    agent: Agent = None,
+    agent_option: AgentOption = None,
     run_id: Annotated[str | None, typer.Option("--run-id", metavar="ID", help="Else a fresh one.")] = None,
 ) -> None:
     """Name a run.
 
     A client sends the id as x-cynsta-run-id, or in its base URL.
     """
-    session.out.show(session.control.create_run(session.agent_id(agent), run_id))
+    session.out.show(session.control.create_run(session.agent_id(named(agent, agent_option)), run_id))
 
 
 @verb(
@@ -43,6 +43,6 @@ def create(
     examples=("spendguard run list --agent my-agent", "spendguard run list --agent my-agent --json"),
     exits=EXITS,
 )
-def list_(session: Session, *, agent: Agent) -> None:
+def list_(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
     """List an agent's latest runs with their calls and cost."""
-    session.out.show(session.control.runs(session.agent_id(agent)))
+    session.out.show(session.control.runs(session.agent_id(named(agent, agent_option))))

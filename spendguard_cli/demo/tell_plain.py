@@ -4,6 +4,7 @@ import sys
 import textwrap
 
 from spendguard_cli.demo.scenes import Account, Check, Entry, Reckoning, Scene, Verdict
+from spendguard_cli.program import program
 from spendguard_daemon.text import safe
 
 LINE_LENGTH_MAX = 1000
@@ -44,7 +45,7 @@ class PlainTeller:
     def closing(self, verdict: Verdict) -> None:
         """Say how it ended."""
         said = "all of it held" if verdict.ok else "NOT all of it held"
-        _say("", f"Demo done: {said}. The temporary home and its sidecar are gone.", "Next: spendguard up")
+        _say("", f"Demo done: {said}. The temporary home and its sidecar are gone.", f"Next: {program()} up")
 
 
 def _wrapped(text: str) -> list[str]:

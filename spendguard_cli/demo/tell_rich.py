@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spendguard_cli.demo.scenes import Check, Reckoning, Scene, Verdict
+from spendguard_cli.program import program
 from spendguard_cli.views import ink
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 
@@ -79,7 +80,7 @@ class RichTeller:
             else Text("Not all of it held.", style=BAD)
         )
         head.append("  The temporary home and its sidecar are gone.", style="not bold default")
-        step = Text("next  ", style=QUIET).append("spendguard up", style="bold not dim cyan")
+        step = Text("next  ", style=QUIET).append(f"{program()} up", style="bold not dim cyan")
         self._console.print(Text(), head, step, sep="\n")
 
     def _act(self, number: int, title: str, parts: list[RenderableType], checks: list[Check]) -> None:

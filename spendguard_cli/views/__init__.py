@@ -12,6 +12,7 @@ from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
     shapes.AgentDetail: accounts.agent_detail,
+    shapes.BudgetDetail: accounts.budget_detail,
     shapes.Config: sidecar.config,
     shapes.KeySet: sidecar.key_set,
     shapes.Overview: sidecar.overview,

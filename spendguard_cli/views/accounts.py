@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spendguard_cli import shapes
+from spendguard_cli.render import count
 from spendguard_cli.views import ink
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 from spendguard_daemon import wire
@@ -49,7 +50,7 @@ def state_of(value: wire.Agent, *, reason: bool) -> Text:
     if value.locked_run_id:
         return ink.foreign(f"run {value.locked_run_id} in flight", "cyan")
     if value.calls_in_flight:
-        return Text(f"{value.calls_in_flight} in flight", style="cyan")
+        return Text(f"{count(value.calls_in_flight, 'call')} in flight", style="cyan")
     return Text("ready", style=GOOD)
 
 
@@ -84,7 +85,7 @@ def agent_detail(value: shapes.AgentDetail) -> RenderableType:
 def calls(values: list[wire.Call]) -> RenderableType:
     """Calls: what was held, what it cost in the end."""
     made = ink.table(
-        "CALL", "MODEL", "STATE", "HELD", "COST", right=("HELD", "COST"), fixed=("CALL", "STATE")
+        "CALL", "MODEL", "STATE", "HELD", "COST", right=("STATE", "HELD", "COST"), fixed=("CALL",)
     )
     for value in values:
         made.add_row(
@@ -107,6 +108,11 @@ def call(value: wire.Call) -> RenderableType:
         ("reason", ink.foreign(value.reason or "-")),
     ]
     return Group(ink.foreign(value.call_id, "bold"), ink.indent(ink.facts(rows)))
+
+
+def budget_detail(value: shapes.BudgetDetail) -> RenderableType:
+    """An agent's money, under its name."""
+    return Group(ink.foreign(value.name, "bold"), budget(value.budget))
 
 
 def budget(value: wire.Budget) -> RenderableType:

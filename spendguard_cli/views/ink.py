@@ -4,9 +4,11 @@ Rich parses no markup anywhere (`markup=False`), and whatever a person, an agent
 `foreign` first: Rich itself lets escape sequences and bidi controls through.
 """
 
+from enum import Enum
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,8 @@ from spendguard_daemon.money import parse_usd
 from spendguard_daemon.text import safe
 
 BAR_CELLS = 32
+GAP = 2
+"""Cells between two columns."""
 PROSE_LENGTH_MAX = 2000
 GOOD, CARE, BAD, QUIET = "green", "yellow", "red", "dim"
 STATE_STYLES = {
@@ -25,6 +29,15 @@ STATE_STYLES = {
     "overrun": BAD,
     "refused": BAD,
 }
+
+
+class Kind(Enum):
+    """What a column of a table holds, with the least width it is given where the terminal is narrow."""
+
+    NAME = 10
+    PROSE = 20
+    ID = 18
+    NUMBER = 0
 
 
 def console(stream: TextIO) -> Console:
@@ -101,15 +114,57 @@ def facts(rows: list[tuple[str, RenderableType]]) -> Table:
     return grid
 
 
-def table(*columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ...] = ()) -> Table:
-    """Make a table without frames: quiet heads, numbers to the right, ids never cut."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style=QUIET, pad_edge=False)
+class Columns(Table):
+    """A table that fits its terminal: names are cut, then prose is folded, ids last, numbers never."""
+
+    def __init__(self, right: tuple[str, ...], fixed: tuple[str, ...], prose: tuple[str, ...]):
+        super().__init__(box=None, padding=(0, GAP, 0, 0), header_style=QUIET, pad_edge=False)
+        self._kinds = dict.fromkeys(right, Kind.NUMBER) | dict.fromkeys(fixed, Kind.ID)
+        self._kinds |= dict.fromkeys(prose, Kind.PROSE)
+
+    def kind(self, header: object) -> "Kind":
+        """Return what a column holds; names, unless said otherwise."""
+        return self._kinds.get(str(header), Kind.NAME)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give each column its width, then draw as any table."""
+        wanted = {
+            column.header: max(
+                Measurement.get(console, options, cell).maximum
+                for cell in (Text(str(column.header)), *column.cells)
+            )
+            for column in self.columns
+        }
+        room = options.max_width - GAP * (len(self.columns) - 1)
+        for column in self.columns:
+            column.width = wanted[column.header]
+        for kind in (Kind.NAME, Kind.PROSE, Kind.ID):
+            self._narrow(kind, sum(column.width or 0 for column in self.columns) - room)
+        yield from super().__rich_console__(console, options)
+
+    def _narrow(self, kind: "Kind", excess: int) -> None:
+        """Take `excess` cells from the columns of a kind, always from the widest, down to its least width."""
+        columns = [column for column in self.columns if self.kind(column.header) is kind]
+        while excess > 0 and columns:
+            widest = max(columns, key=lambda column: column.width or 0)
+            if (widest.width or 0) <= kind.value:
+                return
+            widest.width = (widest.width or 0) - 1
+            excess -= 1
+
+
+def table(
+    *columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ...] = (), prose: tuple[str, ...] = ()
+) -> Columns:
+    """Make a table without frames: quiet heads, numbers to the right (`right`), ids (`fixed`), sentences."""
+    made = Columns(right, fixed, prose)
     for column in columns:
+        kind = made.kind(column)
         made.add_column(
             column,
-            justify="right" if column in right else "left",
-            no_wrap=column in fixed or column in right,
-            overflow="fold",
+            justify="right" if kind is Kind.NUMBER else "left",
+            no_wrap=kind is Kind.NAME,
+            overflow="ellipsis" if kind is Kind.NAME else "fold",
         )
     return made
 

@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spendguard_cli import render, shapes
+from spendguard_cli.render import count
 from spendguard_cli.views import accounts, ink
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 from spendguard_daemon import wire
@@ -28,7 +29,7 @@ def sidecar(value: shapes.Sidecar) -> RenderableType:
 
 def _why(value: shapes.Sidecar) -> str:
     if value.state == "unresponsive":
-        return "a sidecar has the ledger open, and does not answer"
+        return f"process {value.pid or '?'} has the ledger open, and cannot be asked"
     return "stopped" if value.changed else "no sidecar is running"
 
 
@@ -42,17 +43,41 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         ("started", ink.when(now.started_at)),
         ("prices", _prices(now.pricing)),
         ("keys", _keys(now.providers)),
-        ("calls", Text(f"{now.calls_in_flight} in flight")),
+        ("calls", Text(f"{count(now.calls_in_flight, 'call')} in flight")),
     ]
     if now.daemon_budget.hard_limit_cents is not None:
         rows.append(("cap of all", accounts.daemon_budget_line(now.daemon_budget)))
     if now.unconfirmed_calls:
         risk = ink.usd(now.unconfirmed_usd, CARE)
-        risk.append(f" charged at worst for {now.unconfirmed_calls} calls whose real cost is not known")
+        risk.append(f" charged at worst for {count(now.unconfirmed_calls, 'call')}, real cost not known")
         rows.append(("unconfirmed", risk))
+    drains = f"stopping: {count(now.calls_in_flight, 'call')} in flight" if now.state == "draining" else ""
     return Group(
-        _head("up", ""), ink.indent(ink.facts(rows)), *_warnings(now.warnings), Text(), _agents(value.agents)
+        _head(now.state, drains),
+        ink.indent(ink.facts(rows)),
+        *_warnings(now.warnings),
+        Text(),
+        _agents(value.agents),
+        *_unconfirmed(now),
     )
+
+
+def _unconfirmed(now: wire.Status) -> list[RenderableType]:
+    """The calls that `budget adjust` is for, the latest few of them."""
+    if not now.unconfirmed:
+        return []
+    made = ink.table(
+        "UNCONFIRMED CALL", "AGENT", "CHARGED", "WHY", right=("CHARGED",), fixed=("UNCONFIRMED CALL",)
+    )
+    for row in now.unconfirmed:
+        made.add_row(
+            ink.foreign(row.call_id),
+            ink.foreign(row.agent_name or row.agent_id),
+            ink.usd(row.cost_usd),
+            ink.foreign(row.reason, QUIET),
+        )
+    more = now.unconfirmed_calls - len(now.unconfirmed)
+    return [Text(), made, *([Text(f"and {more} more", style=QUIET)] if more > 0 else [])]
 
 
 def overview(value: shapes.Overview) -> RenderableType:
@@ -69,9 +94,12 @@ def overview(value: shapes.Overview) -> RenderableType:
 
 def providers(values: list[wire.Provider]) -> RenderableType:
     """Where providers are reached, and where their keys come from; never a key."""
-    made = ink.table("PROVIDER", "KEY", "ADDRESS")
+    made = ink.table("PROVIDER", "KEY", "ADDRESS", prose=("ADDRESS",))
     for value in values:
-        made.add_row(ink.foreign(value.name, "bold"), _key(value.key), ink.foreign(value.base_url, QUIET))
+        address = ink.foreign(value.base_url, QUIET)
+        if not value.served:
+            address.append("  not served yet", style=f"not dim {CARE}")
+        made.add_row(ink.foreign(value.name, "bold"), _key(value.key), address)
     return made
 
 
@@ -87,14 +115,16 @@ def provider_test(value: wire.ProviderTest) -> RenderableType:
 def key_set(value: shapes.KeySet) -> RenderableType:
     """A stored key: where it lies, and what the sidecar uses now."""
     head = Text("stored the key of ").append_text(ink.foreign(value.name, "bold"))
-    rows: Rows = [("file", ink.foreign(value.path)), ("sidecar uses", ink.foreign(value.sidecar))]
+    rows: Rows = [("file", ink.foreign(value.path))]
+    if value.sidecar == "up":
+        rows.append(("sidecar uses", ink.foreign(value.key)))
     return Group(head, ink.indent(ink.facts(rows)))
 
 
 def config(value: shapes.Config) -> RenderableType:
     """Every setting: what it is now, what for, and who says so where that is not the default."""
-    made = ink.table("SETTING", "VALUE", "WHAT FOR", fixed=("SETTING",))
-    urls = ink.table("ADDRESS", "VALUE", "", fixed=("ADDRESS",))
+    made = ink.table("SETTING", "VALUE", "WHAT FOR", fixed=("SETTING",), prose=("VALUE", "WHAT FOR"))
+    urls = ink.table("ADDRESS", "VALUE", "", fixed=("ADDRESS",), prose=("VALUE",))
     for row in value.settings:
         changed = row.origin != "default"
         name, shown = ink.foreign(row.name), ink.foreign(row.value, "bold" if changed else "")
@@ -128,7 +158,7 @@ def log_line(record: dict[str, object]) -> RenderableType:
     return line
 
 
-_STATES = {"up": ("●", f"bold {GOOD}"), "down": ("○", QUIET)}
+_STATES = {"up": ("●", f"bold {GOOD}"), "down": ("○", QUIET), "draining": ("◐", f"bold {CARE}")}
 _LEVELS = {"warning": f"not dim {CARE}", "error": f"not dim {BAD}", "critical": f"not dim bold {BAD}"}
 
 
@@ -161,7 +191,11 @@ def _prices(pricing: wire.Pricing | None) -> Text:
 
 
 def _keys(values: list[wire.Provider]) -> Text:
-    have = [value.name for value in values if value.key != "absent"]
+    have = [
+        value.name + ("" if value.served else " (not served yet)")
+        for value in values
+        if value.key != "absent"
+    ]
     return ink.foreign(", ".join(have)) if have else Text("none: spendguard provider set-key", style=QUIET)
 
 

@@ -43,3 +43,19 @@ def test_adjust_refuses_what_is_no_amount_in_dollars(text: str) -> None:
     with pytest.raises(SpendGuardError) as caught:
         dollars(text)
     assert caught.value.code is Code.USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "without"), [("$1,000", "'$1000'"), ("1,000", "'1000'"), ("1,000,000.50usd", "'1000000.50usd'")]
+)
+def test_commas_are_named_and_left_out(text: str, without: str) -> None:
+    with pytest.raises(SpendGuardError) as caught:
+        cents("--limit", text)
+    assert caught.value.remedy == f"write it without commas: {without}"
+
+
+def test_the_largest_amount_is_told_in_dollars() -> None:
+    with pytest.raises(SpendGuardError) as caught:
+        cents("--limit", "$99999999")
+    assert caught.value.remedy == "the largest amount is $9007199.25"
+    assert cents("--limit", "$9007199.25") == 900719925

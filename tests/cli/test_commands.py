@@ -215,8 +215,9 @@ def test_a_provider_key_goes_from_stdin_into_one_file_and_nowhere_else(shell: Sh
     ]
     assert ran[0].keys == {
         "name": "openai",
+        "key": "secrets.toml",
         "path": str(shell.home / "secrets.toml"),
-        "sidecar": "secrets.toml",
+        "sidecar": "up",
     }
     assert "name=openai base_url=https://api.openai.com/v1 key=secrets.toml" in ran[1].out
     assert not any(CANARY in one.out + one.err for one in ran)
@@ -245,13 +246,6 @@ def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, stdin: str) 
     assert refused.code == 2
     assert not quick.home.exists()
     assert not stdin.strip() or stdin.strip() not in refused.err
-
-
-def test_a_key_of_the_environment_wins_and_that_is_said(shell: Shell) -> None:
-    shell.ok("up", OPENAI_API_KEY="sk-env-0123456789")
-    stored = shell.ok("provider", "set-key", "openai", stdin=CANARY)
-    assert stored.keys["sidecar"] == "OPENAI_API_KEY"
-    assert "warning: " in stored.err
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones(served: Shell) -> None:

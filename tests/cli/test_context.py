@@ -83,7 +83,9 @@ def test_the_address_may_be_written_as_clients_write_it(tail: str) -> None:
      "http://user@127.0.0.1:1", "http://127.0.0.1:1/?a=b", "http://127.0.0.1:1/#x", "http://127.0.0.1\n:1"],
 )  # fmt: skip
 def test_what_is_no_address_is_a_usage_error(address: str) -> None:
-    assert "CAP_BASE_URL" in refused(Flags(base_url=address), {}).detail
+    """The message names whichever of flag and variable was used."""
+    assert refused(Flags(base_url=address), {}).detail.startswith("--base-url: ")
+    assert refused(Flags(), {"CAP_BASE_URL": address}).detail.startswith("CAP_BASE_URL: ")
 
 
 def test_an_unknown_mode_is_named() -> None:
@@ -92,8 +94,25 @@ def test_an_unknown_mode_is_named() -> None:
 
 @pytest.mark.parametrize("key", ["two words", "snowman-☃", "line\nbreak", "nul\x00"])
 def test_a_key_no_header_can_carry_is_refused_and_never_repeated(key: str) -> None:
-    error = refused(Flags(api_key=key), {})
-    assert key not in error.detail + error.remedy
+    for flags, env, name in (
+        (Flags(api_key=key), {}, "--api-key"),
+        (Flags(), {"CAP_API_KEY": key}, "CAP_API_KEY"),
+    ):
+        error = refused(flags, env)
+        assert key not in error.detail + error.remedy
+        assert error.detail.startswith(f"{name}: ")
+
+
+def test_a_home_that_is_none_is_named_as_it_was_given() -> None:
+    nowhere = "~nobody-of-this-name/x"
+    assert refused(Flags(home=nowhere), {}).detail.startswith("--home: ")
+    assert refused(Flags(), {"SPENDGUARD_HOME": nowhere}).detail.startswith("SPENDGUARD_HOME: ")
+
+
+def test_why_nothing_is_started_names_what_was_typed() -> None:
+    assert resolve(Flags(base_url="http://guard.lan:1", api_key="k"), {}).stay == (
+        "--base-url names another machine"
+    )
 
 
 def test_ports_follow_the_scheme_where_none_is_named() -> None:

@@ -86,4 +86,4 @@ def test_what_is_not_there_is_not_said() -> None:
 
 
 def test_fields_come_before_those_of_the_record() -> None:
-    assert list(render.merged({"state": "up"}, wire.Stopping())) == ["state", "status"]
+    assert list(render.merged({"state": "up"}, wire.NewRun())) == ["state", "run_id"]

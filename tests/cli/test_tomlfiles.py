@@ -124,3 +124,16 @@ def test_a_port_counts_as_configured_only_if_somebody_asked_for_one(
     home = Home(tmp_path)
     home.config.write_text(config)
     assert tomlfiles.configured_port(home, env) == port
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[providers]\nopenai = 'sk-canary'\n", "OPENAI_API_KEY = 'sk-canary'\n", "[keys]\nopenai = 5\n",
+     "[keys]\nacme = 'sk-canary'\n", "keys = 'sk-canary'\n", "[keys.openai]\nkey = 'sk-canary'\n"],
+)  # fmt: skip
+def test_what_nobody_would_read_in_secrets_is_refused(text: str) -> None:
+    """Before, a key under another name lay there unused and unsaid."""
+    with pytest.raises(SpendGuardError) as caught:
+        tomlfiles.with_key(text, "openai", "k")
+    assert caught.value.detail.startswith("secrets.toml ")
+    assert "sk-canary" not in caught.value.detail + caught.value.remedy

@@ -29,14 +29,16 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values["agents"] = [made(wire.Agent)]
     if kind is shapes.AgentDetail:
         values |= {"agent": made(wire.Agent), "calls": [made(wire.Call)]}
+    if kind is shapes.BudgetDetail:
+        values["budget"] = made(wire.Budget)
     if kind is shapes.StatusDetail:
         values |= {"status": made(wire.Status), "agents": [made(wire.Agent)]}
     if kind is wire.Status:
         values |= {"pricing": made(wire.Pricing), "providers": [made(wire.Provider)]}
-        values["daemon_budget"] = made(wire.DaemonBudget)
+        values |= {"daemon_budget": made(wire.DaemonBudget), "unconfirmed": [made(wire.Unconfirmed)]}
     if kind is shapes.Config:
         values["settings"] = [made(shapes.Setting)]
-    return kind(**values)
+    return kind(**(values | fields))
 
 
 def example(name: str, kind: str) -> object:
@@ -119,3 +121,89 @@ def test_amounts_have_their_sign_in_front(amount: str | None, text: str) -> None
 def test_a_console_takes_every_character_for_what_it_is() -> None:
     assert isinstance(ink.console(io.StringIO()), Console)
     assert drawn(ink.foreign(":smile: [b]")) == ":smile: [b]\n"
+
+
+LONG = "a-name-that-goes-on-" * 10
+UUID = "00000000-0000-4000-8000-000000000000"
+
+
+def narrow(value: object, width: int = 80) -> str:
+    stream = io.StringIO()
+    console = ink.console(stream)
+    console.width = width
+    console.print(view(value))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (
+            [
+                made_fields(
+                    wire.Agent,
+                    {"name": LONG, "agent_id": UUID, "remaining_usd": "49.9999145", "frozen": False},
+                )
+            ],
+            [UUID, "$49.9999145", "…"],
+        ),
+        (
+            made_fields(
+                shapes.AgentDetail,
+                {
+                    "agent": made_fields(wire.Agent, {"name": "a"}),
+                    "calls": [
+                        made_fields(
+                            wire.Call,
+                            {
+                                "call_id": UUID,
+                                "model": "gpt-4.1-mini-2025-04-14",
+                                "state": "settled_worst",
+                                "hold_usd": "0.010649600",
+                                "cost_usd": "0.010649600",
+                            },
+                        )
+                    ],
+                },
+            ),
+            [UUID[:18], "settled_worst", "$0.010649600", "…"],
+        ),
+        ([made_fields(wire.Run, {"run_id": "r" * 128})], ["r" * 18]),
+        (
+            [
+                made_fields(
+                    wire.Provider,
+                    {"name": "gemini", "base_url": "https://g.example", "key": "absent", "served": False},
+                )
+            ],
+            ["gemini", "absent", "not served yet"],
+        ),
+    ],
+)
+def test_tables_fit_eighty_columns_without_slivers(value: object, kept: list[str]) -> None:
+    """Names are cut before ids are folded; numbers and states stay whole."""
+    text = narrow(value)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for word in kept:
+        assert word in text
+
+
+def test_one_call_is_a_call_and_unconfirmed_calls_are_listed() -> None:
+    rows = [made_fields(wire.Unconfirmed, {"call_id": UUID, "cost_usd": "0.25", "reason": "crash"})]
+    now = made_fields(
+        wire.Status,
+        {"calls_in_flight": 1, "unconfirmed": rows, "unconfirmed_calls": 21, "state": "draining"},
+    )
+    detail = shapes.StatusDetail(base_url="http://127.0.0.1:1", status=now, agents=[])
+    text = drawn(view(detail))
+    assert "1 call in flight" in text
+    assert "draining" in text
+    assert UUID in text
+    assert "and 20 more" in text
+
+
+def test_a_budget_is_shown_under_its_agents_name_and_id() -> None:
+    budget = made_fields(wire.Budget, {"agent_id": UUID})
+    text = drawn(view(shapes.BudgetDetail(name="my-agent", budget=budget)))
+    assert "my-agent" in text
+    assert UUID in text

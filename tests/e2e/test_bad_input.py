@@ -813,8 +813,6 @@ PATHS = [
     "/azure/v1/chat/completions",
     "/openai/openai/v1/chat/completions",
     "/v1/agents/{agent}/runs//openai/chat/completions",
-    "/v1/agents/{agent}/runs/%2e%2e/openai/chat/completions",
-    "/v1/agents/{agent}/runs/../openai/chat/completions",
     "/v1/completions",
     "/v1/images/generations",
     "/v1/files",

@@ -149,7 +149,7 @@ async def test_money_that_is_freed_lets_the_next_in_and_no_more(home: Path, shar
     def usage(body: dict[str, Any]) -> tuple[int, int]:
         if body["max_tokens"] == PROBE_TOKENS:
             return 1, 1
-        tokens = min(body["max_tokens"], spent_nusd // OUTPUT_NUSD)
+        tokens = min(body["max_tokens"], (spent_nusd - INPUT_NUSD) // OUTPUT_NUSD)  # no prompt is empty
         return (spent_nusd - tokens * OUTPUT_NUSD) // INPUT_NUSD, tokens
 
     with RecordedUpstream(usage=usage) as upstream, Sidecar(home, upstream.base_url, env=SLOW) as sidecar:

@@ -12,6 +12,7 @@ from json_values import relaxed
 from replies import load
 from spendguard_daemon.providers.answers import JsonAnswer, StreamAnswer
 from spendguard_daemon.providers.openai_answers import ChatMeter, reader
+from spendguard_daemon.providers.sse import EVENT_LINES_MAX
 from spendguard_daemon.usage import Usage
 
 STREAM = load("09-openai-chat-stream-tools-usage").reply.body
@@ -95,6 +96,16 @@ def test_an_event_beyond_the_limit_passes_but_nothing_is_believed_after_it() -> 
         assert taken.problem == "an event is larger than can be read"
 
 
+def test_an_event_of_too_many_lines_passes_unread_whether_it_ends_or_not() -> None:
+    """Each line costs time to read: an event of nothing else would stop the loop."""
+    for end in (b"\n", b""):
+        raw = b"data: {}\n\n" + b"data:\n" * (EVENT_LINES_MAX + 1) + end
+        for hides in (True, False):
+            taken = reader(stream=True, hides_usage=hides, encoding="")
+            assert taken.feed(raw) + taken.feed(b"rest") + taken.end() == raw + b"rest"
+            assert taken.problem == "an event is larger than can be read"
+
+
 PLAIN = json.dumps({"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
 
 
@@ -104,13 +115,13 @@ def test_a_plain_answer_is_relayed_as_it_came_and_read_decoded(encoding: str) ->
     raw = {"gzip": gzip.compress, "deflate": zlib.compress}.get(kind, bytes)(PLAIN)
     taken = JsonAnswer(ChatMeter(), encoding)
     assert b"".join(taken.feed(raw[at : at + 3]) for at in range(0, len(raw), 3)) + taken.end() == raw
-    assert (taken.body, taken.usage) == (PLAIN, Usage(input_tokens=1, output_tokens=2))
+    assert (taken.complete, taken.usage) == (True, Usage(input_tokens=1, output_tokens=2))
 
 
 def test_a_plain_answer_beyond_the_limit_passes_unread() -> None:
     taken = JsonAnswer(ChatMeter(), "", bytes_max=len(PLAIN) - 1)
     assert taken.feed(PLAIN[:10]) + taken.feed(PLAIN[10:]) + taken.end() == PLAIN
-    assert (taken.body, taken.usage, taken.complete) == (b"", None, False)
+    assert (taken.usage, taken.complete) == (None, False)
     assert taken.problem == "the answer is larger than can be read"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from json_values import relaxed
-from spendguard_daemon.providers.inflate import Inflater
+from spendguard_daemon.providers.inflate import MEMBERS_MAX, RATIO_FREE_BYTES, RATIO_MAX, Inflater
 
 TEXT = b"The quick brown fox. " * 50
 
@@ -56,6 +56,33 @@ def test_a_bomb_stops_at_the_limit() -> None:
     inflater = Inflater("gzip", bytes_max=1_000)
     assert inflater.feed(packed(bytes(50_000_000))) == b""
     assert inflater.problem is not None
+
+
+def test_a_bomb_stops_soon_also_where_much_is_allowed() -> None:
+    """At 1000 to 1 a mebibyte would come out as one gibibyte."""
+    bomb = packed(bytes(100 * 2**20))
+    inflater = Inflater("gzip", bytes_max=2**30)
+    out = sum(len(inflater.feed(bomb[at : at + 10_000])) for at in range(0, len(bomb), 10_000))
+    assert inflater.problem == "the compressed answer is larger than it can be"
+    assert out <= RATIO_FREE_BYTES + RATIO_MAX * len(bomb)
+
+
+def test_text_at_a_fair_ratio_may_be_long() -> None:
+    text = b"".join(b'data: {"id":%d}\n\n' % number for number in range(1_200_000))
+    assert len(text) > RATIO_FREE_BYTES
+    raw, inflater = packed(text), Inflater("gzip", bytes_max=2**30)
+    out = sum(len(inflater.feed(raw[at : at + 65_536])) for at in range(0, len(raw), 65_536))
+    assert (out, inflater.problem) == (len(text), None)
+
+
+def test_members_are_counted_empty_or_not() -> None:
+    """Each costs time to begin, and to copy what is behind it."""
+    fits = Inflater("gzip", bytes_max=1_000)
+    assert fits.feed(packed(b"x") * MEMBERS_MAX) == b"x" * MEMBERS_MAX
+    assert fits.problem is None
+    inflater = Inflater("gzip", bytes_max=1_000)
+    inflater.feed(packed(b"") * 200_000)
+    assert inflater.problem == "the compressed answer has too many parts"
 
 
 @pytest.mark.parametrize(("encoding", "raw"), CASES[2:], ids=NAMES[2:])

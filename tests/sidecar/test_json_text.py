@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from json_values import objects, relaxed
 from spendguard_daemon.errors import Code, MalformedError
+from spendguard_daemon.providers.json_size import DEPTH_MAX
 from spendguard_daemon.providers.json_text import (
-    DEPTH_MAX,
-    INT_DIGITS_MAX,
+    MEMBERS_MAX,
+    NUMBER_CHARACTERS_MAX,
     join_path,
     kind_of,
     parse,
@@ -68,7 +69,7 @@ def nested(depth: int) -> bytes:
         (b'{"a":[0,{"b":-Infinity}]}', "a[1].b"),
         (b'{"a":1e400}', "a"),
         (b'{"a":{"b":-1e400}}', "a.b"),
-        (b'{"a":' + b"9" * 4301 + b"}", "a"),
+        (b'{"a":' + b"9" * 401 + b"}", "a"),
         (b'{"a":[' + b"9" * 100_000 + b"]}", "a[0]"),
         (b'{"a":"\\ud800"}', "a"),
         (b'{"a":["x","\\udc00\\ud800"]}', "a[1]"),
@@ -84,7 +85,7 @@ def test_what_is_not_strict_json_is_refused_with_its_path(body: bytes, path: str
     assert refused.value.detail.startswith(f"Malformed request: {path}: expected ")
 
 
-@pytest.mark.parametrize("depth", [DEPTH_MAX + 1, 1_000, 10_000, 1_000_000])
+@pytest.mark.parametrize("depth", [DEPTH_MAX + 1, 1_000, 10_000, 199_000])
 def test_deep_nesting_is_refused(depth: int) -> None:
     with pytest.raises(MalformedError, match="levels of nesting"):
         parse(nested(depth))
@@ -115,7 +116,38 @@ def test_strings_that_never_end_are_refused_in_linear_time(body: bytes) -> None:
 
 
 def test_the_longest_integer_is_taken() -> None:
-    assert parse(b'{"a":' + b"9" * INT_DIGITS_MAX + b"}").value("a") == 10**INT_DIGITS_MAX - 1
+    assert parse(b'{"a":' + b"9" * NUMBER_CHARACTERS_MAX + b"}").value("a") == 10**NUMBER_CHARACTERS_MAX - 1
+
+
+def test_the_longest_float_is_taken_and_no_longer_one() -> None:
+    digits = b"1." + b"1" * (NUMBER_CHARACTERS_MAX - 2)
+    assert parse(b'{"a":' + digits + b"}").value("a") == pytest.approx(10 / 9)
+    with pytest.raises(MalformedError, match="400 characters"):
+        parse(b'{"a":' + digits + b"1}")
+
+
+def test_members_at_the_top_are_counted() -> None:
+    members = [f'"{number}":0' for number in range(MEMBERS_MAX + 1)]
+    assert len(parse_object(b"{" + ",".join(members[1:]).encode() + b"}")) == MEMBERS_MAX
+    with pytest.raises(MalformedError, match="members at the top"):
+        parse(b"{" + ",".join(members).encode() + b"}")
+
+
+def test_a_fault_far_down_among_many_values_is_told_by_its_path() -> None:
+    """Every path at that depth, written out, would be gigabytes."""
+    key = "k" * 64
+    body = f'{{"{key}":' * 150 + "[" + "0," * 100_000 + "NaN]" + "}" * 150
+    with pytest.raises(MalformedError) as refused:
+        parse(body.encode())
+    assert refused.value.facts["path"] == ".".join([key] * 150) + "[100000]"
+
+
+def test_a_document_can_forget_values_and_keeps_their_places() -> None:
+    document = parse(b'{"a":[1,2.5],"b":2}')
+    slim = document.forgetting({"a", "c"})
+    assert (slim.value("a"), slim.value("b"), slim.text) == (None, 2, document.text)
+    assert slim.members["a"].value_end == document.members["a"].value_end
+    assert slim.members["a"].floats == ()
 
 
 def test_lone_surrogates_pass_where_they_are_allowed() -> None:

@@ -12,6 +12,7 @@ from chat_requests import requests
 from json_values import relaxed
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.ports import Upstream, UpstreamLostError, UpstreamRequest, UpstreamResponse
+from spendguard_daemon.providers import openai_errors
 from spendguard_daemon.providers.mock import CONTEXT_TOKENS, FORMAT, OUTPUT_TOKENS_MAX
 from spendguard_daemon.usage import Limits
 
@@ -105,7 +106,10 @@ async def test_usage_comes_in_a_stream_only_if_it_is_asked_for() -> None:
 async def test_it_fails_in_openais_shape(status: int) -> None:
     response = await send(mock=f"fail:{status}")
     assert response.status == status
-    assert FORMAT.is_documented_error(status, await whole(response))
+    reader = openai_errors.reader("")
+    reader.feed(await whole(response))
+    reader.end()
+    assert reader.documented_error
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_amounts_beyond_json_integers_are_malformed(amount: int) -> None:
     with pytest.raises(SpendGuardError) as caught:
         checked(amount)
     assert caught.value.code is Code.MALFORMED_REQUEST
-    assert "9007199.254740991 USD" in caught.value.detail
+    assert "$9007199.254740991" in caught.value.detail
 
 
 @pytest.mark.parametrize("amount", [0, NUSD_MAX, -NUSD_MAX])

@@ -7,7 +7,7 @@ import pytest
 
 from replies import RECORDINGS, load
 from spendguard_daemon.providers import AnswerReader
-from spendguard_daemon.providers.openai_answers import reader
+from spendguard_daemon.providers.openai_answers import STRICT_BYTES_MAX, reader
 from spendguard_daemon.usage import Usage
 
 EXPECTED = {
@@ -92,7 +92,9 @@ def test_details_and_total_may_be_missing(details: dict[str, Any]) -> None:
 
 
 ABSURD: list[Any] = [
-    *[{**GOOD, "prompt_tokens": v} for v in (-10, 10.0, "10", True, None, [], 10**13, int("9" * 4_000))],
+    {"prompt_tokens": 0, "completion_tokens": 5},
+    {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    *[{**GOOD, "prompt_tokens": v} for v in (-10, 10.0, "10", True, None, [], 10**13, int("9" * 400))],
     *[{**GOOD, "completion_tokens": v} for v in (-5, 5.5, "5", False, None, {})],
     *[{**GOOD, "total_tokens": v} for v in (14, 16, 0, "15", 15.0)],
     {**GOOD, "prompt_tokens_details": {"cached_tokens": 11}},
@@ -148,12 +150,6 @@ def test_half_a_character_in_the_text_does_not_cost_the_usage() -> None:
     assert (taken.usage, taken.problem) == (Usage(input_tokens=10, output_tokens=5), None)
 
 
-def test_an_error_answer_is_complete_and_says_so() -> None:
-    taken = fed(load("10-openai-chat-400").reply.body)
-    assert (taken.complete, taken.usage, taken.problem) == (True, None, "the answer reports an error")
-    assert json.loads(taken.body)["error"]["code"] == "unsupported_parameter"
-
-
 def test_an_error_inside_a_stream_is_a_problem_even_with_usage() -> None:
     error = {"error": {"message": "overloaded"}}
     for chunks in ([error, {"choices": [], "usage": GOOD}], [{"choices": [], "usage": GOOD}, error]):
@@ -176,6 +172,106 @@ def test_the_last_of_several_reports_counts() -> None:
     reports = [GOOD, None, more]
     raw = stream(*[{"choices": [{}], "usage": report} for report in reports])
     assert fed(raw, streaming=True).usage == Usage(input_tokens=10, output_tokens=9)
+
+
+WORD = {"model": "m", "choices": [{"index": 0, "delta": {"content": "w"}}]}
+LAST = {"model": "m", "choices": [], "usage": GOOD}
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (stream(LAST, WORD), "content after the last usage"),
+        (stream({**WORD, "usage": GOOD}, {**WORD, "usage": None}), "content after the last usage"),
+        (stream(LAST, {"choices": [{}], "service_tier": "default"}), "content after the last usage"),
+        (stream(LAST, done=False) + stream(LAST), None),
+        (stream(LAST) + stream(WORD, done=False), "an event after [DONE]"),
+        (stream(WORD, LAST) + stream(LAST, done=False), "an event after [DONE]"),
+        (stream(LAST) + b"data: [DONE]\n\n", "an event after [DONE]"),
+        (stream(LAST) + b": bye\n\n", None),
+        (stream(LAST, {"choices": []}, {"model": "m", "choices": None}), None),
+    ],
+)
+def test_nothing_that_bills_may_follow_the_usage(raw: bytes, problem: str | None) -> None:
+    assert fed(raw, streaming=True).problem == problem
+
+
+@pytest.mark.parametrize(
+    ("name", "less"),
+    [("prompt_tokens", 9), ("completion_tokens", 4)],
+)
+def test_a_later_report_that_falls_is_absurd(name: str, less: int) -> None:
+    report = {**GOOD, name: less, "total_tokens": 14}
+    taken = fed(stream(LAST, {"choices": [], "usage": report}), streaming=True)
+    assert taken.usage is None
+    assert taken.problem is not None
+    assert "fell from" in taken.problem
+
+
+def test_a_later_report_that_lost_a_part_is_absurd() -> None:
+    first = {**GOOD, "completion_tokens_details": {"reasoning_tokens": 2}}
+    raw = stream({"choices": [], "usage": first}, LAST)
+    assert fed(raw, streaming=True).usage is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "good"),
+    [
+        ({"model": "m"}, {"model": "n"}, False),
+        ({"model": ""}, {"model": "m"}, True),
+        ({"model": "m"}, {"model": ""}, True),
+        ({"model": 5}, {}, False),
+        ({"service_tier": "priority"}, {"service_tier": "default"}, False),
+        ({"service_tier": "default"}, {"service_tier": "priority"}, False),
+        ({"service_tier": "auto"}, {"service_tier": "default"}, True),
+    ],
+)
+def test_two_names_in_one_answer_are_not_believed(
+    first: dict[str, Any], second: dict[str, Any], good: bool
+) -> None:
+    for chunks in ([first, {"usage": GOOD, **second}], [{"usage": GOOD, **first}, second]):
+        assert (fed(stream(*chunks), streaming=True).usage is not None) == good
+
+
+def test_a_tier_named_after_the_usage_counts() -> None:
+    taken = fed(stream(LAST, {"choices": [], "service_tier": "priority"}), streaming=True)
+    assert taken.usage == Usage(10, output_tokens=5, service_tier="priority")
+
+
+LONG = [{"logprobs": [0] * 600_000}]
+
+
+def test_a_large_answer_is_read_without_its_choices() -> None:
+    """Log probabilities of a long answer are millions of values; the usage beside them still counts."""
+    raw = answer(GOOD, choices=LONG, service_tier="flex")
+    assert len(raw) > STRICT_BYTES_MAX
+    taken = fed(raw)
+    assert (taken.complete, taken.problem, taken.model) == (True, None, "m")
+    assert taken.usage == Usage(10, output_tokens=5, service_tier="flex")
+    chunk = {"model": "m", "choices": LONG}
+    assert fed(stream(chunk, LAST), streaming=True).usage == Usage(10, output_tokens=5)
+    beside = fed(stream({**chunk, "usage": GOOD}), streaming=True)
+    assert (beside.usage, beside.problem) == (Usage(10, output_tokens=5), None)
+    assert fed(stream(LAST, {**chunk, "usage": None}), streaming=True).problem is not None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        answer(GOOD, choices=LONG, error={"message": "x"}),
+        answer(GOOD, choices=LONG)[:-1],
+        answer([1] * 600_000),
+        answer({**GOOD, "x": [1] * 600_000}),
+        answer(GOOD, choices=LONG, model=5),
+        answer(GOOD, choices=LONG).replace(
+            b'"prompt_tokens": 10', b'"prompt_tokens": 10, "prompt_tokens": 1'
+        ),
+    ],
+    ids=["error", "torn", "list", "full", "model", "twice"],
+)
+def test_a_large_answer_is_doubted_as_a_small_one_is(raw: bytes) -> None:
+    for taken in (fed(raw), fed(b"data: " + raw + b"\n\ndata: [DONE]\n\n", streaming=True)):
+        assert taken.problem is not None
 
 
 def test_model_and_tier_come_from_any_chunk() -> None:

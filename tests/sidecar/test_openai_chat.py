@@ -236,24 +236,24 @@ def test_errors_of_ours_have_openais_shape() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("status", "raw", "documented"),
-    [
-        (400, b'{"error":{"message":"no"}}', True),
-        (503, b'{"error":{"message":"no","type":null}}', True),
-        (200, b'{"error":{"message":"no"}}', False),
-        (400, b'{"error":{"message":"no"},"usage":null}', False),
-        (400, b'{"error":{"message":"no"},"usage":{"prompt_tokens":1}}', False),
-        (400, b'{"error":"no"}', False),
-        (400, b'{"error":{"message":5}}', False),
-        (400, b'{"error":{"message":"no"}', False),
-        (400, b"<html>", False),
-        (400, b"", False),
-        (400, b"[]", False),
-    ],
-)
-def test_only_openais_own_error_shape_counts_as_unbilled(status: int, raw: bytes, documented: bool) -> None:
-    assert FORMAT.is_documented_error(status, raw) is documented
+@pytest.mark.parametrize(("status", "documented"), [(200, False), (302, True), (400, True), (503, True)])
+def test_only_answers_without_success_are_read_as_errors(status: int, documented: bool) -> None:
+    for streaming in (True, False):
+        reader = FORMAT.reader(read(stream=streaming), hides_usage=False, status=status, encoding="")
+        reader.feed(b'{"error":{"message":"no"}}')
+        reader.end()
+        assert reader.documented_error is documented
+
+
+def test_what_was_read_is_forgotten_but_for_what_the_rewriting_needs() -> None:
+    """The tree of a prompt takes thirty times its bytes."""
+    request = read(metadata={"mock": "hang"}, service_tier="auto")
+    assert request.document.value("messages") is None
+    assert request.document.value("service_tier") == "auto"
+    assert "hi" in request.document.text
+    slim = request.without_text()
+    assert (slim.document.text, slim.document.members) == ("", {})
+    assert slim.input_bytes == request.input_bytes
 
 
 def test_the_registry_knows_the_formats() -> None:

@@ -115,8 +115,9 @@ def test_roots_answer_who_is_there(target: str) -> None:
         match("POST", target)
 
 
-def test_a_run_id_that_is_none_is_named() -> None:
-    """The one segment that people choose freely gets a sentence of its own."""
+@pytest.mark.parametrize("run", ["my%20run", "..", "%2e%2e", "a;b"])
+def test_a_run_id_that_is_none_is_named(run: str) -> None:
+    """The one segment that people choose freely gets a sentence of its own, and nothing is forwarded."""
     with pytest.raises(SpendGuardError) as refused:
-        match("POST", f"/v1/agents/{AGENT}/runs/my%20run/openai/chat/completions")
-    assert refused.value.facts["path"] == "run id"
+        match("POST", f"/v1/agents/{AGENT}/runs/{run}/openai/chat/completions")
+    assert (refused.value.code, refused.value.facts["path"]) == (Code.MALFORMED_REQUEST, "run id")

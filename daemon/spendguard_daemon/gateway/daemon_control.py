@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -19,11 +20,13 @@ from spendguard_daemon.planner import PriceSource
 from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamRequest
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import NONCE, proof
-from spendguard_daemon.settings import PROVIDERS, Settings
+from spendguard_daemon.settings import PROVIDERS, SERVED, Settings
 
 NONCE_HEADER = "x-spendguard-nonce"
 PROOF_HEADER = "x-spendguard-proof"
 TEST_SECONDS = 15
+GRACE_SECONDS = 20
+"""How long calls in flight may go on after a polite wish to stop; then they are cut and settle at worst."""
 
 FREE_PATHS: Mapping[str, str] = {"openai": "/models"}
 """A request of each provider that costs nothing and needs the key: its list of models."""
@@ -34,6 +37,17 @@ class GrantDaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
 
     hard_limit_cents: int | None
     topup_cents: int | None = None
+
+
+class Stop(Protocol):
+    """The wish to stop, which a route may utter."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants the daemon to stop: it drains."""
+
+    def ask(self, now: bool) -> None:
+        """Stop soon, or at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ class DaemonControl:
         upstreams: Callable[[str], Upstream],
         settings: Settings,
         clock: Clock,
-        stop: Callable[[bool], None],
+        stop: Stop,
     ):
         self._identity = identity
         self._ledger = ledger
@@ -114,7 +128,7 @@ class DaemonControl:
         return response
 
     def _ready(self, _: web.BaseRequest) -> web.Response:
-        reasons = self._reasons()
+        reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
         return respond.value({"status": status, "reasons": reasons}, 503 if reasons else 200)
 
@@ -132,8 +146,8 @@ class DaemonControl:
 
     async def _status(self, _: Route, __: bytes, ___: str) -> wire.Status:
         state, recovered = self._ledger.state, self._ledger.recovered
-        unconfirmed = state.unconfirmed.values()
         return wire.Status(
+            state="draining" if self._stop.asked else "up",
             version=__version__,
             pid=os.getpid(),
             started_at=wire.iso(self._identity.started_ns),
@@ -144,8 +158,9 @@ class DaemonControl:
             daemon_budget=views.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
             calls_in_flight=len(state.open_calls),
-            unconfirmed_usd=format_usd(sum(call.cost_nusd for call in unconfirmed)),
-            unconfirmed_calls=len(unconfirmed),
+            unconfirmed_usd=format_usd(sum(call.cost_nusd for call in state.unconfirmed.values())),
+            unconfirmed_calls=len(state.unconfirmed),
+            unconfirmed=views.unconfirmed(state),
             settled_at_worst_at_start=len(recovered.settled_at_worst),
             warnings=[*self._reasons(), *self._settings.warnings, *self._open_warning(), *recovered.warnings],
         )
@@ -169,13 +184,13 @@ class DaemonControl:
             else bodies.cents(grant.hard_limit_cents, "hard_limit_cents")
         )
         topup = None if grant.topup_cents is None else bodies.cents(grant.topup_cents, "topup_cents")
-        await self._ledger.submit(cmd.SetDaemonLimit(limit, topup, actor))
-        return views.daemon_budget(self._ledger.state)
+        events = await self._ledger.submit(cmd.SetDaemonLimit(limit, topup, actor))
+        return views.daemon_budget(self._ledger.state, events)
 
     async def _top_up_daemon(self, _: Route, body: bytes, actor: str) -> wire.DaemonBudget:
         amount = bodies.cents(bodies.decode(body, wire.TopUp).topup_cents, "topup_cents")
-        await self._ledger.submit(cmd.TopUpDaemon(amount, actor))
-        return views.daemon_budget(self._ledger.state)
+        events = await self._ledger.submit(cmd.TopUpDaemon(amount, actor))
+        return views.daemon_budget(self._ledger.state, events)
 
     async def _list_providers(self, _: Route, __: bytes, ___: str) -> wire.Providers:
         return views.providers(self._settings, self._keys())
@@ -187,10 +202,10 @@ class DaemonControl:
     async def _test_provider(self, route: Route, _: bytes, __: str) -> wire.ProviderTest:
         """Ask a provider for its model list with the operator's key: free, and shows if the key works."""
         name = route.params["provider"]
-        if name not in PROVIDERS or name not in FREE_PATHS:
-            known = ", ".join(FREE_PATHS)
+        if name not in SERVED:
+            what = "is not served yet" if name in PROVIDERS else "is no provider"
             raise SpendGuardError(
-                Code.ROUTE_NOT_FOUND, f"Route not found: no test for {name!r}, only for {known}"
+                Code.ROUTE_NOT_FOUND, f"Route not found: {name!r} {what}; only {', '.join(SERVED)} is"
             )
         headers = (("authorization", f"Bearer {self._keys().get(name)}"), ("accept-encoding", "identity"))
         seconds = min(TEST_SECONDS, self._settings.idle_seconds)
@@ -213,5 +228,8 @@ class DaemonControl:
         return wire.ProviderTest(name=name, ok=ok, http_status=response.status, detail=detail, remedy=remedy)
 
     async def _shutdown(self, _: Route, body: bytes, __: str) -> msgspec.Struct:
-        self._stop(bodies.decode(body, wire.Shutdown).now)
-        return wire.Stopping()
+        now = bodies.decode(body, wire.Shutdown).now
+        self._stop.ask(now)
+        return wire.Stopping(
+            calls_in_flight=len(self._ledger.state.open_calls), grace_seconds=0 if now else GRACE_SECONDS
+        )

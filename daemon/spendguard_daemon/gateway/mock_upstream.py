@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+from spendguard_daemon.aside import aside
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ports import UpstreamLostError, UpstreamRequest
 from spendguard_daemon.providers import mock
@@ -46,7 +47,7 @@ class MockUpstream:
         if request.path != mock.FORMAT.upstream_path or request.method != "POST":
             return _error(404, "no such route", None)
         try:
-            read = mock.FORMAT.read(request.body)
+            read = await aside(lambda: mock.FORMAT.read(request.body), len(request.body))
             directive = mock.read_directive(read.document.value("metadata"))
         except SpendGuardError as refusal:
             return _error(400, refusal.detail, refusal.facts.get("path"))
@@ -124,7 +125,7 @@ class _Answer:
     """What the mock says to one request, and what it reports to have used."""
 
     def __init__(self, request: Request, directive: mock.Directive) -> None:
-        self._request = request
+        self._request = request.without_text()
         self._lie = directive.lie
         self.prompt_tokens = request.input_bytes // _BYTES_PER_TOKEN + request.messages
         self._digest = hashlib.sha256(request.document.text.encode()).digest()

@@ -102,19 +102,22 @@ async def serve_call(
         [headers.getall(name, []) for name in access.RUN_HEADERS],
     )
     guard.check_agent(identity.agent_id)
-    body = await read_body(request, settings.body_bytes_max, settings.body_seconds)
-    arrival = Arrival(
-        call_id=call_id,
-        agent_id=identity.agent_id,
-        run_id=identity.run_id,
-        provider=route.provider,
-        endpoint=route.endpoint,
-        headers={name.lower(): value for name, value in headers.items()},
-        body=body,
-    )
     client = HttpClient(request, settings.idle_seconds)
+    # The arrival gets no name here: its body must not live as long as the call.
+    called = guard.call(
+        Arrival(
+            call_id=call_id,
+            agent_id=identity.agent_id,
+            run_id=identity.run_id,
+            provider=route.provider,
+            endpoint=route.endpoint,
+            headers={name.lower(): value for name, value in headers.items()},
+            body=await read_body(request, settings.body_bytes_max, settings.body_seconds),
+        ),
+        client,
+    )
     try:
-        answer = await guard.call(arrival, client)
+        answer = await called
     except (AnswerTornError, SpendGuardError):
         if client.response is None:
             raise

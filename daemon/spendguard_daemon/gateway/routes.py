@@ -121,7 +121,7 @@ def _segments(path: str) -> list[str]:
         return []
     segments = path.removeprefix("/").removesuffix("/").split("/")
     wrong = [index for index, s in enumerate(segments) if not (_SEGMENT.fullmatch(s) and s.strip("."))]
-    if wrong == [4] and segments[:2] == ["v1", "agents"] and segments[3] == "runs":
+    if wrong == [4] and segments[4] and segments[:2] == ["v1", "agents"] and segments[3] == "runs":
         raise MalformedError("run id", "1 to 128 of A-Z a-z 0-9 . _ : -")
     if wrong or not path.startswith("/"):
         raise _not_found()

@@ -20,6 +20,9 @@ CONNECT_SECONDS = 10
 IDLE_CONNECTION_SECONDS = 15
 """Below every provider's own keep-alive, so that a call is rarely written to a connection just closed."""
 
+PIECE_BYTES = 256 * 1024
+"""Larger bodies are sent in pieces of this size, so that they are let go of once they were sent."""
+
 
 class HttpResponse:
     """An answer from a provider, relayed as it comes."""
@@ -82,18 +85,20 @@ class HttpUpstream:
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one request, once; return when the answer's head is there."""
-        url = URL(self._base_urls[request.provider] + request.path, encoded=True)
+        provider = request.provider
+        sending = self._session.request(
+            request.method,
+            URL(self._base_urls[provider] + request.path, encoded=True),
+            headers=[*request.headers, *_length(request.body)],
+            data=_in_pieces(request.body) if len(request.body) > PIECE_BYTES else request.body or None,
+            allow_redirects=False,
+        )
+        del request  # with its body, which nobody else has a name for
         try:
-            response = await self._session.request(
-                request.method,
-                url,
-                data=request.body or None,
-                headers=list(request.headers),
-                allow_redirects=False,
-            )
+            response = await sending
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Raised only while the connection is made, before the request line.
-            raise NotSentError(f"{request.provider}: {_in_words(error)}") from error
+            raise NotSentError(f"{provider}: {_in_words(error)}") from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise UpstreamLostError(f"the connection broke: {type(error).__name__}") from error
         return HttpResponse(response)
@@ -101,6 +106,16 @@ class HttpUpstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+def _length(body: bytes) -> list[tuple[str, str]]:
+    """Return the header without which a body in pieces would be sent chunked."""
+    return [("content-length", str(len(body)))] if body else []
+
+
+async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), PIECE_BYTES):
+        yield body[at : at + PIECE_BYTES]
 
 
 def _in_words(error: Exception) -> str:

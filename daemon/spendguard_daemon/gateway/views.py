@@ -3,16 +3,21 @@
 Amounts are shown as they are, negative ones too; `remaining_cents` rounds down, `locked_cents` up.
 """
 
+from collections.abc import Iterable
+
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
+from spendguard_daemon.ledger.events import DaemonLimitSet, Event
 from spendguard_daemon.ledger.history import CallView, RunView
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.provider_keys import ProviderKeys
-from spendguard_daemon.settings import PROVIDERS, Settings
+from spendguard_daemon.settings import PROVIDERS, SERVED, Settings
 from spendguard_daemon.wire import iso
+
+UNCONFIRMED_SHOWN = 20
 
 
 def agent(account: Account, state: State, now: Now) -> wire.Agent:
@@ -68,8 +73,9 @@ def budget(
     )
 
 
-def daemon_budget(state: State) -> wire.DaemonBudget:
-    """Show the cap above all agents."""
+def daemon_budget(state: State, granted: Iterable[Event] = ()) -> wire.DaemonBudget:
+    """Show the cap above all agents, and what a grant just `granted` added to it."""
+    grant = next((event for event in granted if isinstance(event, DaemonLimitSet)), None)
     account = state.daemon
     remaining_nusd = account.remaining_nusd
     return wire.DaemonBudget(
@@ -78,7 +84,26 @@ def daemon_budget(state: State) -> wire.DaemonBudget:
         remaining_usd=None if remaining_nusd is None else format_usd(remaining_nusd),
         held_usd=format_usd(account.held_nusd),
         settled_usd=format_usd(account.settled_nusd),
+        topup_applied_cents=cents_floor(grant.applied_nusd) if grant else None,
+        topup_ignored_cents=cents_floor(grant.ignored_nusd) if grant else None,
     )
+
+
+def unconfirmed(state: State) -> list[wire.Unconfirmed]:
+    """Show the latest calls that were charged a bound, newest first; never more than a screen of them."""
+    latest = sorted(state.unconfirmed.values(), key=lambda ended: ended.ended_ns, reverse=True)
+    return [
+        wire.Unconfirmed(
+            call_id=ended.call_id,
+            agent_id=ended.agent_id,
+            agent_name=state.accounts[ended.agent_id].name or "",
+            model=ended.model,
+            cost_usd=format_usd(ended.cost_nusd),
+            reason=ended.reason,
+            ended_at=iso(ended.ended_ns),
+        )
+        for ended in latest[:UNCONFIRMED_SHOWN]
+    ]
 
 
 def call(view: CallView) -> wire.Call:
@@ -138,7 +163,12 @@ def providers(settings: Settings, keys: ProviderKeys) -> wire.Providers:
     """Show where each provider lives and whether there is a key, never the key."""
     return wire.Providers(
         [
-            wire.Provider(name=name, base_url=settings.base_urls[name], key=keys.origin(name))
+            wire.Provider(
+                name=name,
+                base_url=settings.base_urls[name],
+                key=keys.origin(name),
+                served=name in SERVED,
+            )
             for name in PROVIDERS
         ]
     )

@@ -203,7 +203,11 @@ def _unsigned(why: str) -> SpendGuardError:
 
 
 def _bad_trust(why: str) -> SpendGuardError:
-    return _unsigned(f"trust.toml cannot be used: {why}")
+    return SpendGuardError(
+        Code.PRICING_SIGNATURE,
+        f"trust.toml cannot be used: {why}",
+        remedy="correct trust.toml; removed, it is made anew and trusts the local authority alone",
+    )
 
 
 def _expired(why: str) -> SpendGuardError:

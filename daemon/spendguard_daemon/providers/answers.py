@@ -14,8 +14,13 @@ from spendguard_daemon.usage import Usage
 JSON_BYTES_MAX = 64 * 2**20
 """The largest JSON answer that is kept for reading."""
 
+ERROR_BYTES_MAX = 2**20
+"""The largest error answer that is kept for reading; documented ones are a few hundred bytes."""
+
 STREAM_BYTES_MAX = 2**30
 """The most decoded bytes of a stream that are read: some 100 times the longest answer of any model."""
+
+_TOO_LARGE = "an event is larger than can be read"
 
 
 class Meter(Protocol):
@@ -24,6 +29,7 @@ class Meter(Protocol):
     complete: bool
     model: str | None
     problem: str | None
+    documented_error: bool
 
     @property
     def usage(self) -> Usage | None:
@@ -64,6 +70,10 @@ class _Answer:
         return self._failed or self._meter.problem
 
     @property
+    def documented_error(self) -> bool:
+        return self._meter.documented_error and self.complete
+
+    @property
     def _failed(self) -> str | None:
         return self._failure or self._inflater.problem
 
@@ -74,11 +84,6 @@ class JsonAnswer(_Answer):
     def __init__(self, meter: Meter, encoding: str, *, bytes_max: int = JSON_BYTES_MAX) -> None:
         super().__init__(meter, Inflater(encoding, bytes_max=bytes_max))
         self._kept = bytearray()
-
-    @property
-    def body(self) -> bytes:
-        """The decoded body so far; empty once it cannot be read."""
-        return bytes(self._kept)
 
     def feed(self, chunk: bytes) -> bytes:
         """Keep the chunk for the end and relay it."""
@@ -92,6 +97,7 @@ class JsonAnswer(_Answer):
         self._inflater.end()
         if self._failed is None:
             self._meter.document(bytes(self._kept))
+        self._kept.clear()
         return b""
 
 
@@ -108,11 +114,6 @@ class StreamAnswer(_Answer):
         self._splitter = sse.Splitter(event_bytes_max)
         self._hides = hides and self._inflater.plain
 
-    @property
-    def body(self) -> bytes:
-        """Empty: streams are not kept."""
-        return b""
-
     def feed(self, chunk: bytes) -> bytes:
         """Read the events that the chunk completes; relay what the client may see."""
         if self._failed is not None:
@@ -120,7 +121,7 @@ class StreamAnswer(_Answer):
         events = self._splitter.feed(self._inflater.feed(chunk))
         shown = [event.raw for event in events if not self._meter.event(event)]
         if self._splitter.overflowed:
-            self._failure = "an event is larger than can be read"
+            self._failure = _TOO_LARGE
         if self._failed is not None:
             # From here on all is relayed unread, first what was kept back.
             shown.append(self._splitter.rest())
@@ -132,7 +133,9 @@ class StreamAnswer(_Answer):
         self._inflater.end()
         rest = self._splitter.rest()
         ours = False
-        if rest and self._failed is None:
+        if sse.is_long(rest):
+            self._failure = _TOO_LARGE
+        elif rest and self._failed is None:
             ours = self._meter.event(sse.last_event(rest))
         self._meter.end()
         return b"" if ours or not self._hides else rest

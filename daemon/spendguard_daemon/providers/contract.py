@@ -4,7 +4,7 @@ Owns the shapes only. A format is one module that implements `Format` without I/
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from spendguard_daemon.errors import Fact
@@ -20,7 +20,7 @@ class Request:
     there is none. `input_bytes` counts what may be billed as input, `messages` and `tools` are their numbers,
     for framing. `reach` names the rates beyond plain input and output that the call may land in.
     `wants_usage`: the client itself asked for usage in the stream. `service_tier` is the tier that
-    `rewrite` pins.
+    `rewrite` pins. `document` is what `rewrite` needs: the text, and the values of small members.
     """
 
     model: str
@@ -35,6 +35,10 @@ class Request:
     wants_usage: bool
     service_tier: str
     document: Document = field(repr=False)
+
+    def without_text(self) -> "Request":
+        """Return what must outlive the rewriting: all but the text, which may be 32 MiB."""
+        return replace(self, document=Document("", 0, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class AnswerReader(Protocol):
 
     After `end()`: `usage` is what the provider reports, None where it did not or where that cannot be true;
     `complete` tells that the answer came to its own end (`[DONE]`, or JSON read whole); `problem` says why
-    the usage must not be relied on, None where it may.
+    the usage must not be relied on, None where it may; `documented_error` that the whole body is the
+    provider's documented error, with nothing in it that could be billed.
     """
 
     @property
@@ -74,8 +79,8 @@ class AnswerReader(Protocol):
         """Why the usage cannot be relied on."""
 
     @property
-    def body(self) -> bytes:
-        """The decoded body of a JSON answer, so far; empty for streams and for answers too large to keep."""
+    def documented_error(self) -> bool:
+        """Whether this is the provider's documented error."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they arrived; return those to relay now."""
@@ -109,9 +114,6 @@ class Format(Protocol):
 
     def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
         """Return the reader of the answer with this status and content encoding."""
-
-    def is_documented_error(self, status: int, body: bytes) -> bool:
-        """Tell whether a whole, decoded body is the provider's documented error, with no usage in it."""
 
     def error_body(self, status: int, code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in the provider's shape, with `detail` and `spendguard` beside it."""

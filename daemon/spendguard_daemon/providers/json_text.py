@@ -9,19 +9,19 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import accumulate
 from typing import Any
 
 from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.providers.json_size import VALUES_MAX, check_size
 
-DEPTH_MAX = 200
-"""Deepest nesting taken; far above any real schema, far below what would exhaust the interpreter's stack."""
+NUMBER_CHARACTERS_MAX = 400
+"""Longest number taken; any double can be written out in full. The time to read one grows with its square."""
 
-INT_DIGITS_MAX = 4_300
-"""Longest integer taken: CPython's own limit, beyond which reading one costs quadratic time."""
+MEMBERS_MAX = 1_000
+"""Most members taken at the top, where each is read by itself; no real body has a tenth of them."""
 
 Json = Any
 """A parsed JSON value: None, bool, int, float, str, list, dict. `Any` enters here and nowhere else."""
@@ -31,10 +31,9 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_$-]{1,64}")
-# The closing quote is optional and nothing backtracks, so a string that never ends costs linear time too.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+_Link = tuple["_Link | None", str | int]
+"""A place in the tree: the place that it is in, and its key or index there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,20 @@ class Document:
         members, _ = _members(self.text, start, _Decoding())
         return Document(self.text, start, members)
 
+    def forgetting(self, names: Collection[str]) -> "Document":
+        """Return the document with null for the values of these members; their places stay.
 
-def parse(raw: bytes, *, lone_surrogates: bool = False) -> Document:
-    """Read a body that must be one JSON object.
+        A tree takes up to thirty times the memory of its text.
+        """
+        members = {
+            name: replace(member, value=None, floats=()) if name in names else member
+            for name, member in self.members.items()
+        }
+        return Document(self.text, self.start, members)
+
+
+def parse(raw: bytes, *, lone_surrogates: bool = False, values_max: int = VALUES_MAX) -> Document:
+    """Read a body that must be one JSON object of at most `values_max` values.
 
     Raises MalformedError with the path of the first offence. `lone_surrogates` lets half characters pass: in
     answers, a model may have been cut in the middle of one, and that is no reason to lose its usage.
@@ -85,7 +95,7 @@ def parse(raw: bytes, *, lone_surrogates: bool = False) -> Document:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise MalformedError("body", f"UTF-8 (byte {error.start} is not)") from None
-    _check_depth(raw)
+    check_size(raw, values_max)
     start = _skip(text, 0)
     if not text.startswith("{", start):
         raise MalformedError("body", "a JSON object")
@@ -164,6 +174,8 @@ class _Decoding:
         return self.spoil("each key once", twice)
 
     def _float(self, literal: str) -> Json:
+        if len(literal) > NUMBER_CHARACTERS_MAX:
+            return self._too_long()
         number = float(literal)
         if not math.isfinite(number):
             return self.spoil("a number within the range of a double")
@@ -171,13 +183,16 @@ class _Decoding:
         return number
 
     def _int(self, literal: str) -> Json:
-        if len(literal) > INT_DIGITS_MAX:
-            return self.spoil(f"an integer of at most {INT_DIGITS_MAX} digits")
+        if len(literal) > NUMBER_CHARACTERS_MAX:
+            return self._too_long()
         self.integers += 1
         return int(literal)
 
     def _constant(self, _literal: str) -> Json:
         return self.spoil("a finite number")
+
+    def _too_long(self) -> _Spoiled:
+        return self.spoil(f"a number of at most {NUMBER_CHARACTERS_MAX} characters")
 
     def spoil(self, expected: str, key: str | None = None) -> _Spoiled:
         self.spoiled = True
@@ -197,6 +212,8 @@ def _members(text: str, start: int, decoding: _Decoding) -> tuple[dict[str, Memb
         value_start = _skip(text, _expect(text, end, ":"))
         decoding.integers, decoding.floats = 0, []
         value, value_end = decoding.decoder.raw_decode(text, value_start)
+        if len(members) == MEMBERS_MAX:
+            raise MalformedError("body", f"at most {MEMBERS_MAX} members at the top")
         if key in members:
             value = decoding.spoil("each key once")
         members[key] = Member(
@@ -221,35 +238,37 @@ def _expect(text: str, position: int, mark: str) -> int:
     return position + 1
 
 
-def _check_depth(raw: bytes) -> None:
-    """Refuse deep nesting before the recursive decoder sees it; only bodies with many brackets pay for it."""
-    if raw.count(b"[") + raw.count(b"{") <= DEPTH_MAX:
-        return
-    brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
-    deepest = reduce(max, accumulate(_STEPS[bracket] for bracket in brackets), 0)
-    if deepest > DEPTH_MAX:
-        raise MalformedError("body", f"at most {DEPTH_MAX} levels of nesting")
-
-
 def _refuse_spoiled(members: dict[str, Member], *, half_characters: bool) -> None:
     """Raise for the first spoiled value or, if asked for, half character, with its path."""
-    for path, node in _walk({key: member.value for key, member in members.items()}):
+    for link, node in _walk({key: member.value for key, member in members.items()}):
         if isinstance(node, _Spoiled):
-            where = path if node.key is None else join_path(path, node.key)
+            where = _path(link) if node.key is None else join_path(_path(link), node.key)
             raise MalformedError(where, node.expected)
         if half_characters and isinstance(node, str) and _SURROGATE.search(node):
-            raise MalformedError(path, "whole Unicode characters (no lone surrogate)")
+            raise MalformedError(_path(link), "whole Unicode characters (no lone surrogate)")
 
 
-def _walk(root: Json) -> Iterator[tuple[str, Json]]:
-    """Yield each key and each value with its path, in the order of the text."""
-    stack: list[tuple[str, Json]] = [("", root)]
+def _walk(root: Json) -> Iterator[tuple[_Link | None, Json]]:
+    """Yield each key and each value with its place, in the order of the text.
+
+    Places are links, not paths: the paths of many values far down would be gigabytes of text.
+    """
+    stack: list[tuple[_Link | None, Json]] = [(None, root)]
     while stack:
-        path, node = stack.pop()
-        yield path, node
+        link, node = stack.pop()
+        yield link, node
         if isinstance(node, dict):
             for key in node:
-                yield join_path(path, key), key
-            stack.extend((join_path(path, key), node[key]) for key in reversed(node))
+                yield (link, key), key
+            stack.extend(((link, key), node[key]) for key in reversed(node))
         elif isinstance(node, list):
-            stack.extend((f"{path}[{index}]", node[index]) for index in range(len(node) - 1, -1, -1))
+            stack.extend(((link, index), node[index]) for index in range(len(node) - 1, -1, -1))
+
+
+def _path(link: _Link | None) -> str:
+    """Return the path of a place."""
+    keys: list[str | int] = []
+    while link is not None:
+        link, key = link
+        keys.append(key)
+    return reduce(join_path, reversed(keys), "")

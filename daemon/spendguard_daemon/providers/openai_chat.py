@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 
 from spendguard_daemon.errors import Fact, MalformedError
-from spendguard_daemon.providers import fields, openai_answers, splice, tokens
+from spendguard_daemon.providers import fields, openai_answers, openai_errors, splice, tokens
 from spendguard_daemon.providers.contract import AnswerReader, Outgoing, Request
 from spendguard_daemon.providers.json_text import Document, Json, Member, join_path, kind_of, parse
 from spendguard_daemon.providers.openai_messages import Content, one_of, read_messages, read_tools
@@ -23,6 +23,9 @@ FLOOR_TOKENS = 1_024
 FLOOR_TOKENS_REASONING = 4_096
 
 _CAP, _OLD_CAP = "max_completion_tokens", "max_tokens"
+_READ_AND_DONE = frozenset(name for name, use in fields.CHAT_FIELDS.items() if use.use is fields.Use.INPUT)
+"""Members whose values nobody needs once they were bounded; they may be nearly the whole body."""
+
 _ERROR_TYPES = {
     401: "authentication_error",
     402: "insufficient_quota",
@@ -60,7 +63,7 @@ class OpenAIChat:
             reach=_reach(document, messages, tools),
             wants_usage=wants_usage,
             service_tier="default",
-            document=document,
+            document=document.forgetting(_READ_AND_DONE),
         )
 
     def bounds(self, request: Request, limits: Limits) -> tuple[InputBound, ...]:
@@ -93,13 +96,10 @@ class OpenAIChat:
         )
 
     def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
-        """Return the reader of the answer: of a stream where one was asked for and given, else of JSON."""
-        stream = request.stream and 200 <= status < 300
-        return openai_answers.reader(stream=stream, hides_usage=hides_usage, encoding=encoding)
-
-    def is_documented_error(self, status: int, body: bytes) -> bool:
-        """Tell whether a whole, decoded body is OpenAI's error shape with no usage in it."""
-        return status >= 400 and openai_answers.is_error(body)
+        """Return the reader of the answer: of an error, else of a stream where one was asked for."""
+        if not 200 <= status < 300:
+            return openai_errors.reader(encoding)
+        return openai_answers.reader(stream=request.stream, hides_usage=hides_usage, encoding=encoding)
 
     def error_body(self, status: int, code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in OpenAI's shape; ASCII, so no text of a client can break it."""

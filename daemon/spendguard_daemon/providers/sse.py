@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 EVENT_BYTES_MAX = 16 * 2**20
 """The largest event kept; one of 100 kB was seen in the wild (wire.md 2)."""
 
+EVENT_LINES_MAX = 10_000
+"""The most lines of an event; providers send one or two, and each costs time to read."""
+
 # Two line ends. A CR that ends the bytes at hand does not count yet: an LF may follow and belong to it.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))", re.DOTALL)
 _LONGEST_BLANK_LINE = 4
@@ -28,7 +31,7 @@ class Event:
 
 
 class Splitter:
-    """Cuts chunks into events. After an event beyond EVENT_BYTES_MAX it is `overflowed` and cuts no more."""
+    """Cuts chunks into events. After an event too large to be read it is `overflowed` and cuts no more."""
 
     def __init__(self, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
         self.overflowed = False
@@ -47,12 +50,16 @@ class Splitter:
         start = 0
         end = self._blank_line_end(max(0, self._searched - _LONGEST_BLANK_LINE))
         while end > 0:
-            events.append(_event(bytes(self._buffer[start:end])))
+            raw = bytes(self._buffer[start:end])
+            if is_long(raw):
+                self.overflowed = True
+                break
+            events.append(_event(raw))
             start = end
             end = self._blank_line_end(start)
         del self._buffer[:start]
         self._searched = len(self._buffer)
-        self.overflowed = len(self._buffer) > self._event_bytes_max
+        self.overflowed = self.overflowed or len(self._buffer) > self._event_bytes_max
         return events
 
     def rest(self) -> bytes:
@@ -69,6 +76,11 @@ class Splitter:
             return match.end() if match else 0
         found = self._buffer.find(b"\n\n", search)  # the same, at a tenth of the cost; most servers send LF
         return found + 2 if found >= 0 else 0
+
+
+def is_long(raw: bytes) -> bool:
+    """Tell whether an event has more lines than are read."""
+    return len(raw) > EVENT_LINES_MAX and raw.count(b"\n") + raw.count(b"\r") > EVENT_LINES_MAX
 
 
 def last_event(rest: bytes) -> Event:

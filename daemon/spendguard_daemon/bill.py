@@ -1,0 +1,36 @@
+"""What reported usage costs, also where another model answered than the one that was asked (costs.md A3).
+
+Pure. Knows prices and names of models, neither holds nor HTTP. Invariant: never less than the asked model's
+card says.
+"""
+
+import re
+
+from spendguard_daemon.call import Plan
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.pricing.ratecard import Cost
+from spendguard_daemon.usage import Usage
+
+_DATE = re.compile(r"-(20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]|(0[1-9]|1[0-2])[0-3][0-9])", re.ASCII)
+"""How OpenAI dates its snapshots: gpt-4o-2024-08-06, gpt-3.5-turbo-0125."""
+
+
+def bill(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tuple[Cost, str]:
+    """Return the cost of a call that ended at `until_ns`, and what is odd about it (empty where nothing is).
+
+    Where the answer names a model with a card of its own, the dearer of both counts. Raises UPSTREAM_FAILED
+    for a model without one, and UNPRICED_DIMENSION for usage without a rate: both are charged at worst.
+    """
+    card = plan.card
+    cost = card.price(usage, from_ns=plan.from_ns, until_ns=until_ns)
+    names = (card.model, *card.aliases)
+    if answered_by is None or answered_by in names:
+        return cost, ""
+    if plan.provider in plan.book.providers_of(answered_by):
+        other = plan.book.card(plan.provider, answered_by)
+        its_cost = other.price(usage, from_ns=plan.from_ns, until_ns=until_ns)
+        return max(cost, its_cost, key=lambda either: either.total_nusd), f"answered by model {other.model}"
+    if any(answered_by.startswith(name) and _DATE.fullmatch(answered_by, len(name)) for name in names):
+        return cost, ""
+    # Its name stays out of the records: an answer may have put its words there.
+    raise SpendGuardError(Code.UPSTREAM_FAILED, "answered by another model, which has no price")

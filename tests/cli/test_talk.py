@@ -1,0 +1,153 @@
+"""What the operator is told beside the result: what did not happen, what is ambiguous, what to do next."""
+
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shell import Quick, Shell
+from spendguard_cli.program import program
+from spendguard_daemon.gateway.daemon_control import FREE_PATHS
+from spendguard_daemon.settings import SERVED
+
+
+def name() -> str:
+    """Return a name no other test uses."""
+    return f"agent-{uuid.uuid4().hex[:8]}"
+
+
+def test_a_topup_that_does_not_fit_says_what_was_added(served: Shell) -> None:
+    agent_id = served.agent(name(), cents=100)
+    none = served.ok("budget", "topup", "--agent", agent_id, "--amount", "5")
+    assert none.keys["topup_applied_cents"] == "0"
+    assert "warning: nothing was added: the balance may not be above the limit of $1.00" in none.err
+    assert f"try: spendguard budget set --agent {agent_id} --limit <higher>" in none.err
+    half = served.ok("budget", "set", agent_id, "--limit", "103", "--topup", "5")
+    assert "warning: only $0.03 of $0.05 was added" in half.err
+    whole = served.ok("budget", "set", agent_id, "--limit", "200", "--topup", "5")
+    assert whole.err == ""
+
+
+def test_the_cap_of_all_says_what_was_added_and_what_to_do_without_one(served: Shell) -> None:
+    served.ok("budget", "daemon", "set", "--off")
+    refused = served.run("budget", "daemon", "topup", "--amount", "5")
+    assert refused.code == 4
+    assert "try: spendguard budget daemon set --limit <cents>" in refused.err
+    served.ok("budget", "daemon", "set", "--limit", "1000000")
+    told = served.ok("budget", "daemon", "topup", "--amount", "5")
+    assert "warning: nothing was added" in told.err
+    served.ok("budget", "daemon", "set", "--off")
+
+
+def test_an_agent_is_taken_as_argument_and_as_option(served: Shell) -> None:
+    agent = name()
+    agent_id = served.agent(agent, cents=100)
+    for words in ([agent], ["--agent", agent], [agent_id], [agent, "--agent", agent]):
+        assert served.ok("budget", "get", *words).keys["agent_id"] == agent_id
+        assert served.ok("run", "create", *words).keys["run_id"]
+        assert served.ok("run", "list", *words).out
+        assert served.ok("budget", "topup", *words, "--amount", "0").keys["agent_id"] == agent_id
+    assert served.run("budget", "get").code == 2
+    assert served.run("run", "list", agent, "--agent", "other").code == 2
+
+
+def test_a_second_agent_of_a_name_is_warned_of_and_both_are_told_apart(served: Shell) -> None:
+    agent = name()
+    first = served.agent(agent)
+    second = served.ok("agent", "create", "--name", agent)
+    assert f"warning: another agent has this name: {first};" in second.err
+    refused = served.run("agent", "get", agent)
+    assert refused.code == 2
+    assert f"{first} (created 20" in refused.err
+    assert second.keys["agent_id"] in refused.err
+
+
+def test_status_lists_unconfirmed_calls_and_how_to_settle_them(served: Shell) -> None:
+    agent = name()
+    agent_id = served.agent(agent, cents=100)
+    call_id = served.call(agent_id, metadata={"mock": "lie:missing"}).headers["x-spendguard-call-id"]
+    told = served.ok("status")
+    assert f"call_id={call_id} agent_id={agent_id} agent_name={agent} model=mock-small cost_usd=" in told.out
+    assert f"try: spendguard budget adjust --call {call_id} --to <usd>" in told.err
+    assert served.ok("status", "--json").json["unconfirmed"][0]["call_id"] == call_id
+    served.ok("budget", "adjust", "--call", call_id, "--to", "0")
+    assert call_id not in served.ok("status").out
+
+
+def test_a_pipe_is_given_lines_that_can_be_read(served: Shell) -> None:
+    agent_id = served.agent(name(), cents=100)
+    served.call(agent_id)
+    line = served.ok("agent", "get", agent_id).out.splitlines()[-1]
+    assert line.startswith("call_id=")
+    assert " state=settled " in line
+    assert " input_tokens=" in line
+    assert "{" not in line
+    status = served.ok("status").keys
+    assert int(status["pricing.models"]) > 5
+    assert len(served.ok("status", "--json").json["pricing"]["models"]) == int(status["pricing.models"])
+
+
+def test_down_is_said_with_the_way_up(bare: Quick) -> None:
+    told = bare.run("status")
+    assert (told.code, told.out) == (3, f"state=down\nhome={bare.home}\n")
+    assert told.err == "try: spendguard up\n"
+
+
+def test_a_number_below_zero_reaches_the_settings_own_check(tmp_path: Path) -> None:
+    refused = Quick(tmp_path / "home").run("config", "set", "limits.idle_seconds", "-1")
+    assert refused.code == 2
+    assert "a whole number from 1 to 86400" in refused.err
+
+
+def test_providers_that_are_not_served_are_marked(served: Shell) -> None:
+    assert set(FREE_PATHS) == set(SERVED)
+    refused = served.run("provider", "test", "grok")
+    assert refused.code == 2
+    assert "grok is not served yet; only openai is" in refused.err
+    assert "name=grok " in served.ok("provider", "list").out
+    assert "served=false" in served.ok("provider", "list").out
+    stored = served.ok("provider", "set-key", "grok", stdin="xai-other")
+    assert "warning: grok is not served yet" in stored.err
+    assert stored.keys["key"] == "secrets.toml"
+
+
+@pytest.mark.parametrize("file", ["config.toml", "secrets.toml", "trust.toml"])
+@pytest.mark.parametrize("content", [b"\xff\xfe = 1\n", b"[[[\n", b"[nonsense]\nx = 1\n"])
+def test_a_broken_file_is_named_first_with_what_to_do(shell: Shell, file: str, content: bytes) -> None:
+    shell.home.mkdir(mode=0o700)
+    (shell.home / file).write_bytes(content)
+    (shell.home / file).chmod(0o600)
+    refused = shell.run("up")
+    assert refused.code in (2, 8)
+    said, remedy = refused.err.splitlines()
+    assert said.startswith((f"error: {file}", f"error: {shell.home / file}"))
+    assert remedy.startswith("try: ")
+
+
+def test_a_mock_agents_base_url_takes_mock_models(served: Shell) -> None:
+    """The address that `agent create` and the overview lead to, as the openai SDK would use it."""
+    agent_id = served.agent(name(), cents=100)
+    for root in ("openai", "openai/v1"):
+        url = f"http://127.0.0.1:{served.daemon()['port']}/v1/agents/{agent_id}/runs/default/{root}"
+        body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}]}
+        answer = httpx.post(f"{url}/chat/completions", json=body, trust_env=False)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"), [("/opt/x y/spendguard", "'/opt/x y/spendguard'"), (".venv/bin/spendguard",) * 2]
+)
+def test_the_demos_next_step_can_be_typed_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, typed: str, shown: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [typed])
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert program() == shown
+
+
+def test_a_key_of_the_environment_wins_and_that_is_said(shell: Shell) -> None:
+    shell.ok("up", OPENAI_API_KEY="sk-env-0123456789")
+    stored = shell.ok("provider", "set-key", "openai", stdin="sk-canary-0123456789abcdef")
+    assert stored.keys["key"] == "OPENAI_API_KEY"
+    assert "warning: " in stored.err

@@ -1,0 +1,108 @@
+"""Which card a call is billed by, when the answer names its model."""
+
+import pytest
+
+import signed_prices
+from signed_prices import NOW_NS
+from spendguard_daemon.bill import bill
+from spendguard_daemon.call import Plan
+from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.ledger.commands import HoldCall
+from spendguard_daemon.pricing import catalogue
+from spendguard_daemon.pricing.document import PriceBook, read_document
+from spendguard_daemon.providers import format_for
+from spendguard_daemon.usage import Usage
+
+BOOK = PriceBook(
+    read_document(signed_prices.body(providers=catalogue.merge(catalogue.bundled().models, {})), "00" * 32),
+    catalogue.MOCK_CARDS,
+    self_signed=True,
+)
+USAGE = Usage(input_tokens=1_000, output_tokens=100)
+SMALL_NUSD = 1_000 * 150 + 100 * 600  # gpt-4o-mini: $0.15 and $0.60
+LARGE_NUSD = 1_000 * 2_500 + 100 * 10_000  # gpt-4o: $2.50 and $10
+
+
+def plan(model: str, provider: str = "openai") -> Plan:
+    """Return the plan of a call to this model."""
+    card = BOOK.card(provider, model)
+    form = format_for(provider, "chat/completions")
+    hold = HoldCall(
+        call_id="c",
+        agent_id="a",
+        run_id="r",
+        provider=provider,
+        endpoint=form.endpoint,
+        model=card.model,
+        offers=(),
+        choices=1,
+        asked_output_tokens=None,
+        output_tokens=100,
+        floor_output_tokens=1,
+        injected=True,
+        document_sha256=BOOK.document_sha256,
+        rates={},
+        deadline_ns=NOW_NS,
+    )
+    request = form.read(b'{"model":"%s","messages":[{"role":"user","content":"x"}]}' % model.encode())
+    return Plan({}, form, request, card, BOOK, hold, NOW_NS, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("gpt-4o-mini", None),
+        ("gpt-4o-mini", "gpt-4o-mini"),
+        ("gpt-4o-mini", "gpt-4o-mini-2024-07-18"),
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("gpt-4o-mini", "gpt-4o-mini-2031-12-31"),
+        ("gpt-4o-mini", "gpt-4o-mini-0125"),
+    ],
+)
+def test_the_model_asked_for_by_any_of_its_names(asked: str, named: str | None) -> None:
+    cost, odd = bill(plan(asked), USAGE, named, NOW_NS)
+    assert (cost.total_nusd, odd) == (SMALL_NUSD, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "named", "card"),
+    [
+        ("gpt-4o-mini", "gpt-4o", "gpt-4o"),
+        ("gpt-4o", "gpt-4o-mini", "gpt-4o-mini"),
+        ("gpt-4o-mini", "gpt-4o-2024-08-06", "gpt-4o"),
+    ],
+)
+def test_of_two_cards_the_dearer_counts(asked: str, named: str, card: str) -> None:
+    cost, odd = bill(plan(asked), USAGE, named, NOW_NS)
+    assert (cost.total_nusd, odd) == (LARGE_NUSD, f"answered by model {card}")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "gpt-9-ultra",
+        "gpt-4o-mini-2024",
+        "gpt-4o-mini-9999",
+        "gpt-4o-mini-1399",
+        "gpt-4o-mini-audio-2024-07-18",
+        "gpt-4o-mini-2024-07-18-x",
+        "gpt-4o-mini-\u0662\u0660\u0662\u0664-07-18",
+        "GPT-4o-mini",
+        "mock-small",
+        " gpt-4o-mini",
+    ],
+)
+def test_a_model_without_a_price_is_not_guessed(named: str) -> None:
+    with pytest.raises(SpendGuardError, match="answered by another model, which has no price"):
+        bill(plan("gpt-4o-mini"), USAGE, named, NOW_NS)
+
+
+def test_the_name_stays_out_of_the_records() -> None:
+    """An answer may have put its own words there; only names of cards are written down."""
+    with pytest.raises(SpendGuardError) as refused:
+        bill(plan("gpt-4o-mini"), USAGE, "words-of-an-answer", NOW_NS)
+    assert "words" not in refused.value.detail
+
+
+def test_the_mock_answers_by_its_own_names() -> None:
+    assert bill(plan("mock-small", "mock"), USAGE, "mock-small", NOW_NS)[1] == ""
