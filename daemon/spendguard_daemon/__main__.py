@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from spendguard_daemon import __version__, log, runtime
@@ -22,6 +23,7 @@ from spendguard_daemon.gateway.daemon_control import DaemonControl, Identity, Ke
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
+from spendguard_daemon.ledger.faults import disk_fault
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.ports import Upstream
@@ -31,6 +33,7 @@ from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
+from spendguard_daemon.vigil import Vigil
 from spendguard_daemon.wire import iso
 
 GRACE_SECONDS = 20
@@ -44,32 +47,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="spendguard_daemon", description=__doc__)
     parser.add_argument("--port", type=int)
     parser.add_argument("--foreground", action="store_true")
+    parser.add_argument("--unsafe-fs", action="store_const", const="allow")
     flags = parser.parse_args()
     env = dict(os.environ)
     home, disk = runtime.home_of(env), SystemDisk()
     try:
         runtime.prepare(home, disk)
-        settings = load(_text(home.config), env, {"port": flags.port})
+        settings = load(_text(home.config), env, {"port": flags.port, "unsafe_fs": flags.unsafe_fs})
         keys = KeyRing(lambda: ProviderKeys(env, _text(home.secrets)))
         token = runtime.ensure_admin_token(home, disk, SystemRng())
         log.configure(home.log, lambda: keys().secrets() | {token}, foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
         return run(_daemon(home, settings, keys, token))
     except SpendGuardError as error:
-        entry = TABLE[error.code]
-        report = {
-            "code": error.code.value,
-            "detail": error.detail,
-            "remedy": error.remedy or entry.operator_remedy,
-        }
-        sys.stderr.write(json.dumps(report) + "\n")
-        return entry.exit
+        return _report(error)
+    except OSError as error:
+        return _report(disk_fault(error))
 
 
 async def _daemon(home: Home, settings: Settings, keys: KeyRing, token: str) -> int:
     """Open the ledger, load prices, listen, serve until told to stop."""
     clock, disk, rng = SystemClock(), SystemDisk(), SystemRng()
-    ledger = Ledger.open(home.ledger, disk=disk, clock=clock, rng=rng, fatal=_fail_stop, version=__version__)
+    ledger = Ledger.open(
+        home.ledger,
+        disk=disk,
+        clock=clock,
+        rng=rng,
+        fatal=_fail_stop,
+        version=__version__,
+        unsafe_fs=settings.unsafe_fs == "allow",
+    )
     ledger.start(asyncio.get_running_loop())
     prices = PriceKeeper(
         LocalPrices(
@@ -106,6 +113,8 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, token: str) -> 
     gateway = Gateway(guard=guard, control=control, settings=settings, token=token, port=port, rng=rng)
     runner = await serve(gateway.handle, sockets)
     keeper = asyncio.create_task(prices.keep())
+    vigil = Vigil(clock, asyncio.get_running_loop().time, settings.idle_seconds)
+    watcher = asyncio.create_task(vigil.keep(lambda: list(ledger.state.open_calls), guard.abort))
     started_at = iso(clock.wall_ns())
     runtime.write_daemon_info(
         home,
@@ -117,6 +126,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, token: str) -> 
     logger.info("listening", extra={"facts": {"addresses": addresses, "version": __version__}})
     await stopping.wait()
     keeper.cancel()
+    watcher.cancel()
     await guard.close(0 if stopping.now else GRACE_SECONDS)
     await runner.cleanup()
     await real.close()
@@ -154,7 +164,22 @@ class _Stopping:
 def _fail_stop(error: BaseException) -> None:
     """End the process at once: after a failed write or sync nothing more may be forwarded or answered."""
     logger.critical("the disk failed, stopping", extra={"facts": {"error": str(error)}})
+    with suppress(OSError):  # whoever started us may be gone
+        _report(disk_fault(error))
     os._exit(Exit.DISK)
+
+
+def _report(error: SpendGuardError) -> int:
+    """Say in one JSON line on stderr why the daemon does not run; return its exit code."""
+    entry = TABLE[error.code]
+    report = {
+        "code": error.code.value,
+        "detail": error.detail,
+        "remedy": error.remedy or entry.operator_remedy,
+    }
+    sys.stderr.write(json.dumps(report) + "\n")
+    sys.stderr.flush()
+    return entry.exit
 
 
 def _text(path: Path) -> str:

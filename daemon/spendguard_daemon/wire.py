@@ -144,7 +144,10 @@ lines are not rounded, their sum is, once.
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to a provider and what became of it."""
+    """One request to a provider and what became of it.
+
+    `count` is above 1 where a refused call stands for others like it that are only counted.
+    """
 
     call_id: str
     agent_id: str
@@ -169,6 +172,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     asked_output_tokens: int | None = None
     output_tokens_held: int | None = None
     choices: int | None = None
+    count: int = 1
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,8 +225,24 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True):
     models: list[str]
 
 
+class UnconfirmedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was charged at a bound, or above it, until a person confirms or corrects it."""
+
+    call_id: str
+    agent_id: str
+    provider: str
+    model: str
+    state: str
+    charged_usd: str
+    reason: str
+    ended_at: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator."""
+    """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator.
+
+    `unconfirmed_*` count all unconfirmed calls; `unconfirmed` shows the newest of them.
+    """
 
     version: str
     pid: int
@@ -238,6 +258,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     unconfirmed_calls: int
     settled_at_worst_at_start: int
     warnings: list[str]
+    unconfirmed: list[UnconfirmedCall] = []
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from audit import audit
 from raw_http import Answer, Leave, request, send
 from recorded import Act, Received, RecordedUpstream

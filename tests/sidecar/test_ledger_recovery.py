@@ -29,7 +29,8 @@ from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import GENESIS, Slot, encode_body, encode_slot, open_line, seal
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
-from spendguard_daemon.ledger.recovery import Segment, plan, replay
+from spendguard_daemon.ledger.recovery import Segment, plan
+from spendguard_daemon.ledger.replay import replay
 from spendguard_daemon.ledger.state import State
 
 

@@ -16,14 +16,19 @@ from spendguard_daemon.ledger.journal import Writer
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.lines import GENESIS
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
-from spendguard_daemon.ledger.recovery import Plan, Segment, plan, replay
+from spendguard_daemon.ledger.recovery import Plan, Segment, plan
+from spendguard_daemon.ledger.replay import replay
+from spendguard_daemon.ledger.rolling import SEGMENT_BYTES, RollingSegment
+from spendguard_daemon.ledger.room import RoomLimits
 from spendguard_daemon.ledger.state import State
 from spendguard_daemon.money import LinearCost
+from spendguard_daemon.ports import Disk
 
 FOLDER = Path("/home/ledger")
 SEGMENT = FOLDER / FIRST_SEGMENT
 HEAD = FOLDER / "head"
 AGENT = "agent-1"
+BARE = RoomLimits(free_bytes_min=0, ballast_bytes=0)
 NOW = cmd.Now(wall_ns=1_800_000_000 * 10**9, monotonic_ns=10**9)
 
 
@@ -98,9 +103,13 @@ class Failures:
 
 
 def open_ledger(
-    disk: SimDisk, clock: SimClock | None = None, fatal: Callable[[BaseException], None] | None = None
+    disk: Disk,
+    clock: SimClock | None = None,
+    fatal: Callable[[BaseException], None] | None = None,
+    limits: RoomLimits = BARE,
+    segment_bytes: int = SEGMENT_BYTES,
 ) -> Ledger:
-    """Open the ledger on a simulated disk; a failure that no test expects is raised."""
+    """Open the ledger on a simulated disk, by default one that never fills up; a failure that no test expects is raised."""
     return Ledger.open(
         FOLDER,
         disk=disk,
@@ -108,6 +117,8 @@ def open_ledger(
         rng=SimRng(),
         fatal=fatal or _unexpected,
         version="0.3.0",
+        limits=limits,
+        segment_bytes=segment_bytes,
     )
 
 
@@ -161,7 +172,12 @@ def record_journal(script: Sequence[Sequence[cmd.Command]]) -> RecordedJournal:
     clock = SimClock()
     book = Book(State(), History(), clock, seq=0, wall_ns=0)
     writer = Writer(
-        disk.open_append(SEGMENT), disk.open_update(HEAD), seq=0, h=GENESIS, generation=1, next_slot=0
+        RollingSegment(FOLDER, disk, first_seq=1),
+        disk.open_update(HEAD),
+        seq=0,
+        h=GENESIS,
+        generation=1,
+        next_slot=0,
     )
     recorded = RecordedJournal(b"", [], [repr(book.state)], [0])
     book.record(Open(version="0.3.0", min_reader=1, generation=1, session="00"))

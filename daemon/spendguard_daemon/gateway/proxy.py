@@ -94,6 +94,7 @@ async def serve_call(
         headers.getall(access.AGENT_HEADER, []),
         [headers.getall(name, []) for name in access.RUN_HEADERS],
     )
+    key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     body = await read_body(request, settings.body_bytes_max, settings.body_seconds)
     arrival = Arrival(
         call_id=call_id,
@@ -103,6 +104,7 @@ async def serve_call(
         endpoint=route.endpoint,
         headers={name.lower(): value for name, value in headers.items()},
         body=body,
+        idempotency_key=key,
     )
     client = HttpClient(request, settings.idle_seconds)
     try:

@@ -3,16 +3,21 @@
 Amounts are shown as they are, negative ones too; `remaining_cents` rounds down, `locked_cents` up.
 """
 
+from itertools import islice
+
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
-from spendguard_daemon.ledger.history import CallView, RunView
 from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.views import CallView, RunView
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import PROVIDERS, Settings
 from spendguard_daemon.wire import iso
+
+UNCONFIRMED_SHOWN = 20
+"""How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
 
 
 def agent(account: Account, state: State, now: Now) -> wire.Agent:
@@ -107,7 +112,26 @@ def call(view: CallView) -> wire.Call:
         asked_output_tokens=view.asked_output_tokens,
         output_tokens_held=view.output_tokens,
         choices=view.choices,
+        count=view.count,
     )
+
+
+def unconfirmed(state: State) -> list[wire.UnconfirmedCall]:
+    """Show the newest calls whose charge nobody has confirmed yet, newest first."""
+    newest = islice(reversed(state.unconfirmed.values()), UNCONFIRMED_SHOWN)
+    return [
+        wire.UnconfirmedCall(
+            call_id=call.call_id,
+            agent_id=call.agent_id,
+            provider=call.provider,
+            model=call.model,
+            state=call.outcome,
+            charged_usd=format_usd(call.cost_nusd),
+            reason=call.reason,
+            ended_at=iso(call.ended_ns),
+        )
+        for call in newest
+    ]
 
 
 def run(view: RunView) -> wire.Run:

@@ -51,7 +51,7 @@ def decide_budget(state: State, command: MoneyCommand) -> BudgetSet | DaemonLimi
             account = live_account(state, command.agent_id)
             limit_nusd = checked_amount("limit", command.limit_nusd)
             grant = _grant(account.limit_nusd, account.remaining_nusd, limit_nusd, command.topup_nusd)
-            return _budget_set(account, limit_nusd, grant, command.actor)
+            return _budget_set(account, limit_nusd, grant, command)
         case TopUp():
             account = live_account(state, command.agent_id)
             if account.limit_nusd is None:
@@ -59,13 +59,13 @@ def decide_budget(state: State, command: MoneyCommand) -> BudgetSet | DaemonLimi
             grant = _grant(
                 account.limit_nusd, account.remaining_nusd, account.limit_nusd, command.amount_nusd
             )
-            return _budget_set(account, account.limit_nusd, grant, command.actor)
+            return _budget_set(account, account.limit_nusd, grant, command)
         case SetDaemonLimit():
-            return _daemon_limit_set(state, command.limit_nusd, command.topup_nusd, command.actor)
+            return _daemon_limit_set(state, command.limit_nusd, command.topup_nusd, command)
         case TopUpDaemon():
             if state.daemon.limit_nusd is None:
                 raise SpendGuardError(Code.BUDGET_NOT_FOUND, TABLE[Code.BUDGET_NOT_FOUND].title)
-            return _daemon_limit_set(state, state.daemon.limit_nusd, command.amount_nusd, command.actor)
+            return _daemon_limit_set(state, state.daemon.limit_nusd, command.amount_nusd, command)
 
 
 def _grant(
@@ -82,22 +82,23 @@ def _grant(
     return _Grant(applied_nusd, topup_nusd - applied_nusd, cut_nusd)
 
 
-def _budget_set(account: Account, limit_nusd: int, grant: _Grant, actor: str) -> BudgetSet:
+def _budget_set(account: Account, limit_nusd: int, grant: _Grant, command: GrantBudget | TopUp) -> BudgetSet:
     return BudgetSet(
         agent_id=account.agent_id,
         limit_nusd=limit_nusd,
         applied_nusd=grant.applied_nusd,
         ignored_nusd=grant.ignored_nusd,
         cut_nusd=grant.cut_nusd,
-        actor=actor,
+        actor=command.actor,
         funded_nusd=checked(account.funded_nusd + grant.applied_nusd - grant.cut_nusd),
         settled_nusd=account.settled_nusd,
         held_nusd=account.held_nusd,
+        idempotency=command.idempotency,
     )
 
 
 def _daemon_limit_set(
-    state: State, limit_nusd: int | None, topup_nusd: int | None, actor: str
+    state: State, limit_nusd: int | None, topup_nusd: int | None, command: SetDaemonLimit | TopUpDaemon
 ) -> DaemonLimitSet:
     daemon = state.daemon
     if limit_nusd is None:
@@ -113,8 +114,9 @@ def _daemon_limit_set(
         applied_nusd=grant.applied_nusd,
         ignored_nusd=grant.ignored_nusd,
         cut_nusd=grant.cut_nusd,
-        actor=actor,
+        actor=command.actor,
         funded_nusd=funded_nusd,
         settled_nusd=daemon.settled_nusd,
         held_nusd=daemon.held_nusd,
+        idempotency=command.idempotency,
     )

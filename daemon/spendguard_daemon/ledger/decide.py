@@ -12,7 +12,7 @@ from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.admission import admit
 from spendguard_daemon.ledger.budgets import decide_budget, live_account
-from spendguard_daemon.ledger.outcomes import adjust, end, mark_sent
+from spendguard_daemon.ledger.outcomes import adjust, confirm_restored, end, mark_sent
 from spendguard_daemon.ledger.state import State
 
 
@@ -29,6 +29,8 @@ def decide(state: State, command: cmd.Command, now: cmd.Now) -> tuple[ev.Event, 
         return end(state, command)
     if isinstance(command, cmd.AdjustCall):
         return adjust(state, command)
+    if isinstance(command, cmd.ConfirmRestored):
+        return (confirm_restored(state, command),)
     if isinstance(command, cmd.AgentCommand):
         return _agent(state, command)
     if isinstance(command, cmd.MoneyCommand):
@@ -52,6 +54,8 @@ def _agent(state: State, command: cmd.AgentCommand) -> tuple[ev.Event, ...]:
         case cmd.Unfreeze():
             if account.frozen_reason is None:
                 return ()
+            if account.restored:
+                raise SpendGuardError(Code.RESTORE_UNCONFIRMED, TABLE[Code.RESTORE_UNCONFIRMED].title)
             return (ev.Unfreeze(agent_id=command.agent_id, actor=command.actor),)
         case _:
             assert_never(command)
@@ -67,6 +71,7 @@ def _new_agent(state: State, command: cmd.NewAgent) -> ev.AgentNew:
         overflow=command.overflow,
         mock=command.mock,
         actor=command.actor,
+        idempotency=command.idempotency,
     )
 
 

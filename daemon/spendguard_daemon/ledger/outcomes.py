@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
-from spendguard_daemon.ledger.budgets import checked_amount
+from spendguard_daemon.ledger.budgets import checked_amount, live_account
 from spendguard_daemon.ledger.state import OpenCall, State
 from spendguard_daemon.money import checked
 
@@ -144,7 +144,29 @@ def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:
             funded_nusd=account.funded_nusd,
             settled_nusd=checked(account.settled_nusd + command.to_nusd - call.cost_nusd),
             held_nusd=account.held_nusd,
+            idempotency=command.idempotency,
         ),
+    )
+
+
+def confirm_restored(state: State, command: cmd.ConfirmRestored) -> ev.RestoreConfirmed:
+    """Charge what was spent since the backup.
+
+    Raises AGENT_NOT_FOUND, or MALFORMED_REQUEST where there is nothing to confirm, so that a repeated command
+    does not charge twice, or the amount is none.
+    """
+    account = live_account(state, command.agent_id)
+    checked_amount("spent", command.spent_nusd)
+    if not account.restored:
+        raise MalformedError("agent", "an agent that waits for what was spent since a restore")
+    return ev.RestoreConfirmed(
+        agent_id=command.agent_id,
+        spent_nusd=command.spent_nusd,
+        reason=command.reason[:REASON_CHARS_MAX],
+        actor=command.actor,
+        funded_nusd=account.funded_nusd,
+        settled_nusd=checked(account.settled_nusd + command.spent_nusd),
+        held_nusd=account.held_nusd,
     )
 
 
