@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {"errors", "ports"},
     "provider_keys": {"errors", "settings"},
     "log": {"wire"},
+    "vigil": {"ports"},
     "ledger": PURE,
     "pricing": PURE,
     "providers": PURE,
@@ -140,7 +141,7 @@ def test_no_room_is_called_utils() -> None:
 def test_rooms_stay_small(path: Path) -> None:
     """Files fit a sitting, functions fit a screen; tables of data may be longer."""
     text = path.read_text(encoding="utf-8")
-    if path.name not in ("codes.py", "wire.py", "fields.py"):
+    if path.name not in ("codes.py", "wire.py", "fields.py", "events.py"):
         assert text.count("\n") <= 300
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -25,6 +25,7 @@ from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonContro
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
+from spendguard_daemon.ledger.faults import disk_fault
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.ports import Upstream
@@ -34,6 +35,7 @@ from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
+from spendguard_daemon.vigil import Vigil
 from spendguard_daemon.wire import iso
 
 OPEN_FILES_WANTED = 10_240
@@ -47,6 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="spendguard_daemon", description=__doc__)
     parser.add_argument("--port", type=int)
     parser.add_argument("--foreground", action="store_true")
+    parser.add_argument("--unsafe-fs", action="store_const", const="allow")
     flags = parser.parse_args()
     os.umask(0o077)
     env, disk = dict(os.environ), SystemDisk()
@@ -54,26 +57,30 @@ def main() -> int:
         home = runtime.home_of(env)
         _raise_open_files_limit()
         runtime.prepare(home, disk)
-        settings = load(runtime.read_text(home.config), env, {"port": flags.port})
+        flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
+        settings = load(runtime.read_text(home.config), env, flagged)
         keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
         return run(_daemon(home, settings, keys))
     except SpendGuardError as error:
-        entry = TABLE[error.code]
-        report = {
-            "code": error.code.value,
-            "detail": error.detail,
-            "remedy": error.remedy or entry.operator_remedy,
-        }
-        sys.stderr.write(json.dumps(report) + "\n")
-        return entry.exit
+        return _report(error)
+    except OSError as error:
+        return _report(disk_fault(error))
 
 
 async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     """Open the ledger, load prices, listen, serve until told to stop."""
     clock, disk, rng = SystemClock(), SystemDisk(), SystemRng()
-    ledger = Ledger.open(home.ledger, disk=disk, clock=clock, rng=rng, fatal=_fail_stop, version=__version__)
+    ledger = Ledger.open(
+        home.ledger,
+        disk=disk,
+        clock=clock,
+        rng=rng,
+        fatal=_fail_stop,
+        version=__version__,
+        unsafe_fs=settings.unsafe_fs == "allow",
+    )
     started_ns = clock.wall_ns()
     info = DaemonInfo(pid=os.getpid(), port=0, version=__version__, started_at=iso(started_ns), addresses=[])
     runtime.write_lock_info(home, disk, info)  # from here on whoever finds the lock taken knows by whom
@@ -116,10 +123,13 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     gateway = Gateway(guard=guard, control=control, settings=settings, token=token, port=port, rng=rng)
     runner = await serve(gateway, sockets)
     keeper = asyncio.create_task(prices.keep())
+    vigil = Vigil(clock, asyncio.get_running_loop().time, settings.idle_seconds)
+    watcher = asyncio.create_task(vigil.keep(lambda: list(ledger.state.open_calls), guard.abort))
     runtime.write_daemon_info(home, disk, info)
     logger.info("listening", extra={"facts": {"addresses": addresses, "version": __version__}})
     await stopping.wait()
     keeper.cancel()
+    watcher.cancel()
     logger.info("stopping", extra={"facts": {"calls_in_flight": len(ledger.state.open_calls)}})
     await _drain(guard, stopping)
     await runner.cleanup()
@@ -184,6 +194,8 @@ class _Stopping:
 def _fail_stop(error: BaseException) -> None:
     """End the process at once: after a failed write or sync nothing more may be forwarded or answered."""
     logger.critical("the disk failed, stopping", extra={"facts": {"error": str(error)}})
+    with suppress(OSError):  # whoever started us may be gone
+        _report(disk_fault(error))
     os._exit(Exit.DISK)
 
 
@@ -194,6 +206,19 @@ def _raise_open_files_limit() -> None:
         wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
         with suppress(OSError, ValueError):  # some systems have a lower ceiling that they do not tell
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _report(error: SpendGuardError) -> int:
+    """Say in one JSON line on stderr why the daemon does not run; return its exit code."""
+    entry = TABLE[error.code]
+    report = {
+        "code": error.code.value,
+        "detail": error.detail,
+        "remedy": error.remedy or entry.operator_remedy,
+    }
+    sys.stderr.write(json.dumps(report) + "\n")
+    sys.stderr.flush()
+    return entry.exit
 
 
 def _address(name: tuple[object, ...]) -> str:

@@ -1,6 +1,6 @@
 """The shapes that a call takes on its way through `guard`: arrival, plan, answer.
 
-No behaviour. `Client` is the port to whoever waits for the answer; the gateway implements it.
+Hardly any behaviour. `Client` is the port to whoever waits for the answer; the gateway implements it.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ class Arrival:
     """A model call as the gateway received it: who, where to, and the untouched body.
 
     `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names.
+    `idempotency_key` is the one the client sent, if any; it never leaves for the provider.
     """
 
     call_id: str
@@ -45,6 +46,7 @@ class Arrival:
     endpoint: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class Plan:
     def without_text(self) -> "Plan":
         """Return the plan as it is needed once the request was rewritten."""
         return replace(self, request=self.request.without_text())
+
+    def until_ns(self, now_ns: int) -> int:
+        """Return until when the call may have run, if it has ended now (wall ns).
+
+        Where the calendar was set back, or past the deadline, it is the deadline: so far the hold reaches.
+        """
+        return now_ns if self.from_ns <= now_ns <= self.hold.deadline_ns else self.hold.deadline_ns
 
 
 @dataclass(frozen=True, slots=True)

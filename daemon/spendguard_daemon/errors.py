@@ -22,6 +22,9 @@ class Code(StrEnum):
     BUDGET_HELD = "budget_held"
     # 409: another run, or the same request, is under way
     BUDGET_LOCKED = "budget_locked"
+    IDEMPOTENCY_IN_FLIGHT = "idempotency_in_flight"
+    IDEMPOTENCY_DONE = "idempotency_done"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     # 400: we cannot read it, price it or bound it
     MISSING_AGENT = "missing_agent"
     MALFORMED_REQUEST = "malformed_request"
@@ -59,6 +62,8 @@ class Code(StrEnum):
     LEDGER_DAMAGED = "ledger_damaged"
     LEDGER_LOCKED = "ledger_locked"
     LEDGER_NEWER = "ledger_newer"
+    LEDGER_FULL = "ledger_full"
+    RESTORE_UNCONFIRMED = "restore_unconfirmed"
     LEDGER_REFUSED = "ledger_refused"
     DISK_FAILED = "disk_failed"
     HOME_UNSAFE = "home_unsafe"

@@ -19,6 +19,7 @@ from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.commands import MarkSent, SettleAtWorst, SettleCall, VoidCall
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.ledger.refusals import Refusal
 from spendguard_daemon.money import cents_floor, format_usd
 from spendguard_daemon.outcome import Outcome
 from spendguard_daemon.patience import Patience
@@ -118,17 +119,18 @@ class Guard:
         error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
         if plan:
             error.facts |= {"provider": plan.provider, "model": plan.card.model}
-        self._ledger.history.note_refusal(
-            call_id=arrival.call_id,
-            agent_id=arrival.agent_id,
-            run_id=run_id,
-            provider=plan.provider if plan else arrival.provider,
-            endpoint=arrival.endpoint,
-            model=plan.card.model if plan else str(error.facts.get("model", "")),
-            code=error.code,
-            detail=error.detail,
-            http_status=TABLE[error.code].status,
-            wall_ns=self._clock.wall_ns(),
+        self._ledger.refuse(
+            Refusal(
+                call_id=arrival.call_id,
+                agent_id=arrival.agent_id,
+                run_id=run_id,
+                provider=plan.provider if plan else arrival.provider,
+                endpoint=arrival.endpoint,
+                model=plan.card.model if plan else str(error.facts.get("model", "")),
+                code=error.code,
+                detail=error.detail,
+                facts=error.facts,
+            )
         )
 
     # -- forward, relay, settle -------------------------------------------------------------------------
@@ -212,7 +214,8 @@ class Guard:
             self._ledger.post(SettleAtWorst(call_id, ended.reason, status))
             return hold_nusd
         try:
-            cost, odd = bill(relay.plan, ended.usage, relay.answered_by, self._clock.wall_ns())
+            until_ns = relay.plan.until_ns(self._clock.wall_ns())
+            cost, odd = bill(relay.plan, ended.usage, relay.answered_by, until_ns)
         except SpendGuardError as error:
             # Billed in a way or by a model for which there is no rate: not known, hence the worst.
             self._ledger.post(SettleAtWorst(call_id, error.detail, status))

@@ -73,5 +73,7 @@ def configure(path: Path, secrets: Callable[[], frozenset[str]], *, foreground: 
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
         handler.setFormatter(JsonLines(secrets))
+    # A log that cannot be written, as on a full disk, must not become a traceback on stderr for each line.
+    logging.raiseExceptions = False
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from spendguard_daemon.aside import aside
 from spendguard_daemon.call import Arrival, Plan
+from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Offer
-from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.events import Hold, Idempotency
 from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
@@ -90,6 +91,7 @@ class Planner:
             document_sha256=book.document_sha256,
             rates=card.pinned_rates(input_tokens=trusted[-1].tokens, from_ns=from_ns, until_ns=until_ns),
             deadline_ns=until_ns,
+            idempotency=_idempotency(arrival),
         )
         return Plan(arrival.headers, form, request, card, book, hold, from_ns, key)
 
@@ -137,6 +139,12 @@ def _offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, un
         until_ns=until_ns,
     )
     return Offer(bound.rung, bound.tokens, cost)
+
+
+def _idempotency(arrival: Arrival) -> Idempotency | None:
+    if arrival.idempotency_key is None:
+        return None
+    return Idempotency(arrival.idempotency_key, arrival.endpoint, sha256_hex(arrival.body)[:32])
 
 
 def _provider_of(book: PriceBook, model: str, named: str, account: Account) -> str:

@@ -17,7 +17,7 @@ class Clock(Protocol):
         """Return UTC as nanoseconds since the epoch."""
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds that only ever grow, from an arbitrary start."""
+        """Return nanoseconds that only ever grow, from an arbitrary start, also while the machine sleeps."""
 
 
 class Rng(Protocol):
@@ -41,6 +41,9 @@ class DiskFile(Protocol):
 
     def sync(self) -> None:
         """Return when all that was written is durable (fdatasync; F_FULLFSYNC on macOS)."""
+
+    def size(self) -> int:
+        """Return how many bytes the file has now."""
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""
@@ -73,8 +76,26 @@ class Disk(Protocol):
     def replace(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, whole or not at all: temporary file, sync, rename, sync of the folder."""
 
+    def size(self, path: Path) -> int:
+        """Return how many bytes a file has; raise FileNotFoundError where there is none."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file or folder another name, at once; durable when the folders of both names are synced."""
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name, which must be free; raise OSError where the file system cannot."""
+
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there; its name may come back after a power cut."""
+
+    def free_bytes(self, folder: Path) -> int:
+        """Return how many bytes this user may still write to the file system of `folder`."""
+
+    def unsafe_file_system(self, folder: Path) -> str | None:
+        """Name the file system of `folder` if its locks and syncs cannot be trusted, else return None."""
 
     def lock(self, path: Path) -> DiskFile | None:
         """Take the exclusive flock on `path` (made if absent, never unlinked); None if another has it.

@@ -5,6 +5,7 @@ Shared with the CLI, so it loads nothing heavy. It trusts no file that another u
 same information stands in the lock file itself, written by whoever holds it, for when `daemon.json` is lost.
 """
 
+import errno
 import hashlib
 import hmac
 import os
@@ -102,17 +103,26 @@ def home_of(env: dict[str, str]) -> Home:
 
 
 def prepare(home: Home, disk: Disk) -> None:
-    """Make the home's folders; raise HOME_UNSAFE where another user could read or write what matters."""
+    """Make the home's folders.
+
+    Raises HOME_UNSAFE where another user could read or write what matters, or we cannot; OSError where the
+    disk is full.
+    """
     try:
         for folder in (home.root, home.ledger, home.pricing, home.log.parent):
             disk.make_folder(folder)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise SpendGuardError(
             Code.HOME_UNSAFE,
             f"The home folder {home.root} cannot be used: {error.strerror}",
             remedy="set SPENDGUARD_HOME to a folder that you own and can write",
         ) from error
     check_modes(home)
+    for folder in (home.root, home.ledger, home.pricing, home.log.parent):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise _unsafe(folder, "cannot be written", "make it writable, or set SPENDGUARD_HOME to another")
 
 
 def check_modes(home: Home) -> None:
@@ -125,6 +135,7 @@ def check_modes(home: Home) -> None:
         home.trust,
         home.admin_token,
         home.config,
+        *_inside(home.ledger),
     ):
         try:
             found = path.stat()
@@ -137,6 +148,19 @@ def check_modes(home: Home) -> None:
         wanted = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
         if stat.S_IMODE(found.st_mode) & ~wanted:
             raise _unsafe(path, "is open to other users", f"chmod {wanted:o} '{path}'")
+        if path.parent == home.ledger and found.st_mode & wanted != wanted:
+            raise _unsafe(path, "is closed to its owner", f"chmod {wanted:o} '{path}'")
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unsafe(
+            folder, f"cannot be looked at ({error.strerror})", "check its owner and mode"
+        ) from error
 
 
 def ensure_admin_token(home: Home, disk: Disk, rng: Rng) -> str:

@@ -43,6 +43,9 @@ class Settings:
     """All that can be set. Names carry units; the section of each stands in its metadata."""
 
     port: int = _setting("daemon", 8787, "TCP port on both loopback addresses; 0 takes a free one")
+    unsafe_fs: Literal["refuse", "allow"] = _setting(
+        "daemon", "refuse", "a home on NFS, SMB, 9p or FUSE, where locks may not hold: refuse or allow"
+    )
     overflow: Literal["clamp", "refuse"] = _setting(
         "policy", "clamp", "for new agents: clamp or refuse an output cap that does not fit"
     )
@@ -76,6 +79,7 @@ class Settings:
 
 
 CHOICES = {
+    "unsafe_fs": ("refuse", "allow"),
     "overflow": ("clamp", "refuse"),
     "concurrency": ("exclusive", "shared"),
     "anonymous_run": ("join", "own"),

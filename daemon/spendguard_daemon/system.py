@@ -15,6 +15,28 @@ from pathlib import Path
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
+UNSAFE_FILE_SYSTEMS = {
+    0x6969: "NFS",
+    0x01021997: "9p",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB",
+    0x65735546: "FUSE",
+    0x5346414F: "AFS",
+    0x6B414653: "AFS",
+    0x00C36400: "Ceph",
+    0x73757245: "Coda",
+    0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS",
+    0x786F4256: "a VirtualBox folder",
+}
+"""By `f_type` of statfs(2) (source: its manual page): there flock or fsync may not mean what they say."""
+
+
+# Durations count the time that the machine slept: a deadline passes in its sleep too. The monotonic clock of
+# macOS does so by itself, that of Linux does not.
+_CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -24,8 +46,8 @@ class SystemClock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds that only ever grow, from an arbitrary start."""
-        return time.monotonic_ns()
+        """Return nanoseconds that only ever grow, from an arbitrary start; sleep counts."""
+        return time.clock_gettime_ns(_CLOCK)
 
 
 class SystemRng:
@@ -57,6 +79,10 @@ class SystemFile:
     def sync(self) -> None:
         """Return when all that was written is durable."""
         _sync_data(self._fd)
+
+    def size(self) -> int:
+        """Return how many bytes the file has now."""
+        return os.fstat(self._fd).st_size
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""
@@ -121,6 +147,18 @@ class SystemDisk:
             file.close()
         self.sync_folder(path.parent)
 
+    def size(self, path: Path) -> int:
+        """Return how many bytes a file has; raise FileNotFoundError where there is none."""
+        return path.stat().st_size
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file or folder another name, at once."""
+        source.rename(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name, which must be free; raise OSError where the file system cannot."""
+        target.hardlink_to(source)
+
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -128,6 +166,19 @@ class SystemDisk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def free_bytes(self, folder: Path) -> int:
+        """Return how many bytes this user may still write to the file system of `folder`."""
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize
+
+    def unsafe_file_system(self, folder: Path) -> str | None:
+        """Name the file system of `folder` if it is a network or user-space one, as far as Linux tells."""
+        return UNSAFE_FILE_SYSTEMS.get(_file_system_type(folder))
 
     def lock(self, path: Path) -> SystemFile | None:
         """Take the exclusive flock on `path`; None if another open file has it, in this process or any other.
@@ -157,3 +208,21 @@ else:
 
     def _sync_data(fd: int) -> None:
         os.fdatasync(fd)
+
+
+if sys.platform == "linux":
+
+    def _file_system_type(folder: Path) -> int:
+        # os.statvfs does not tell the type. It is the first word of struct statfs, which fits 256 bytes.
+        import ctypes
+
+        found = ctypes.create_string_buffer(256)
+        if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), found) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+        return ctypes.c_long.from_buffer(found).value & 0xFFFFFFFF
+
+else:
+
+    def _file_system_type(_: Path) -> int:
+        return 0

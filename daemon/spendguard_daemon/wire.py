@@ -146,7 +146,10 @@ lines are not rounded, their sum is, once.
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to a provider and what became of it."""
+    """One request to a provider and what became of it.
+
+    `count` is above 1 where a refused call stands for others like it that are only counted.
+    """
 
     call_id: str
     agent_id: str
@@ -171,6 +174,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     asked_output_tokens: int | None = None
     output_tokens_held: int | None = None
     choices: int | None = None
+    count: int = 1
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,7 +232,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was charged a bound, since its real cost is not known: what `adjust` is for."""
+    """A call that was charged at a bound, or above it, until a person adjusts it."""
 
     call_id: str
     agent_id: str
@@ -237,17 +241,18 @@ class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: str
     reason: str
     ended_at: str
+    provider: str
+    state: str
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator.
 
-    `state` is up, or draining: it stops, and takes no new calls. `unconfirmed` holds the latest few of the
-    `unconfirmed_calls`.
+    `state` is up, or draining: it stops, and takes no new calls. `unconfirmed_*` count all unconfirmed calls;
+    `unconfirmed` shows the newest of them.
     """
 
     state: str = "up"
-
     version: str
     pid: int
     started_at: str
@@ -260,9 +265,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     calls_in_flight: int
     unconfirmed_usd: str
     unconfirmed_calls: int
-    unconfirmed: list[Unconfirmed] = []
     settled_at_worst_at_start: int
     warnings: list[str]
+    unconfirmed: list[Unconfirmed] = []
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import history as module
 from spendguard_daemon.ledger.book import Book
-from spendguard_daemon.ledger.history import CallView, History
+from spendguard_daemon.ledger.history import History
+from spendguard_daemon.ledger.views import CallView
 
 
 def view(book: Book, call_id: str) -> CallView:

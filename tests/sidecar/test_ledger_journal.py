@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ledger_kit import HEAD, SEGMENT
+from ledger_kit import FOLDER, HEAD, SEGMENT
 from sim import Gate, SimDisk
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.journal import Entry, Journal, Writer
 from spendguard_daemon.ledger.lines import GENESIS, SLOT_BYTES, decode_slot, encode_body, open_line
+from spendguard_daemon.ledger.rolling import RollingSegment
 
 BODY = encode_body(ev.Close(reason="x"))
 
@@ -23,7 +24,12 @@ def entries(*seqs: int) -> Sequence[Entry]:
 def make_writer(disk: SimDisk) -> Writer:
     """Return a writer on empty files."""
     return Writer(
-        disk.open_append(SEGMENT), disk.open_update(HEAD), seq=0, h=GENESIS, generation=1, next_slot=0
+        RollingSegment(FOLDER, disk, first_seq=1),
+        disk.open_update(HEAD),
+        seq=0,
+        h=GENESIS,
+        generation=1,
+        next_slot=0,
     )
 
 

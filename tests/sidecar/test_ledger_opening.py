@@ -140,7 +140,8 @@ def test_the_cut_is_durable_before_anything_is_added() -> None:
     disk = disk_with(journal().raw[:-7])
     open_ledger(disk)
     steps = [operation for operation, name in disk.operations if name == FIRST_SEGMENT]
-    assert steps == ["read", "open", "truncate", "sync", "write", "sync"]
+    reads = steps.count("read")
+    assert steps == ["read"] * reads + ["open", "truncate", "sync", "write", "sync"]
     names = [operation for operation, _ in disk.operations]
     assert names.index("sync_folder") < names.index("replace") < names.index("truncate")
 

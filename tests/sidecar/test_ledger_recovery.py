@@ -26,7 +26,8 @@ from spendguard_daemon.ledger.lines import (
     seal,
 )
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
-from spendguard_daemon.ledger.recovery import Segment, plan, replay
+from spendguard_daemon.ledger.recovery import Segment, plan
+from spendguard_daemon.ledger.replay import replay
 from spendguard_daemon.ledger.state import State
 
 

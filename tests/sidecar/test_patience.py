@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spendguard_daemon import patience
 from spendguard_daemon.patience import Patience
 
 LONG_SECONDS = 60.0
@@ -50,6 +51,36 @@ def test_what_arrived_while_the_loop_stood_still_is_taken(run: Run) -> None:
                 writer.close()
 
     assert run(wait()) == b"x"
+
+
+@pytest.mark.parametrize(("stall_seconds", "taken"), [(LONG_SECONDS, True), (SHORT_SECONDS, False)])
+def test_a_delay_too_long_to_be_ours_counts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, stall_seconds: float, taken: bool
+) -> None:
+    """What comes a few turns after a stop is taken, but not where the stop was past the deadline by far."""
+    monkeypatch.setattr(patience, "STALL_SECONDS", stall_seconds)
+
+    async def wait() -> bool:
+        arrived, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def hop(turns: int) -> None:
+            if turns:
+                loop.call_soon(hop, turns - 1)
+            else:
+                arrived.set()
+
+        def stall() -> None:
+            time.sleep(5 * SHORT_SECONDS)
+            loop.call_soon(hop, 2)
+
+        loop.call_soon(stall)
+        try:
+            async with Patience(SHORT_SECONDS):
+                return await arrived.wait()
+        except TimeoutError:
+            return False
+
+    assert run(wait()) is taken
 
 
 @pytest.mark.parametrize("seconds", [SHORT_SECONDS, 0, -1])

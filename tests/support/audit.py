@@ -58,7 +58,8 @@ def audit(folder: Path) -> Audit:
 
 def _chain(folder: Path) -> Iterator[Record]:
     seq, h, ack = 0, "0" * 32, 0
-    for path in sorted(folder.glob("seg-*.jsonl")):
+    segments = [*folder.glob("seg-*.jsonl"), *folder.glob("archive/seg-*.jsonl")]
+    for path in sorted(segments, key=lambda path: path.name):
         raw = path.read_bytes()
         assert raw.endswith(b"\n"), f"{path.name} ends in the middle of a line"
         assert int(path.stem.removeprefix("seg-")) == seq + 1, path.name

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ledger_kit import HEAD, SEGMENT, grant, hold_call, new_agent, settle
+from ledger_kit import FOLDER, HEAD, SEGMENT, grant, hold_call, new_agent, settle
 from sim import SimClock, SimDisk
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.book import Book
@@ -14,7 +14,9 @@ from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.journal import Writer
 from spendguard_daemon.ledger.lines import GENESIS
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
-from spendguard_daemon.ledger.recovery import Plan, Segment, plan, replay
+from spendguard_daemon.ledger.recovery import Plan, Segment, plan
+from spendguard_daemon.ledger.replay import replay
+from spendguard_daemon.ledger.rolling import RollingSegment
 from spendguard_daemon.ledger.state import State
 
 
@@ -55,7 +57,12 @@ def record_journal(script: Sequence[Sequence[cmd.Command]]) -> RecordedJournal:
     clock = SimClock()
     book = Book(State(), History(), clock, seq=0, wall_ns=0)
     writer = Writer(
-        disk.open_append(SEGMENT), disk.open_update(HEAD), seq=0, h=GENESIS, generation=1, next_slot=0
+        RollingSegment(FOLDER, disk, first_seq=1),
+        disk.open_update(HEAD),
+        seq=0,
+        h=GENESIS,
+        generation=1,
+        next_slot=0,
     )
     recorded = RecordedJournal(b"", [], [repr(book.state)], [0])
     book.record(Open(version="0.3.0", min_reader=1, generation=1, session="00"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sim import SimClock, SimDisk, SimRng
+from sim import SimClock, SimRng
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.book import Book
@@ -13,21 +13,17 @@ from spendguard_daemon.ledger.events import CostLine, Hold
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
+from spendguard_daemon.ledger.rolling import SEGMENT_BYTES
+from spendguard_daemon.ledger.room import RoomLimits
 from spendguard_daemon.ledger.state import State
 from spendguard_daemon.money import LinearCost
+from spendguard_daemon.ports import Disk
 
 FOLDER = Path("/home/ledger")
-
-
 SEGMENT = FOLDER / FIRST_SEGMENT
-
-
 HEAD = FOLDER / "head"
-
-
 AGENT = "agent-1"
-
-
+BARE = RoomLimits(free_bytes_min=0, ballast_bytes=0)
 NOW = cmd.Now(wall_ns=1_800_000_000 * 10**9, monotonic_ns=10**9)
 
 
@@ -108,9 +104,13 @@ class Failures:
 
 
 def open_ledger(
-    disk: SimDisk, clock: SimClock | None = None, fatal: Callable[[BaseException], None] | None = None
+    disk: Disk,
+    clock: SimClock | None = None,
+    fatal: Callable[[BaseException], None] | None = None,
+    limits: RoomLimits = BARE,
+    segment_bytes: int = SEGMENT_BYTES,
 ) -> Ledger:
-    """Open the ledger on a simulated disk; a failure that no test expects is raised."""
+    """Open the ledger on a disk, by default one whose room nobody minds; an unexpected failure is raised."""
     return Ledger.open(
         FOLDER,
         disk=disk,
@@ -118,6 +118,8 @@ def open_ledger(
         rng=SimRng(),
         fatal=fatal or _unexpected,
         version="0.3.0",
+        limits=limits,
+        segment_bytes=segment_bytes,
     )
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,17 +20,26 @@ import httpx
 from spendguard_daemon.runtime import Home, read_admin_token, read_daemon_info
 
 START_SECONDS = 30
+DAEMON = (sys.executable, "-P", "-m", "spendguard_daemon")
 PROVIDER_KEY = "sk-canary-0123456789abcdef"
 
-KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
 
 
 class Sidecar:
     """One home and the daemon that serves it."""
 
-    def __init__(self, root: Path, upstream_url: str = "", *, env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        root: Path,
+        upstream_url: str = "",
+        *,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = DAEMON,
+    ):
         self.home = Home(root)
         self.process: subprocess.Popen[bytes] | None = None
+        self._command = command
         self._env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._env |= {"SPENDGUARD_HOME": str(root), "OPENAI_API_KEY": PROVIDER_KEY}
         if upstream_url:
@@ -51,7 +60,7 @@ class Sidecar:
         """Start the daemon and return when it listens."""
         self.home.daemon_json.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "spendguard_daemon", "--port", "0"],
+            [*self._command, "--port", "0"],
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -72,6 +81,15 @@ class Sidecar:
                 raise AssertionError(f"exit {self.process.returncode}: {self.process.stderr.read().decode()}")
             time.sleep(0.02)
         raise AssertionError("the daemon did not start in time")
+
+    def died(self) -> tuple[int, dict[str, Any]]:
+        """Wait until it has ended by itself; return its exit code and what it said last."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        code = self.process.wait(30)
+        said: dict[str, Any] = json.loads(self.process.stderr.read().splitlines()[-1])
+        self._reap()
+        return code, said
 
     def kill(self) -> None:
         """kill -9, in the middle of whatever it does."""

@@ -5,6 +5,8 @@ synced; `crash` makes the disk that a power cut leaves. `hook` sees every operat
 block, or raise OSError.
 """
 
+import errno
+import os
 import random
 import threading
 import uuid
@@ -66,13 +68,15 @@ class SimFile:
 
     def write(self, data: bytes) -> int:
         self._before("write")
-        taken = data[: self._disk.write_bytes_max]
+        taken = data[: self._disk.takes(len(data))]
         self._node.data += taken
         return len(taken)
 
     def write_at(self, offset: int, data: bytes) -> int:
         self._before("write_at")
-        taken = data[: self._disk.write_bytes_max]
+        grown = max(0, offset + len(data) - len(self._node.data))
+        room = len(data) - grown + self._disk.takes(grown)
+        taken = data[: min(room, self._disk.write_bytes_max)]
         grown = offset + len(taken) - len(self._node.data)
         self._node.data += bytes(max(0, grown))
         self._node.data[offset : offset + len(taken)] = taken
@@ -81,6 +85,9 @@ class SimFile:
     def sync(self) -> None:
         self._before("sync")
         self._node.durable = bytes(self._node.data)
+
+    def size(self) -> int:
+        return len(self._node.data)
 
     def truncate(self, size: int) -> None:
         self._before("truncate")
@@ -106,6 +113,8 @@ class SimDisk:
         self.folders: set[Path] = set()
         self.hook: Hook | None = None
         self.write_bytes_max = 2**30
+        self.capacity_bytes: int | None = None
+        self.unsafe: str | None = None
         self.operations: list[tuple[str, str]] = []
 
     def before(self, operation: str, path: Path) -> None:
@@ -140,9 +149,60 @@ class SimDisk:
         node = _Node(bytearray(data), data)
         self.files[path] = self.durable_names[path] = node
 
+    def size(self, path: Path) -> int:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return len(self.files[path].data)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.before("rename", source)
+        if source in self.files:
+            self.files[target] = self.files.pop(source)
+            return
+        if source not in self.folders:
+            raise FileNotFoundError(source)
+        if any(path.parent == target for path in self.files):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(target))
+        # A whole folder moves at once, and the power cannot part it from what is in it.
+        for paths in (self.files, self.durable_names):
+            for path in [path for path in paths if source in path.parents]:
+                paths[target / path.relative_to(source)] = paths.pop(path)
+        moved = {path for path in self.folders if path == source or source in path.parents}
+        self.folders = (self.folders - moved) | {target / path.relative_to(source) for path in moved}
+
+    def link(self, source: Path, target: Path) -> None:
+        self.before("link", source)
+        if target in self.files:
+            raise FileExistsError(target)
+        self.files[target] = self.files[source]
+
     def sync_folder(self, folder: Path) -> None:
         self.before("sync_folder", folder)
+        for path in [path for path in self.durable_names if path.parent == folder]:
+            del self.durable_names[path]
         self.durable_names |= {path: node for path, node in self.files.items() if path.parent == folder}
+
+    def remove(self, path: Path) -> None:
+        self.before("remove", path)
+        self.files.pop(path, None)
+
+    def free_bytes(self, folder: Path) -> int:
+        self.before("free_bytes", folder)
+        return 2**60 if self.capacity_bytes is None else self.capacity_bytes - self.used_bytes()
+
+    def used_bytes(self) -> int:
+        return sum(len(node.data) for node in self.files.values())
+
+    def takes(self, wanted: int) -> int:
+        """Return how many bytes one write may add; a disk without any room left says ENOSPC."""
+        if self.capacity_bytes is not None and wanted > 0:
+            wanted = min(wanted, max(0, self.capacity_bytes - self.used_bytes()))
+            if wanted == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return min(wanted, self.write_bytes_max)
+
+    def unsafe_file_system(self, folder: Path) -> str | None:
+        return self.unsafe
 
     def lock(self, path: Path) -> SimFile | None:
         self.before("lock", path)
@@ -162,7 +222,9 @@ class SimDisk:
         after = SimDisk()
         for path, node in self.files.items():
             after.files[path] = _Node(bytearray(node.data), node.durable)
-        after.durable_names = {path: after.files[path] for path in self.durable_names}
+        for path, node in self.durable_names.items():
+            # A name whose removal is not durable yet is gone now, but not after a power cut.
+            after.durable_names[path] = after.files.get(path) or _Node(bytearray(node.data), node.durable)
         after.folders = set(self.folders)
         return after
 

@@ -15,8 +15,11 @@ AGENT_HEADER = "x-cynsta-agent-id"
 RUN_HEADERS = ("x-cynsta-run-id", "x-claude-code-session-id")
 """Ours first; then a client's own session header, which groups its calls for free (design 4)."""
 
+IDEMPOTENCY_HEADER = "idempotency-key"
 AGENT_KEY_PREFIX = "sg_agent_"
 RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,15 @@ def identify(
             Code.IDENTITY_CONFLICT, "Conflicting identities: path and header name other agents"
         )
     return Identity(named.pop(), _run(path_run, runs))
+
+
+def idempotency_key(values: Sequence[str]) -> str | None:
+    """Return the Idempotency-Key of a request, None without one; raise MALFORMED_REQUEST."""
+    if not values:
+        return None
+    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
+        raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters")
+    return values[0]
 
 
 def _run(path_run: str, runs: Sequence[Sequence[str]]) -> str | None:

@@ -4,42 +4,30 @@ Each handler is a few lines: read the body, give the ledger a command, show the 
 decided before, in `app`; what is possible is decided in the ledger.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from spendguard_daemon import wire
+from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, bodies, respond, views
+from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.budgets import live_account
-from spendguard_daemon.ledger.events import BudgetSet, Event
+from spendguard_daemon.ledger.events import BudgetSet, Event, agent_of
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import parse_usd
 from spendguard_daemon.ports import Clock, Rng
 from spendguard_daemon.settings import Settings
 
-ACTOR_HEADER = "x-spendguard-actor"
 BODY_SECONDS = 10
 
-_ACTOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
-
-Handler = Callable[["Asked"], Awaitable[web.StreamResponse]]
-
-
-class Asked:
-    """One control request: its route, its body, and who acts, for the journal."""
-
-    def __init__(self, route: Route, body: bytes, actor: str):
-        self.route = route
-        self.body = body
-        self.actor = actor
-        self.agent_id = route.agent_id.lower()
+Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
 
 
 class Control:
@@ -69,12 +57,10 @@ class Control:
         body = b""
         if request.method in ("POST", "PATCH") and request.can_read_body:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)
-        actor = request.headers.get(ACTOR_HEADER, "api")
-        if not _ACTOR.fullmatch(actor):
-            raise MalformedError(ACTOR_HEADER, "a short word")
-        asked = Asked(route, body, actor)
+        key = access.idempotency_key(request.headers.getall(access.IDEMPOTENCY_HEADER, []))
+        asked = Asked(route, request.headers, body, key)
         if route.name in self._daemon.routes:
-            return respond.value(await self._daemon.routes[route.name](route, body, actor))
+            return respond.value(await self._daemon.routes[route.name](asked))
         handler: Handler = getattr(self, f"_{route.name}")
         return await handler(asked)
 
@@ -92,7 +78,7 @@ class Control:
         new = bodies.decode(asked.body, wire.NewAgent)
         agent_id = self._rng.uuid4()
         given = bodies.name(new.name) if new.name is not None else f"agent-{agent_id[:8]}"
-        await self._ledger.submit(
+        (made, *_) = await self._ledger.submit(
             cmd.NewAgent(
                 agent_id=agent_id,
                 name=given,
@@ -100,10 +86,14 @@ class Control:
                 overflow=bodies.overflow(new.overflow) or self._settings.overflow,
                 mock=new.mock,
                 actor=asked.actor,
+                idempotency=asked.idempotency,
             )
         )
-        created_at = wire.iso(self._ledger.state.accounts[agent_id].created_ns)
-        return respond.value(wire.AgentCreated(agent_id=agent_id, name=given, created_at=created_at))
+        account = self._ledger.state.accounts[agent_of(made) or agent_id]
+        created_at = wire.iso(account.created_ns)
+        return respond.value(
+            wire.AgentCreated(agent_id=account.agent_id, name=account.name or "", created_at=created_at)
+        )
 
     async def _get_agent(self, asked: Asked) -> web.Response:
         state = self._ledger.state
@@ -142,13 +132,13 @@ class Control:
         grant = bodies.decode(asked.body, wire.GrantBudget)
         topup = None if grant.topup_cents is None else bodies.cents(grant.topup_cents, "topup_cents")
         limit = bodies.cents(grant.hard_limit_cents, "hard_limit_cents")
-        return self._granted(
-            asked, await self._ledger.submit(cmd.GrantBudget(asked.agent_id, limit, topup, asked.actor))
-        )
+        command = cmd.GrantBudget(asked.agent_id, limit, topup, asked.actor, asked.idempotency)
+        return self._granted(asked, await self._ledger.submit(command))
 
     async def _top_up(self, asked: Asked) -> web.Response:
         amount = bodies.cents(bodies.decode(asked.body, wire.TopUp).topup_cents, "topup_cents")
-        return self._granted(asked, await self._ledger.submit(cmd.TopUp(asked.agent_id, amount, asked.actor)))
+        command = cmd.TopUp(asked.agent_id, amount, asked.actor, asked.idempotency)
+        return self._granted(asked, await self._ledger.submit(command))
 
     def _granted(self, asked: Asked, events: tuple[Event, ...]) -> web.Response:
         state = self._ledger.state
@@ -172,11 +162,17 @@ class Control:
     async def _create_run(self, asked: Asked) -> web.Response:
         live_account(self._ledger.state, asked.agent_id)
         run_id = bodies.decode(asked.body, wire.NewRun).run_id
-        run_id = self._rng.uuid4() if run_id is None else run_id
+        run_id = self._fresh_run_id(asked) if run_id is None else run_id
         if not access.RUN_ID.fullmatch(run_id):
             raise MalformedError("run_id", "1 to 128 of A-Z a-z 0-9 . _ : -")
         run = self._ledger.history.note_run(asked.agent_id, run_id, self._clock.wall_ns())
         return respond.value(views.run(run))
+
+    def _fresh_run_id(self, asked: Asked) -> str:
+        """Make a run's id; from the Idempotency-Key where there is one, so that sent again it is the same."""
+        if asked.idempotency is None:
+            return self._rng.uuid4()
+        return f"run-{sha256_hex(f'{asked.agent_id} {asked.idempotency.key}'.encode())[:32]}"
 
     async def _list_calls(self, asked: Asked) -> web.Response:
         live_account(self._ledger.state, asked.agent_id)
@@ -208,5 +204,6 @@ class Control:
         except SpendGuardError as error:
             raise MalformedError("cost_usd", "an exact decimal of USD such as 0.0123") from error
         why = bodies.reason(adjust.reason, "corrected by operator")
-        await self._ledger.submit(cmd.AdjustCall(asked.route.params["call"], to_nusd, why, asked.actor))
+        call_id = asked.route.params["call"]
+        await self._ledger.submit(cmd.AdjustCall(call_id, to_nusd, why, asked.actor, asked.idempotency))
         return await self._get_call(asked)

@@ -12,7 +12,7 @@ from aiohttp import web
 from spendguard_daemon import __version__, wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import bodies, respond, views
-from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
@@ -105,7 +105,7 @@ class DaemonControl:
             "ready": self._ready,
             "root": self._root,
         }
-        self.routes: Mapping[str, Callable[[Route, bytes, str], Awaitable[msgspec.Struct]]] = {
+        self.routes: Mapping[str, Callable[[Asked], Awaitable[msgspec.Struct]]] = {
             "status": self._status,
             "get_pricing": self._get_pricing,
             "get_daemon_budget": self._get_daemon_budget,
@@ -144,7 +144,7 @@ class DaemonControl:
 
     # -- for operators ----------------------------------------------------------------------------------
 
-    async def _status(self, _: Route, __: bytes, ___: str) -> wire.Status:
+    async def _status(self, _: Asked) -> wire.Status:
         state, recovered = self._ledger.state, self._ledger.recovered
         return wire.Status(
             state="draining" if self._stop.asked else "up",
@@ -153,16 +153,16 @@ class DaemonControl:
             started_at=wire.iso(self._identity.started_ns),
             home=self._identity.home,
             addresses=list(self._identity.addresses),
-            pricing=None if self._reasons() else await self._get_pricing(Route(""), b"", ""),
+            pricing=None if self._reasons() else views.pricing(self._prices.current(self._clock.wall_ns())),
             providers=views.providers(self._settings, self._keys()).providers,
             daemon_budget=views.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
             calls_in_flight=len(state.open_calls),
-            unconfirmed_usd=format_usd(sum(call.cost_nusd for call in state.unconfirmed.values())),
-            unconfirmed_calls=len(state.unconfirmed),
-            unconfirmed=views.unconfirmed(state),
+            unconfirmed_usd=format_usd(state.unconfirmed_nusd),
+            unconfirmed_calls=state.unconfirmed_calls,
             settled_at_worst_at_start=len(recovered.settled_at_worst),
             warnings=[*self._reasons(), *self._settings.warnings, *self._open_warning(), *recovered.warnings],
+            unconfirmed=views.unconfirmed(state),
         )
 
     def _open_warning(self) -> list[str]:
@@ -170,38 +170,38 @@ class DaemonControl:
             return ["the control API is open to everyone on this machine ([access] control)"]
         return []
 
-    async def _get_pricing(self, _: Route, __: bytes, ___: str) -> wire.Pricing:
+    async def _get_pricing(self, _: Asked) -> wire.Pricing:
         return views.pricing(self._prices.current(self._clock.wall_ns()))
 
-    async def _get_daemon_budget(self, _: Route, __: bytes, ___: str) -> wire.DaemonBudget:
+    async def _get_daemon_budget(self, _: Asked) -> wire.DaemonBudget:
         return views.daemon_budget(self._ledger.state)
 
-    async def _grant_daemon_budget(self, _: Route, body: bytes, actor: str) -> wire.DaemonBudget:
-        grant = bodies.decode(body, GrantDaemonBudget)
+    async def _grant_daemon_budget(self, asked: Asked) -> wire.DaemonBudget:
+        grant = bodies.decode(asked.body, GrantDaemonBudget)
         limit = (
             None
             if grant.hard_limit_cents is None
             else bodies.cents(grant.hard_limit_cents, "hard_limit_cents")
         )
         topup = None if grant.topup_cents is None else bodies.cents(grant.topup_cents, "topup_cents")
-        events = await self._ledger.submit(cmd.SetDaemonLimit(limit, topup, actor))
+        command = cmd.SetDaemonLimit(limit, topup, asked.actor, asked.idempotency)
+        return views.daemon_budget(self._ledger.state, await self._ledger.submit(command))
+
+    async def _top_up_daemon(self, asked: Asked) -> wire.DaemonBudget:
+        amount = bodies.cents(bodies.decode(asked.body, wire.TopUp).topup_cents, "topup_cents")
+        events = await self._ledger.submit(cmd.TopUpDaemon(amount, asked.actor, asked.idempotency))
         return views.daemon_budget(self._ledger.state, events)
 
-    async def _top_up_daemon(self, _: Route, body: bytes, actor: str) -> wire.DaemonBudget:
-        amount = bodies.cents(bodies.decode(body, wire.TopUp).topup_cents, "topup_cents")
-        events = await self._ledger.submit(cmd.TopUpDaemon(amount, actor))
-        return views.daemon_budget(self._ledger.state, events)
-
-    async def _list_providers(self, _: Route, __: bytes, ___: str) -> wire.Providers:
+    async def _list_providers(self, _: Asked) -> wire.Providers:
         return views.providers(self._settings, self._keys())
 
-    async def _reload_providers(self, _: Route, __: bytes, ___: str) -> wire.Providers:
+    async def _reload_providers(self, _: Asked) -> wire.Providers:
         self._keys.reload()
         return views.providers(self._settings, self._keys())
 
-    async def _test_provider(self, route: Route, _: bytes, __: str) -> wire.ProviderTest:
+    async def _test_provider(self, asked: Asked) -> wire.ProviderTest:
         """Ask a provider for its model list with the operator's key: free, and shows if the key works."""
-        name = route.params["provider"]
+        name = asked.route.params["provider"]
         if name not in SERVED:
             what = "is not served yet" if name in PROVIDERS else "is no provider"
             raise SpendGuardError(
@@ -227,8 +227,8 @@ class DaemonControl:
         detail = "the key works" if ok else f"{name} answered {response.status}"
         return wire.ProviderTest(name=name, ok=ok, http_status=response.status, detail=detail, remedy=remedy)
 
-    async def _shutdown(self, _: Route, body: bytes, __: str) -> msgspec.Struct:
-        now = bodies.decode(body, wire.Shutdown).now
+    async def _shutdown(self, asked: Asked) -> msgspec.Struct:
+        now = bodies.decode(asked.body, wire.Shutdown).now
         self._stop.ask(now)
         return wire.Stopping(
             calls_in_flight=len(self._ledger.state.open_calls), grace_seconds=0 if now else GRACE_SECONDS

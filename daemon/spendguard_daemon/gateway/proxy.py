@@ -101,6 +101,7 @@ async def serve_call(
         headers.getall(access.AGENT_HEADER, []),
         [headers.getall(name, []) for name in access.RUN_HEADERS],
     )
+    key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     guard.check_agent(identity.agent_id)
     client = HttpClient(request, settings.idle_seconds)
     # The arrival gets no name here: its body must not live as long as the call.
@@ -113,6 +114,7 @@ async def serve_call(
             endpoint=route.endpoint,
             headers={name.lower(): value for name, value in headers.items()},
             body=await read_body(request, settings.body_bytes_max, settings.body_seconds),
+            idempotency_key=key,
         ),
         client,
     )

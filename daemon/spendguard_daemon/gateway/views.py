@@ -4,13 +4,14 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.events import DaemonLimitSet, Event
-from spendguard_daemon.ledger.history import CallView, RunView
 from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.views import CallView, RunView
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.provider_keys import ProviderKeys
@@ -18,6 +19,7 @@ from spendguard_daemon.settings import PROVIDERS, SERVED, Settings
 from spendguard_daemon.wire import iso
 
 UNCONFIRMED_SHOWN = 20
+"""How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
 
 
 def agent(account: Account, state: State, now: Now) -> wire.Agent:
@@ -89,23 +91,6 @@ def daemon_budget(state: State, granted: Iterable[Event] = ()) -> wire.DaemonBud
     )
 
 
-def unconfirmed(state: State) -> list[wire.Unconfirmed]:
-    """Show the latest calls that were charged a bound, newest first; never more than a screen of them."""
-    latest = sorted(state.unconfirmed.values(), key=lambda ended: ended.ended_ns, reverse=True)
-    return [
-        wire.Unconfirmed(
-            call_id=ended.call_id,
-            agent_id=ended.agent_id,
-            agent_name=state.accounts[ended.agent_id].name or "",
-            model=ended.model,
-            cost_usd=format_usd(ended.cost_nusd),
-            reason=ended.reason,
-            ended_at=iso(ended.ended_ns),
-        )
-        for ended in latest[:UNCONFIRMED_SHOWN]
-    ]
-
-
 def call(view: CallView) -> wire.Call:
     """Show a call and what became of it."""
     return wire.Call(
@@ -132,7 +117,27 @@ def call(view: CallView) -> wire.Call:
         asked_output_tokens=view.asked_output_tokens,
         output_tokens_held=view.output_tokens,
         choices=view.choices,
+        count=view.count,
     )
+
+
+def unconfirmed(state: State) -> list[wire.Unconfirmed]:
+    """Show the newest calls whose charge nobody has confirmed yet, newest first; at most a screen of them."""
+    newest = islice(reversed(state.unconfirmed.values()), UNCONFIRMED_SHOWN)
+    return [
+        wire.Unconfirmed(
+            call_id=ended.call_id,
+            agent_id=ended.agent_id,
+            agent_name=state.accounts[ended.agent_id].name or "",
+            provider=ended.provider,
+            model=ended.model,
+            state=ended.outcome,
+            cost_usd=format_usd(ended.cost_nusd),
+            reason=ended.reason,
+            ended_at=iso(ended.ended_ns),
+        )
+        for ended in newest
+    ]
 
 
 def run(view: RunView) -> wire.Run:

@@ -18,6 +18,7 @@ class Acks:
         self.durable_seq = durable_seq
         self._callers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._listeners: list[Listener] = []
+        self._failure: Exception | None = None
 
     def subscribe(self, listener: Listener) -> None:
         """Tell `listener` of each event from now on, in order, once it is durable."""
@@ -27,6 +28,8 @@ class Acks:
         """Return when record `seq` is durable; raise what `fail` was given."""
         if seq <= self.durable_seq:
             return
+        if self._failure is not None:
+            raise self._failure
         future = asyncio.get_running_loop().create_future()
         self._callers.append((seq, future))
         await future
@@ -45,7 +48,8 @@ class Acks:
                 listener(*booked)
 
     def fail(self, error: Exception) -> None:
-        """Tell everyone who waits that it will never be durable."""
+        """Tell everyone who waits, and whoever comes later, that it will never be durable."""
+        self._failure = error
         while self._callers:
             _, future = self._callers.popleft()
             if not future.done():

@@ -11,6 +11,7 @@ from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Now, Offer
 from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.keys import check_call
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND, format_time_ms
 from spendguard_daemon.ledger.turns import Block
@@ -31,11 +32,12 @@ class _Money:
 def admit(state: State, command: HoldCall, now: Now) -> Hold:
     """Return the hold for a call.
 
-    Raises AGENT_NOT_FOUND, AGENT_FROZEN, BUDGET_NOT_SET, BUDGET_LOCKED, or one of INSUFFICIENT_BUDGET,
-    BUDGET_HELD and DAEMON_CAP, which carry the whole sum; LEDGER_REFUSED where the command makes no sense.
+    Raises AGENT_NOT_FOUND, what `keys.check_call` raises, AGENT_FROZEN, BUDGET_NOT_SET, BUDGET_LOCKED, or one
+    of INSUFFICIENT_BUDGET, BUDGET_HELD and DAEMON_CAP, which carry the whole sum; LEDGER_REFUSED where the
+    command makes no sense.
     """
     _check(state, command)
-    account = _callable_account(state, command.agent_id)
+    account = _callable_account(state, command, now)
     if account.concurrency == "exclusive":
         block = state.turns.block(command.agent_id, command.run_id, now)
         if block is not None:
@@ -63,6 +65,7 @@ def admit(state: State, command: HoldCall, now: Now) -> Hold:
         funded_nusd=account.funded_nusd,
         settled_nusd=account.settled_nusd,
         held_nusd=account.held_nusd + amount_nusd,
+        idempotency=command.idempotency,
     )
 
 
@@ -107,10 +110,12 @@ def _check(state: State, command: HoldCall) -> None:
         raise SpendGuardError(Code.LEDGER_REFUSED, f"Call {command.call_id} offers a negative cost")
 
 
-def _callable_account(state: State, agent_id: str) -> Account:
-    account = state.accounts.get(agent_id)
+def _callable_account(state: State, command: HoldCall, now: Now) -> Account:
+    account = state.accounts.get(command.agent_id)
     if account is None or account.deleted:
         raise _refused(Code.AGENT_NOT_FOUND)
+    # Before the money: who sends a call again must hear what became of the first, also with an empty budget.
+    check_call(state, command, now)
     if account.frozen_reason is not None:
         raise _refused(Code.AGENT_FROZEN, f": {account.frozen_reason}", {"reason": account.frozen_reason})
     if account.limit_nusd is None:

@@ -7,8 +7,11 @@ Checks each event against the state it meets, so that a journal that contradicts
 from dataclasses import replace
 
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.keys import bind, note_end
 from spendguard_daemon.ledger.state import (
     ENDED_MAX,
+    RESTORED,
+    UNCONFIRMED_MAX,
     Account,
     DaemonAccount,
     EndedCall,
@@ -16,6 +19,7 @@ from spendguard_daemon.ledger.state import (
     Outcome,
     State,
 )
+from spendguard_daemon.ledger.times import parse_time_ms
 
 
 class ContradictionError(Exception):
@@ -37,6 +41,14 @@ def apply(state: State, event: ev.Event, wall_ns: int) -> None:
         state.prices = state.high_water[event.key_id] = event
     elif isinstance(event, ev.Open):
         state.generation = event.generation
+    elif isinstance(event, ev.Checkpoint):
+        _check_sums(state, event)
+    elif isinstance(event, ev.Restored):
+        _apply_restored(state, event)
+    elif isinstance(event, ev.Refused):
+        _check_refused(state, event)
+    if isinstance(event, ev.KeyedEvent):
+        bind(state, event, wall_ns)
 
 
 def _apply_call(state: State, event: ev.CallEvent, wall_ns: int) -> None:
@@ -78,8 +90,9 @@ def _apply_end(state: State, event: ev.EndEvent, wall_ns: int) -> None:
         ended_ns=wall_ns,
         confirmed=outcome in ("settled", "voided"),
     )
+    note_end(state, hold, None if outcome == "voided" else cost_nusd)
     if not ended.confirmed:
-        state.unconfirmed[event.call_id] = ended
+        _keep_unconfirmed(state, ended)
     _keep(state, ended)
 
 
@@ -98,8 +111,18 @@ def _apply_adjust(state: State, event: ev.Adjust) -> None:
     if call is None or call.cost_nusd != event.from_nusd or call.agent_id != event.agent_id:
         raise ContradictionError(f"call {event.call_id} was not charged {event.from_nusd} nUSD")
     _book(state, event, settled=event.to_nusd - event.from_nusd)
-    state.unconfirmed.pop(event.call_id, None)
+    if state.unconfirmed.pop(event.call_id, None) is not None:
+        state.unconfirmed_calls -= 1
+        state.unconfirmed_nusd -= event.from_nusd
     _keep(state, replace(call, cost_nusd=event.to_nusd, reason=event.reason, confirmed=True))
+
+
+def _keep_unconfirmed(state: State, call: EndedCall) -> None:
+    state.unconfirmed_calls += 1
+    state.unconfirmed_nusd += call.cost_nusd
+    state.unconfirmed[call.call_id] = call
+    if len(state.unconfirmed) > UNCONFIRMED_MAX:
+        del state.unconfirmed[next(iter(state.unconfirmed))]
 
 
 def _keep(state: State, call: EndedCall) -> None:
@@ -126,6 +149,10 @@ def _apply_agent(state: State, event: ev.AgentEvent, wall_ns: int) -> None:
         account.overflow = event.overflow or account.overflow
     elif isinstance(event, ev.AgentDel):
         account.deleted = True
+    elif isinstance(event, ev.RestoreConfirmed):
+        _book(state, event, settled=event.spent_nusd)
+        account.restored = False
+        account.frozen_reason = None if account.frozen_reason == RESTORED else account.frozen_reason
     else:
         account.frozen_reason = event.reason if isinstance(event, ev.Freeze) else None
 
@@ -137,6 +164,29 @@ def _apply_daemon_limit(daemon: DaemonAccount, event: ev.DaemonLimitSet) -> None
         )
     daemon.limit_nusd = event.limit_nusd
     daemon.funded_nusd = event.funded_nusd
+
+
+def _check_sums(state: State, event: ev.Checkpoint) -> None:
+    said = (event.agents, event.calls_open, event.settled_nusd, event.held_nusd)
+    daemon = state.daemon
+    if said != (len(state.accounts), len(state.open_calls), daemon.settled_nusd, daemon.held_nusd):
+        raise ContradictionError("the checkpoint's sums do not follow from the records before it")
+
+
+def _apply_restored(state: State, event: ev.Restored) -> None:
+    state.generation = event.generation
+    for account in state.accounts.values():
+        if not account.deleted:
+            account.restored = True
+            account.frozen_reason = account.frozen_reason or RESTORED
+
+
+def _check_refused(state: State, event: ev.Refused) -> None:
+    _account(state, event.agent_id)
+    try:
+        parse_time_ms(event.at)
+    except ValueError as error:
+        raise ContradictionError(str(error)) from None
 
 
 def _book(state: State, event: ev.MoneyEvent, *, funded: int = 0, settled: int = 0, held: int = 0) -> None:

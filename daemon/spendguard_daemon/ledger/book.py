@@ -14,6 +14,7 @@ from spendguard_daemon.ledger.commands import Command, HoldCall, Now
 from spendguard_daemon.ledger.decide import decide
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.journal import Entry
+from spendguard_daemon.ledger.keys import first_answer
 from spendguard_daemon.ledger.lines import encode_body
 from spendguard_daemon.ledger.state import State
 from spendguard_daemon.ports import Clock
@@ -44,11 +45,15 @@ class Book:
         return Now(self._wall_ns, self._clock.monotonic_ns())
 
     def execute(self, command: Command) -> tuple[ev.Event, ...]:
-        """Carry out a command.
+        """Carry out a command; the same request of an operator, made again, gets its first answer once more.
 
-        Raises what `decide` raises, or MALFORMED_REQUEST where a line cannot hold the record.
+        Raises IDEMPOTENCY_MISMATCH, what `decide` raises, or MALFORMED_REQUEST where a line cannot hold the
+        record.
         """
         now = self.now()
+        first = first_answer(self.state, command, now)
+        if first is not None:
+            return (first,)
         events = decide(self.state, command, now)
         if events:
             self._record(events, now)
@@ -60,7 +65,7 @@ class Book:
         decide(self.state, command, self.now())
 
     def record(self, event: ev.Event) -> None:
-        """Note what the daemon itself did: open, close, torn."""
+        """Note what was no command: open, close, torn, refused."""
         self._record((event,), self.now())
 
     def _record(self, events: tuple[ev.Event, ...], now: Now) -> None:

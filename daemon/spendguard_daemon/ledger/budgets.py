@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.ledger.commands import MoneyCommand, SetDaemonLimit, TopUp, TopUpDaemon
+from spendguard_daemon.ledger.commands import GrantBudget, MoneyCommand, SetDaemonLimit, TopUp, TopUpDaemon
 from spendguard_daemon.ledger.events import BudgetSet, DaemonLimitSet
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.money import NUSD_MAX, checked, format_usd
@@ -47,17 +47,17 @@ def decide_budget(state: State, command: MoneyCommand) -> BudgetSet | DaemonLimi
     there is no budget yet.
     """
     if isinstance(command, SetDaemonLimit):
-        return _daemon_limit_set(state, command.limit_nusd, command.topup_nusd, command.actor)
+        return _daemon_limit_set(state, command.limit_nusd, command.topup_nusd, command)
     if isinstance(command, TopUpDaemon):
         limit_nusd = _existing(state.daemon.limit_nusd)
-        return _daemon_limit_set(state, limit_nusd, command.amount_nusd, command.actor)
+        return _daemon_limit_set(state, limit_nusd, command.amount_nusd, command)
     account = live_account(state, command.agent_id)
     if isinstance(command, TopUp):
         limit_nusd, topup_nusd = _existing(account.limit_nusd), command.amount_nusd
     else:
         limit_nusd, topup_nusd = checked_amount("limit", command.limit_nusd), command.topup_nusd or 0
     grant = _grant(account.limit_nusd, account.remaining_nusd, limit_nusd, topup_nusd)
-    return _budget_set(account, limit_nusd, grant, command.actor)
+    return _budget_set(account, limit_nusd, grant, command)
 
 
 def _existing(limit_nusd: int | None) -> int:
@@ -80,22 +80,23 @@ def _grant(
     return _Grant(applied_nusd, topup_nusd - applied_nusd, cut_nusd)
 
 
-def _budget_set(account: Account, limit_nusd: int, grant: _Grant, actor: str) -> BudgetSet:
+def _budget_set(account: Account, limit_nusd: int, grant: _Grant, command: GrantBudget | TopUp) -> BudgetSet:
     return BudgetSet(
         agent_id=account.agent_id,
         limit_nusd=limit_nusd,
         applied_nusd=grant.applied_nusd,
         ignored_nusd=grant.ignored_nusd,
         cut_nusd=grant.cut_nusd,
-        actor=actor,
+        actor=command.actor,
         funded_nusd=checked(account.funded_nusd + grant.applied_nusd - grant.cut_nusd),
         settled_nusd=account.settled_nusd,
         held_nusd=account.held_nusd,
+        idempotency=command.idempotency,
     )
 
 
 def _daemon_limit_set(
-    state: State, limit_nusd: int | None, topup_nusd: int | None, actor: str
+    state: State, limit_nusd: int | None, topup_nusd: int | None, command: SetDaemonLimit | TopUpDaemon
 ) -> DaemonLimitSet:
     daemon = state.daemon
     if limit_nusd is None:
@@ -111,8 +112,9 @@ def _daemon_limit_set(
         applied_nusd=grant.applied_nusd,
         ignored_nusd=grant.ignored_nusd,
         cut_nusd=grant.cut_nusd,
-        actor=actor,
+        actor=command.actor,
         funded_nusd=funded_nusd,
         settled_nusd=daemon.settled_nusd,
         held_nusd=daemon.held_nusd,
+        idempotency=command.idempotency,
     )

@@ -1,12 +1,13 @@
 """What someone wants of the ledger, as frozen values; `decide` answers with events, or refuses.
 
-Money is integer nano-USD. `actor` says who asked, for the journal. Knows nothing of state, disk or HTTP.
+Money is integer nano-USD. `actor` says who asked, for the journal; `idempotency` which request it was, so
+that the same one is not carried out twice. Knows nothing of state, disk or HTTP.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spendguard_daemon.ledger.events import Concurrency, CostLine, Overflow
+from spendguard_daemon.ledger.events import Concurrency, CostLine, Idempotency, Overflow
 from spendguard_daemon.money import LinearCost
 
 
@@ -28,6 +29,7 @@ class NewAgent:
     overflow: Overflow
     mock: bool
     actor: str
+    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class GrantBudget:
     limit_nusd: int
     topup_nusd: int | None
     actor: str
+    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class TopUp:
     agent_id: str
     amount_nusd: int
     actor: str
+    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class SetDaemonLimit:
     limit_nusd: int | None
     topup_nusd: int | None
     actor: str
+    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ class TopUpDaemon:
 
     amount_nusd: int
     actor: str
+    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,7 @@ class HoldCall:
     document_sha256: str
     rates: Mapping[str, int]
     deadline_ns: int
+    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +204,32 @@ class AdjustCall:
     to_nusd: int
     reason: str
     actor: str
+    idempotency: Idempotency | None = None
+
+
+KeyedCommand = NewAgent | GrantBudget | TopUp | SetDaemonLimit | TopUpDaemon | AdjustCall | HoldCall
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmRestored:
+    """Charge what an agent spent between the backup and its restore, and let it call; 0 accepts the loss."""
+
+    agent_id: str
+    spent_nusd: int
+    reason: str
+    actor: str
 
 
 EndCommand = SettleCall | SettleAtWorst | VoidCall
 AgentCommand = NewAgent | ChangeAgent | DeleteAgent | Freeze | Unfreeze
 MoneyCommand = GrantBudget | TopUp | SetDaemonLimit | TopUpDaemon
-Command = HoldCall | MarkSent | EndCommand | AdjustCall | AgentCommand | MoneyCommand | AcceptPrices
+Command = (
+    HoldCall
+    | MarkSent
+    | EndCommand
+    | AdjustCall
+    | AgentCommand
+    | MoneyCommand
+    | AcceptPrices
+    | ConfirmRestored
+)

@@ -10,7 +10,7 @@ from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.admission import admit
 from spendguard_daemon.ledger.budgets import decide_budget, live_account
-from spendguard_daemon.ledger.outcomes import adjust, end, mark_sent
+from spendguard_daemon.ledger.outcomes import adjust, confirm_restored, end, mark_sent
 from spendguard_daemon.ledger.state import Account, State
 
 
@@ -27,6 +27,8 @@ def decide(state: State, command: cmd.Command, now: cmd.Now) -> tuple[ev.Event, 
         return end(state, command)
     if isinstance(command, cmd.AdjustCall):
         return adjust(state, command)
+    if isinstance(command, cmd.ConfirmRestored):
+        return (confirm_restored(state, command),)
     if isinstance(command, cmd.AgentCommand):
         return _agent(state, command)
     if isinstance(command, cmd.MoneyCommand):
@@ -48,6 +50,8 @@ def _agent(state: State, command: cmd.AgentCommand) -> tuple[ev.Event, ...]:
         return (ev.Freeze(agent_id=command.agent_id, reason=command.reason, actor=command.actor),)
     if account.frozen_reason is None:
         return ()
+    if account.restored:
+        raise SpendGuardError(Code.RESTORE_UNCONFIRMED, TABLE[Code.RESTORE_UNCONFIRMED].title)
     return (ev.Unfreeze(agent_id=command.agent_id, actor=command.actor),)
 
 
@@ -61,6 +65,7 @@ def _new_agent(state: State, command: cmd.NewAgent) -> ev.AgentNew:
         overflow=command.overflow,
         mock=command.mock,
         actor=command.actor,
+        idempotency=command.idempotency,
     )
 
 

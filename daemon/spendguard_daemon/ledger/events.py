@@ -10,11 +10,21 @@ from typing import Literal
 
 import msgspec
 
+from spendguard_daemon.errors import Fact
+
 Concurrency = Literal["exclusive", "shared"]
 Overflow = Literal["clamp", "refuse"]
 
 CostLine = dict[str, int | str]
 """One line of a bill: name, quantity, unit, rate, and cost_nusd as an exact decimal string."""
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """The Idempotency-Key of a request, the route it is for, and half the SHA-256 of its body (32 hex)."""
+
+    key: str
+    route: str
+    body: str
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="open"):
@@ -44,7 +54,7 @@ class Torn(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="torn")
     first_seq: int
 
 
-class AgentNew(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="agent_new"):
+class AgentNew(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="agent_new", omit_defaults=True):
     """An agent was made; it has no money yet."""
 
     agent_id: str
@@ -53,6 +63,7 @@ class AgentNew(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="ag
     overflow: Overflow
     mock: bool
     actor: str
+    idempotency: Idempotency | None = None
 
 
 class AgentSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="agent_set", omit_defaults=True):
@@ -72,7 +83,9 @@ class AgentDel(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="ag
     actor: str
 
 
-class BudgetSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="budget_set"):
+class BudgetSet(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="budget_set", omit_defaults=True
+):
     """An agent's limit was set or its money topped up.
 
     `applied_nusd` was added, `ignored_nusd` was asked for but did not fit below the limit, `cut_nusd` was
@@ -88,9 +101,12 @@ class BudgetSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="b
     funded_nusd: int
     settled_nusd: int
     held_nusd: int
+    idempotency: Idempotency | None = None
 
 
-class DaemonLimitSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="daemon_limit_set"):
+class DaemonLimitSet(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="daemon_limit_set", omit_defaults=True
+):
     """The cap above all agents was set or topped up, or lifted (`limit_nusd` None); as `BudgetSet`."""
 
     limit_nusd: int | None
@@ -101,6 +117,7 @@ class DaemonLimitSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", t
     funded_nusd: int | None
     settled_nusd: int
     held_nusd: int
+    idempotency: Idempotency | None = None
 
 
 class Freeze(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="freeze"):
@@ -127,7 +144,7 @@ class PriceAccept(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag=
     source: str
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="hold"):
+class Hold(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="hold", omit_defaults=True):
     """Money was set aside for one call: the most it can cost, `amount_nusd`.
 
     `input_tokens` is the bound of rung `rung`; `output_tokens` the cap per choice that was held, which the
@@ -151,6 +168,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="hold")
     funded_nusd: int
     settled_nusd: int
     held_nusd: int
+    idempotency: Idempotency | None = None
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="sent"):
@@ -220,7 +238,7 @@ class Overrun(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="ove
     held_nusd: int
 
 
-class Adjust(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="adjust"):
+class Adjust(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="adjust", omit_defaults=True):
     """A person corrected what an ended call was charged, from one amount to another."""
 
     call_id: str
@@ -232,16 +250,91 @@ class Adjust(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="adju
     funded_nusd: int
     settled_nusd: int
     held_nusd: int
+    idempotency: Idempotency | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="refused"):
+    """`count` calls of an agent got no hold, for the reason `code`, from `at` to `until` (ISO 8601).
+
+    `call_id` and all that follows are the first one's; `facts` are the numbers of its sum (`*_usd` in USD),
+    or what else explains it. Usually all are within a second; an agent that is refused without end has its
+    records further apart, but no refusal goes uncounted.
+    """
+
+    agent_id: str
+    code: str
+    at: str
+    until: str
+    call_id: str
+    run_id: str
+    provider: str
+    endpoint: str
+    model: str
+    http_status: int
+    detail: str
+    count: int
+    facts: dict[str, Fact]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="checkpoint"):
+    """The state after record `through_seq`, whose hash is `through_h`, is durable in the file `snapshot`.
+
+    `sha256` is that file's own, over its bytes before `,\\n"sha256"`; a reader older than `min_reader` must
+    not go on from it. The rest is what was so when this record was written, for replay to check: how many
+    agents there were and calls were open, and the sums over all agents.
+    """
+
+    through_seq: int
+    through_h: str
+    snapshot: str
+    bytes: int
+    sha256: str
+    generation: int
+    min_reader: int
+    agents: int
+    calls_open: int
+    settled_nusd: int
+    held_nusd: int
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="restored"):
+    """What stands before this was put back from a backup; what was spent since then is not in it.
+
+    Every agent that is not deleted is frozen until its `restore_confirmed`. `backup_ts` is when the backup
+    was made, `manifest_sha256` the hash in its manifest. A reader that does not know this must not go on.
+    """
+
+    generation: int
+    backup_ts: str
+    manifest_sha256: str
+    actor: str
+    crit: bool = True
+
+
+class RestoreConfirmed(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="restore_confirmed"):
+    """An operator entered what an agent had spent between the backup and its restore, and let it go on."""
+
+    agent_id: str
+    spent_nusd: int
+    reason: str
+    actor: str
+    funded_nusd: int
+    settled_nusd: int
+    held_nusd: int
+    crit: bool = True
 
 
 EndEvent = Settle | SettleWorst | Void | Overrun
 """The four ways in which a call ends; each call has exactly one."""
 
 CallEvent = Hold | Sent | EndEvent | Adjust
-AgentEvent = AgentNew | AgentSet | AgentDel | BudgetSet | Freeze | Unfreeze
-DaemonEvent = Open | Close | Torn | DaemonLimitSet | PriceAccept
-MoneyEvent = Hold | EndEvent | Adjust | BudgetSet
-Event = CallEvent | AgentEvent | DaemonEvent
+AgentEvent = AgentNew | AgentSet | AgentDel | BudgetSet | Freeze | Unfreeze | RestoreConfirmed
+DaemonEvent = Open | Close | Torn | DaemonLimitSet | PriceAccept | Checkpoint | Restored
+MoneyEvent = Hold | EndEvent | Adjust | BudgetSet | RestoreConfirmed
+KeyedEvent = Hold | BudgetSet | AgentNew | DaemonLimitSet | Adjust
+"""What a request with an Idempotency-Key may lead to."""
+
+Event = CallEvent | AgentEvent | DaemonEvent | Refused
 
 
 def agent_of(event: Event) -> str | None:

@@ -7,61 +7,20 @@ of their own, so that an agent that is refused in a loop cannot push its real ca
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
-from typing import Literal
 
-import msgspec
-
-from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.times import parse_time_ms
+from spendguard_daemon.ledger.views import AgentRun, CallView, Kept, RunView, changed
 
 CALLS_MAX = 20_000
 CALLS_PER_AGENT_MAX = 1_000
 REFUSALS_MAX = 4_000
 REFUSALS_PER_AGENT_MAX = 200
 RUNS_PER_AGENT_MAX = 1_000
-
-CallState = Literal["held", "settled", "settled_worst", "voided", "overrun", "refused"]
-
-
-class CallView(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as the API shows it. Money in nUSD, times in wall ns; None is "not yet" or "not known"."""
-
-    order: int
-    call_id: str
-    agent_id: str
-    run_id: str
-    provider: str
-    endpoint: str
-    model: str
-    state: CallState
-    created_ns: int
-    hold_nusd: int = 0
-    cost_nusd: int | None = None
-    usage: dict[str, int] | None = None
-    lines: list[ev.CostLine] = []
-    changed: list[str] = []
-    sent: bool = False
-    rung: str | None = None
-    input_tokens: int | None = None
-    choices: int | None = None
-    asked_output_tokens: int | None = None
-    output_tokens: int | None = None
-    document_sha256: str | None = None
-    http_status: int | None = None
-    code: str | None = None
-    reason: str | None = None
-    adjusted_from_nusd: int | None = None
-    ended_ns: int | None = None
-
-
-class RunView(msgspec.Struct, kw_only=True):
-    """One run of an agent: when it was first and last seen, its calls, and what they have cost so far."""
-
-    run_id: str
-    first_ns: int
-    last_ns: int
-    calls: int = 0
-    cost_nusd: int = 0
+KEPT_CALLS = 5_000
+KEPT_REFUSALS = 500
+KEPT_RUNS = 5_000
+"""How much of the view outlives a compaction and a restart: the latest, and every call that is still open."""
 
 
 class _Ring:
@@ -141,12 +100,13 @@ class History:
         provider: str,
         endpoint: str,
         model: str,
-        code: Code,
+        code: str,
         detail: str,
         http_status: int,
         wall_ns: int,
+        count: int = 1,
     ) -> None:
-        """Note a call that got no hold."""
+        """Note a call that got no hold, and `count` - 1 others of that moment that are not shown."""
         view = CallView(
             order=self._next(),
             call_id=call_id,
@@ -159,7 +119,8 @@ class History:
             created_ns=wall_ns,
             cost_nusd=0,
             http_status=http_status,
-            code=code.value,
+            code=code,
+            count=count,
             reason=detail,
             ended_ns=wall_ns,
         )
@@ -169,11 +130,40 @@ class History:
         """Follow one event."""
         if isinstance(event, ev.Hold):
             self._note_hold(event, wall_ns)
+        elif isinstance(event, ev.Refused):
+            self._note_refused(event)
         elif isinstance(event, ev.CallEvent):
             view = self._calls.by_id.get(event.call_id)
             if view is not None:
-                self._calls.by_id[event.call_id] = _changed(view, event, wall_ns)
+                self._calls.by_id[event.call_id] = changed(view, event, wall_ns)
             self._note_cost(event, view, wall_ns)
+
+    def kept(self) -> Kept:
+        """Return what a snapshot keeps."""
+        calls = list(self._calls.by_id.values())
+        older = [view for view in calls[:-KEPT_CALLS] if view.state == "held"]
+        runs = [
+            AgentRun(agent_id=agent_id, run=run)
+            for agent_id, by_id in self._runs.items()
+            for run in by_id.values()
+        ]
+        if len(runs) > KEPT_RUNS:
+            runs = sorted(runs, key=lambda kept: kept.run.last_ns)[-KEPT_RUNS:]
+        refusals = list(self._refusals.by_id.values())[-KEPT_REFUSALS:]
+        return Kept(runs=runs, calls=older + calls[-KEPT_CALLS:], refusals=refusals)
+
+    @classmethod
+    def of(cls, kept: Kept) -> "History":
+        """Return a history that goes on from what a snapshot kept."""
+        history = cls()
+        for entry in kept.runs:
+            history._runs.setdefault(entry.agent_id, {})[entry.run.run_id] = entry.run
+        for view in kept.calls:
+            history._calls.add(view)
+        for view in kept.refusals:
+            history._refusals.add(view)
+        history._order = max((view.order for view in [*kept.calls, *kept.refusals]), default=0)
+        return history
 
     def _note_hold(self, event: ev.Hold, wall_ns: int) -> None:
         self.note_run(event.agent_id, event.run_id, wall_ns).calls += 1
@@ -197,6 +187,23 @@ class History:
         )
         self._calls.add(view)
 
+    def _note_refused(self, event: ev.Refused) -> None:
+        if event.call_id in self._refusals.by_id:
+            return  # live: each of them was shown when it happened
+        self.note_refusal(
+            call_id=event.call_id,
+            agent_id=event.agent_id,
+            run_id=event.run_id,
+            provider=event.provider,
+            endpoint=event.endpoint,
+            model=event.model,
+            code=event.code,
+            detail=event.detail,
+            http_status=event.http_status,
+            wall_ns=parse_time_ms(event.at),
+            count=event.count,
+        )
+
     def _note_cost(
         self, event: ev.Sent | ev.Adjust | ev.EndEvent, view: CallView | None, wall_ns: int
     ) -> None:
@@ -212,29 +219,3 @@ class History:
     def _next(self) -> int:
         self._order += 1
         return self._order
-
-
-def _changed(view: CallView, event: ev.Sent | ev.Adjust | ev.EndEvent, wall_ns: int) -> CallView:
-    replace = msgspec.structs.replace
-    if isinstance(event, ev.Sent):
-        return replace(view, sent=True, changed=event.changed)
-    if isinstance(event, ev.Adjust):
-        return replace(view, cost_nusd=event.to_nusd, adjusted_from_nusd=event.from_nusd, reason=event.reason)
-    if isinstance(event, ev.Settle | ev.Overrun):
-        view = replace(view, usage=event.usage, lines=event.lines)
-    return replace(
-        view,
-        state=_STATES[type(event)],
-        cost_nusd=0 if isinstance(event, ev.Void) else event.cost_nusd,
-        http_status=event.http_status,
-        reason=event.reason,
-        ended_ns=wall_ns,
-    )
-
-
-_STATES: dict[type[ev.EndEvent], CallState] = {
-    ev.Settle: "settled",
-    ev.SettleWorst: "settled_worst",
-    ev.Void: "voided",
-    ev.Overrun: "overrun",
-}

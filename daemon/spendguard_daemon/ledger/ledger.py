@@ -2,23 +2,29 @@
 
 Owns the order of things: a command is decided and applied with no await in between, its records join the
 journal in that order, and nobody is told before the disk has them. One event loop, one writer thread; all
-state is touched on the loop alone. Invariant: no hold is returned that is not durable, and none is left open
-by a caller that went away before it had it.
+state is touched on the loop alone. Invariant: no hold is returned that is not durable, or left to nobody.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
-from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.acks import Acks, Listener
 from spendguard_daemon.ledger.admission import refusal
 from spendguard_daemon.ledger.commands import Command, HoldCall, VoidCall
+from spendguard_daemon.ledger.compaction import Compaction
+from spendguard_daemon.ledger.desk import RefusalDesk
+from spendguard_daemon.ledger.faults import check_file_system, disk_fault, fault
 from spendguard_daemon.ledger.journal import Journal
 from spendguard_daemon.ledger.opening import Opened, open_folder
+from spendguard_daemon.ledger.refusals import Refusal
+from spendguard_daemon.ledger.rolling import SEGMENT_BYTES
+from spendguard_daemon.ledger.room import LIMITS, Ballast, Room, RoomLimits
+from spendguard_daemon.ledger.state import State
 from spendguard_daemon.ledger.turns import Lock
 from spendguard_daemon.ledger.waiting import Granted, Waiter, Waiting
 from spendguard_daemon.ports import Clock, Disk, DiskFile, Rng
@@ -29,16 +35,35 @@ LEFT = "client left before sending"
 class Ledger:
     """Who may spend what, what is held, what was spent. `state` and `history` are for reading."""
 
-    def __init__(self, opened: Opened, lock: DiskFile, fatal: Callable[[BaseException], None]) -> None:
+    journal_kind: ClassVar[type[Journal]] = Journal
+    compaction_kind: ClassVar[type[Compaction]] = Compaction
+    """A simulator writes and compacts without a thread."""
+
+    def __init__(
+        self, opened: Opened, room: Room, lock: DiskFile, fatal: Callable[[BaseException], None]
+    ) -> None:
         """Take up an opened folder; `Ledger.open` is the way to make one."""
         self._book = opened.book
         self.state, self.history, self.recovered = opened.book.state, opened.book.history, opened.report
-        self._lock, self._fatal = lock, fatal
-        self._journal = Journal(opened.writer, on_durable=self._on_durable, on_failure=self._on_failure)
+        self._room, self._lock, self._fatal = room, lock, fatal
+        self._journal = self.journal_kind(
+            opened.writer,
+            on_durable=self._on_durable,
+            on_failure=self._on_failure,
+            at_once=self._stop_for_good,
+        )
         self._book.sink = self._journal.append
         self._acks = Acks(opened.book.seq)
         self._waiting = Waiting()
-        self._closing = False
+        self._desk = RefusalDesk(opened.book, room, lambda: self._journal.failure is None)
+        self._compaction = self.compaction_kind(
+            opened.folder,
+            opened.disk,
+            covered_seq=opened.covered_seq,
+            record=self._checkpoint,
+            on_failure=self._on_failure,
+        )
+        self._closing = self._stopped = False
 
     @classmethod
     def open(
@@ -50,29 +75,46 @@ class Ledger:
         rng: Rng,
         fatal: Callable[[BaseException], None],
         version: str,
+        segment_bytes: int = SEGMENT_BYTES,
+        limits: RoomLimits = LIMITS,
+        unsafe_fs: bool = False,
     ) -> "Ledger":
         """Lock, read and recover the ledger in `folder`; calls found open are charged at worst. Blocks.
 
-        All that recovery writes is durable on return. `fatal` is called once if the disk fails later. Raises
-        LEDGER_LOCKED, LEDGER_DAMAGED, LEDGER_NEWER, or DISK_FAILED.
+        All that recovery writes is durable on return. `fatal` is called once if the disk fails later, on the
+        thread that finds out. Raises HOME_UNSAFE for a file system whose locks and syncs cannot be trusted,
+        unless `unsafe_fs` allows it, LEDGER_LOCKED, LEDGER_DAMAGED, LEDGER_NEWER, LEDGER_FULL or DISK_FAILED.
         """
         try:
             disk.make_folder(folder)
+            if not unsafe_fs:
+                check_file_system(folder, disk)
             lock = disk.lock(folder / "lock")
             if lock is None:
-                raise _error(Code.LEDGER_LOCKED)
+                raise fault(Code.LEDGER_LOCKED)
             try:
-                opened = open_folder(folder, disk=disk, clock=clock, rng=rng, version=version)
+                ballast = Ballast(folder, limits.ballast_bytes, disk=disk, rng=rng)
+                with ballast.given_for_recovery():
+                    opened = open_folder(
+                        folder, disk=disk, clock=clock, rng=rng, version=version, segment_bytes=segment_bytes
+                    )
+                opened.writer.ballast = ballast
+                room = Room(folder, ballast, limits, disk=disk, clock=clock)
+                if room.wants_ballast():
+                    ballast.make()
             except BaseException:
                 lock.close()
                 raise
         except OSError as error:
-            raise _error(Code.DISK_FAILED, error) from error
-        return cls(opened, lock, fatal)
+            raise disk_fault(error) from error
+        return cls(opened, room, lock, fatal)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write on a thread from now on, and answer on `loop`; before, each command blocks until durable."""
         self._journal.start(loop)
+        self._desk.start(loop)
+        self._compaction.start(loop)
+        self._compaction.poll(self._journal.closed_seq)
 
     def post(self, command: Command) -> tuple[ev.Event, ...]:
         """Decide, apply and queue; the record becomes durable with the next batch, an overrun at once.
@@ -95,6 +137,8 @@ class Ledger:
 
         Raises what `admit` raises, as `post` otherwise. A caller that is cancelled leaves no hold behind.
         """
+        if self._room.wants_ballast():
+            await self._journal.run(self._room.ballast.make)
         try:
             hold, seq = self._admit(command)
         except SpendGuardError as refused:
@@ -107,6 +151,11 @@ class Ledger:
             self._abandon(hold)
             raise
         return hold
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Note a call that got no hold: shown at once, journaled soon, and counted with others like it."""
+        if not self._closing:
+            self._desk.note(refusal)
 
     def detach(self, call_id: str) -> None:
         """Note that the call's client left: the call keeps its hold, but not its agent's lock."""
@@ -125,8 +174,10 @@ class Ledger:
         if self._closing:
             return
         self._closing = True
-        self._waiting.refuse_all(_error(Code.SHUTTING_DOWN))
+        self._waiting.refuse_all(fault(Code.SHUTTING_DOWN))
         try:
+            await self._compaction.stop()
+            self._desk.close()
             if self._journal.failure is None:
                 self._book.record(ev.Close(reason=reason))
                 await self._durable(self._book.seq)
@@ -141,14 +192,16 @@ class Ledger:
     def _check_open(self) -> None:
         self._check_disk()
         if self._closing:
-            raise _error(Code.SHUTTING_DOWN)
+            raise fault(Code.SHUTTING_DOWN)
 
     def _check_disk(self) -> None:
         if self._journal.failure is not None:
-            raise _error(Code.DISK_FAILED, self._journal.failure)
+            raise fault(Code.DISK_FAILED, self._journal.failure)
 
     def _execute(self, command: Command) -> tuple[tuple[ev.Event, ...], int]:
         self._check_open()
+        if isinstance(command, HoldCall):
+            self._room.check()
         events = self._book.execute(command)
         seq = self._book.seq
         if any(isinstance(event, ev.Overrun) for event in events):
@@ -164,6 +217,7 @@ class Ledger:
         return self._grant(command, queued=self._waiting.first(command.agent_id) is not None)
 
     def _grant(self, command: HoldCall, *, queued: bool) -> Granted:
+        self._room.check()
         try:
             if queued:
                 self._book.check(command)
@@ -206,12 +260,9 @@ class Ledger:
         """Let waiting calls try again: the agent's own, or everyone's where a daemon cap is shared by all."""
         if isinstance(event, ev.Hold | ev.Sent):
             return
-        agent_id = ev.agent_of(event)
-        if agent_id is None or self.state.daemon.limit_nusd is not None:
-            for waiting_id in self._waiting.agents():
-                self._serve(waiting_id)
-        else:
-            self._serve(agent_id)
+        agent_id, cap_nusd = ev.agent_of(event), self.state.daemon.limit_nusd
+        for waiting_id in [agent_id] if agent_id and cap_nusd is None else self._waiting.agents():
+            self._serve(waiting_id)
 
     def _serve(self, agent_id: str) -> None:
         """Grant waiting calls of one agent in order, until one must wait on."""
@@ -228,15 +279,22 @@ class Ledger:
 
     def _on_durable(self, seq: int) -> None:
         self._acks.advance(seq, self._book.fresh)
+        self._compaction.poll(self._journal.closed_seq)
+
+    async def _checkpoint(self, event_of: Callable[[State], ev.Event]) -> None:
+        self._check_disk()
+        self._book.record(event_of(self.state))
+        await self._durable(self._book.seq)
 
     def _on_failure(self, failure: BaseException) -> None:
-        error = _error(Code.DISK_FAILED, failure)
+        self._journal.failure = failure  # where a compaction failed, the journal does not know yet
+        error = fault(Code.DISK_FAILED, failure)
         self._acks.fail(error)
         self._waiting.refuse_all(error)
-        self._fatal(failure)
+        self._stop_for_good(failure)
 
-
-def _error(code: Code, cause: BaseException | None = None) -> SpendGuardError:
-    entry = TABLE[code]
-    detail = entry.title if cause is None else f"{entry.title}: {cause}"
-    return SpendGuardError(code, detail, remedy=entry.operator_remedy)
+    def _stop_for_good(self, failure: BaseException) -> None:
+        """Tell the process, on whatever thread this is: in the daemon that ends it here and now."""
+        if not self._stopped:
+            self._stopped = True
+            self._fatal(failure)

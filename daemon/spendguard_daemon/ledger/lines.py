@@ -113,6 +113,11 @@ def open_line(line: bytes) -> Envelope:
     return envelope
 
 
+def read_envelope(line: bytes) -> Envelope:
+    """Return the envelope of a line that `open_line` passed before."""
+    return _envelopes.decode(line)
+
+
 def read_event(line: bytes, envelope: Envelope) -> Event | None:
     """Return the event of a line that `open_line` passed, None for a type we may ignore; raise LineError."""
     if envelope.t not in _TAGS:

@@ -4,26 +4,28 @@ Blocks; runs once, at start, before anything listens. Invariant: a crash at any 
 that opens to the same balances.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from spendguard_daemon.canonical import sha256_hex
+from spendguard_daemon.ledger.basis import newest_basis
 from spendguard_daemon.ledger.book import Book
 from spendguard_daemon.ledger.commands import SettleAtWorst
 from spendguard_daemon.ledger.events import Open, Torn
-from spendguard_daemon.ledger.history import History
+from spendguard_daemon.ledger.faults import clock_warnings
+from spendguard_daemon.ledger.folder import LedgerFolder
 from spendguard_daemon.ledger.journal import Writer
 from spendguard_daemon.ledger.lines import READER
-from spendguard_daemon.ledger.recovery import HEAD, Plan, Segment, TornTail, plan, replay
-from spendguard_daemon.ledger.state import State
+from spendguard_daemon.ledger.recovery import HEAD, Place, Plan, TornTail, damaged, plan, segment_name
+from spendguard_daemon.ledger.replay import replay
+from spendguard_daemon.ledger.rolling import SEGMENT_BYTES, RollingSegment
 from spendguard_daemon.ports import Clock, Disk, Rng
 
-FIRST_SEGMENT = "seg-000000000001.jsonl"
+FIRST_SEGMENT = segment_name(1)
+RESTORING = ".restoring"
+"""What the name of a ledger's folder ends with while it is being restored."""
 CRASH = "crash"
 SESSION_BYTES = 8
-
-_SEGMENT = re.compile(r"seg-[0-9]{12}\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +40,33 @@ class RecoveryReport:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A ledger that is whole, durable, and ready to be written on."""
+    """A ledger that is whole, durable, and ready to be written on; up to `covered_seq` it has a snapshot."""
 
     book: Book
     writer: Writer
     report: RecoveryReport
+    covered_seq: int
+    folder: Path
+    disk: Disk
 
 
-def open_folder(folder: Path, *, disk: Disk, clock: Clock, rng: Rng, version: str) -> Opened:
+def open_folder(
+    folder: Path, *, disk: Disk, clock: Clock, rng: Rng, version: str, segment_bytes: int = SEGMENT_BYTES
+) -> Opened:
     """Recover the journal in `folder`, which the caller has locked; calls found open are charged at worst.
 
     Raises LEDGER_DAMAGED or LEDGER_NEWER with nothing on the disk changed; OSError where the disk fails.
     """
-    names = [name for name in disk.names(folder) if _SEGMENT.fullmatch(name)]
-    segments = [Segment(name, disk.read(folder / name)) for name in names]
-    head_raw = disk.read(folder / HEAD) if disk.exists(folder / HEAD) else None
-    found = plan(segments, head_raw)
-    state, history = State(), History()
-    wall_ns = replay(segments, found, state, history)
+    files, warnings = LedgerFolder(folder, disk), list[str]()
+    _check_restored(files, disk)
+    basis = newest_basis(files, warnings)
+    state, tail = basis.state, files.after(basis.origin.seq)
+    found = plan(files.read_all(tail), files.read_head(), origin=basis.origin, begun_seq=files.begun_seq)
+    wall_ns = replay(files.read_all(tail), found, state, basis.history, wall_ns=basis.wall_ns)
+    warnings += clock_warnings(wall_ns, clock.wall_ns())
 
-    path = folder / (names[-1] if names else FIRST_SEGMENT)
-    writer = _take_up(folder, path, disk, found)
-    book = Book(state, history, clock, seq=found.seq, wall_ns=wall_ns)
+    writer = _take_up(folder, disk, found, segment_bytes)
+    book = Book(state, basis.history, clock, seq=found.seq, wall_ns=wall_ns)
     if found.torn is not None:
         raw = found.torn.raw
         book.record(Torn(bytes=len(raw), sha256=sha256_hex(raw), first_seq=found.torn.first_seq))
@@ -72,20 +79,31 @@ def open_folder(folder: Path, *, disk: Disk, clock: Clock, rng: Rng, version: st
     book.kept.clear()
     book.fresh.clear()
     torn_bytes = len(found.torn.raw) if found.torn else 0
-    return Opened(book, writer, RecoveryReport(found.seq, torn_bytes, crashed, found.warnings))
+    report = RecoveryReport(found.seq, torn_bytes, crashed, (*warnings, *found.warnings))
+    return Opened(book, writer, report, basis.origin.seq, folder, disk)
 
 
-def _take_up(folder: Path, path: Path, disk: Disk, found: Plan) -> Writer:
+def _check_restored(files: LedgerFolder, disk: Disk) -> None:
+    """Refuse to begin an empty ledger where a restore was cut short: the money is in the folder beside it."""
+    restoring = files.path.with_name(files.path.name + RESTORING)
+    if not files.segments and disk.exists(restoring):
+        what = "a restore was cut short; do it again, or rename the folder"
+        raise damaged(Place(restoring.name, 1, 0), what)
+
+
+def _take_up(folder: Path, disk: Disk, found: Plan, segment_bytes: int) -> Writer:
     """Open segment and head for writing, the torn tail cut off."""
     head = disk.open_update(folder / HEAD)
-    segment = disk.open_append(path)
+    segment = RollingSegment(folder, disk, first_seq=found.segment_seq, limit_bytes=segment_bytes)
     # The names must be durable before the head can say that something in the segment is.
     disk.sync_folder(folder)
     if found.torn is not None:
         # Safe in a file of their own before they are cut off, and cut off before anything is added.
         disk.replace(_free_name(folder, disk, found.torn), found.torn.raw)
         segment.truncate(found.torn.place.byte)
-        segment.sync()
+    # What a killed process wrote may be read here and yet be lost to a power cut: the next segment, which
+    # proves this one, may be begun at once.
+    segment.sync()
     generation = found.generation or 1
     return Writer(segment, head, seq=found.seq, h=found.h, generation=generation, next_slot=found.next_slot)
 

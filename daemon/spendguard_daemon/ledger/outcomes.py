@@ -6,10 +6,10 @@ Pure. Invariants: a call ends once; what is not known is charged at the hold; an
 from dataclasses import dataclass
 
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
-from spendguard_daemon.ledger.budgets import checked_amount
+from spendguard_daemon.ledger.budgets import checked_amount, live_account
 from spendguard_daemon.ledger.state import OpenCall, State
 from spendguard_daemon.money import checked
 
@@ -147,7 +147,31 @@ def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:
             funded_nusd=account.funded_nusd,
             settled_nusd=settled_nusd,
             held_nusd=account.held_nusd,
+            idempotency=command.idempotency,
         ),
+    )
+
+
+def confirm_restored(state: State, command: cmd.ConfirmRestored) -> ev.RestoreConfirmed:
+    """Charge what was spent since the backup.
+
+    Raises AGENT_NOT_FOUND, or MALFORMED_REQUEST where there is nothing to confirm, so that a repeated command
+    does not charge twice, or the amount is none.
+    """
+    account = live_account(state, command.agent_id)
+    checked_amount("spent", command.spent_nusd)
+    if not account.restored:
+        raise MalformedError("agent", "an agent that waits for what was spent since a restore")
+    settled_nusd = account.settled_nusd + command.spent_nusd
+    checked(settled_nusd + account.held_nusd)
+    return ev.RestoreConfirmed(
+        agent_id=command.agent_id,
+        spent_nusd=command.spent_nusd,
+        reason=command.reason[:REASON_CHARS_MAX],
+        actor=command.actor,
+        funded_nusd=account.funded_nusd,
+        settled_nusd=settled_nusd,
+        held_nusd=account.held_nusd,
     )
 
 

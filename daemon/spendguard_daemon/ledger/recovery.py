@@ -5,27 +5,28 @@ disk; `opening` reads the files and carries the plan out. Invariant: no line tha
 and none is skipped; where that cannot be shown, the journal is refused with file, line and byte.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.ledger.apply import ContradictionError, apply
-from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import (
     GENESIS,
     SLOT_BYTES,
+    Envelope,
     LineError,
     Slot,
     decode_slot,
     open_line,
-    read_event,
-    read_time,
 )
-from spendguard_daemon.ledger.state import State
 
 HEAD = "head"
+
+
+def segment_name(first_seq: int) -> str:
+    """Return the name of the segment that begins with record `first_seq`."""
+    return f"seg-{first_seq:012d}.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,27 @@ class TornTail:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to go on from a journal: its last good seq and hash, what to cut off, which head slot to write."""
+    """How to go on from a journal: its last good seq and hash, what to cut off, which head slot to write.
+
+    `segment_seq` is the first record of the segment that holds the last one: the segment to go on in.
+    """
 
     seq: int
     h: str
     generation: int
     torn: TornTail | None
     next_slot: int
+    segment_seq: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The record after which a walk begins: its seq, its hash, its generation; all up to it was durable."""
+
+    seq: int = 0
+    h: str = GENESIS
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,63 +94,137 @@ class _Damage:
     misplaced: bool
 
 
-@dataclass(slots=True)
-class _Chain:
-    seq: int = 0
-    h: str = GENESIS
-    ack: int = 0
-    generation: int = 0
+Follow = Callable[[Place, Envelope, bytes], object]
+"""Is told of each line that is the next one: its place, its envelope, its bytes without the LF."""
 
 
-def plan(segments: Sequence[Segment], head_raw: bytes | None) -> Plan:
+class Walk:
+    """Follows the chain through segments, one at a time; `finish` judges what stopped it.
+
+    `begun_seq` is the last record that was durable because a segment was begun after it. An empty segment
+    proves no more than that: one is left where the disk was full when it was begun.
+    """
+
+    def __init__(self, head_raw: bytes | None, origin: Origin, begun_seq: int) -> None:
+        self._slots = _slots(head_raw)
+        self._head = newest_slot(head_raw)
+        self._begun_seq = begun_seq
+        self.seq, self.h, self.generation = origin.seq, origin.h, origin.generation
+        self._ack = origin.seq
+        self._segment_seq = origin.seq + 1
+        self._end = Place(segment_name(self._segment_seq), 1, 0)
+        self._damage: _Damage | None = None
+        self._tail = b""
+
+    def feed(self, segment: Segment, follow: Follow | None = None) -> None:
+        """Go on through a segment, as far as it is whole.
+
+        Raises LEDGER_DAMAGED where the one before was not whole, or this one is not the next; LEDGER_NEWER
+        where a record is not for this reader; and what `follow` raises.
+        """
+        if not segment.raw:
+            return
+        if self._damage is not None:
+            raise damaged(self._damage.place, self._damage.what)
+        if segment.first_seq != self.seq + 1:
+            raise damaged(Place(segment.name, 1, 0), f"record {self.seq + 1} should follow here")
+        self._segment_seq = segment.first_seq
+        raw, offset, number = segment.raw, 0, 1
+        while offset < len(raw):
+            place = Place(segment.name, number, offset)
+            end = raw.find(b"\n", offset)
+            self._damage = self._step(place, raw[offset:end] if end >= 0 else None, follow)
+            if self._damage is not None:
+                self._end, self._tail = place, raw[offset:]
+                return
+            offset, number = end + 1, number + 1
+        self._end = Place(segment.name, number, offset)
+
+    def finish(self) -> Plan:
+        """Return how to go on; raise LEDGER_DAMAGED where something durable is missing or changed."""
+        head, torn = self._head, self._judge(self._damage) if self._damage else None
+        durable_seq = max(self._begun_seq, head.seq if head else 0)
+        if self.seq < durable_seq:
+            raise damaged(
+                self._end, f"the journal ends with record {self.seq}, but record {durable_seq} was durable"
+            )
+        if head is not None and self.generation != head.generation:
+            what = f"the head is of generation {head.generation}, the journal of {self.generation}"
+            raise damaged(Place(HEAD, 1, 0), f"{what}: a mixed restore")
+        warnings = []
+        if torn is not None:
+            place, size = torn.place, len(torn.raw)
+            warnings.append(f"{place.file}, byte {place.byte}: {size} bytes of an unfinished write set aside")
+        if head is None and self.seq:
+            warnings.append("the head file was missing or damaged: the journal was judged by itself")
+        next_slot = 1 if head is not None and head == self._slots[0] else 0
+        return Plan(self.seq, self.h, self.generation, torn, next_slot, self._segment_seq, tuple(warnings))
+
+    def _step(self, place: Place, line: bytes | None, follow: Follow | None) -> _Damage | None:
+        """Take one line, None where it has no end; return what is wrong with it."""
+        if line is None:
+            return _Damage(place, "the last line is cut off", misplaced=False)
+        try:
+            envelope = open_line(line)
+        except LineError as error:
+            return _Damage(place, str(error), misplaced=False)
+        if (envelope.seq, envelope.prev) != (self.seq + 1, self.h):
+            what = f"record {envelope.seq} stands where record {self.seq + 1} should follow"
+            return _Damage(place, what, misplaced=True)
+        if envelope.newer:
+            raise newer(place, envelope.newer)
+        if self._head is not None and envelope.seq == self._head.seq and envelope.h != self._head.h:
+            raise damaged(place, "the head file knows another record of this number")
+        self.seq, self.h, self._ack = envelope.seq, envelope.h, max(self._ack, envelope.ack)
+        self.generation = envelope.generation or self.generation
+        if follow is not None:
+            follow(place, envelope, line)
+        return None
+
+    def _judge(self, damage: _Damage) -> TornTail:
+        """Return the torn tail that the damage is, or refuse it as harm to what was acknowledged."""
+        survivors = []
+        for line in self._tail.split(b"\n"):
+            try:
+                survivors.append(open_line(line))
+            except LineError:
+                continue
+        head_seq = self._head.seq if self._head else 0
+        durable_seq = max([self._ack, head_seq, self._begun_seq, *(line.ack for line in survivors)])
+        # A tear loses bytes where they are: it cannot repeat a record, or bring whole ones out of order.
+        order = [self.seq, *(line.seq for line in survivors)]
+        reordered = any(later <= earlier for earlier, later in pairwise(order))
+        if damage.misplaced or reordered or self.seq + 1 <= durable_seq:
+            raise damaged(damage.place, damage.what)
+        return TornTail(damage.place, self._tail, self.seq + 1)
+
+
+def plan(
+    segments: Iterable[Segment],
+    head_raw: bytes | None,
+    *,
+    origin: Origin = Origin(),
+    begun_seq: int = 0,
+) -> Plan:
     """Check a whole journal (segments in order of their names) and say how to go on from it.
 
     Raises LEDGER_DAMAGED where a record that was durable is missing or changed, LEDGER_NEWER where a record
     is not for this reader.
     """
-    slots = _slots(head_raw)
-    head = max((slot for slot in slots if slot), key=lambda slot: slot.seq, default=None)
-    chain, torn = _Chain(), None
-    for index, segment in enumerate(segments):
-        if segment.first_seq != chain.seq + 1:
-            raise damaged(Place(segment.name, 1, 0), f"record {chain.seq + 1} should follow here")
-        damage = _walk(segment, chain, head)
-        if damage is not None:
-            torn = _judge(segment, chain, head, damage, last=index == len(segments) - 1)
-    if head is not None:
-        _check_head(segments, chain, head, torn)
-    warnings = []
-    if torn is not None:
-        place, size = torn.place, len(torn.raw)
-        warnings.append(f"{place.file}, byte {place.byte}: {size} bytes of an unfinished write set aside")
-    if head is None and chain.seq:
-        warnings.append("the head file was missing or damaged: the journal was judged by itself")
-    next_slot = 1 if head is not None and head == slots[0] else 0
-    return Plan(chain.seq, chain.h, chain.generation, torn, next_slot, tuple(warnings))
-
-
-def replay(segments: Sequence[Segment], found: Plan, state: State, history: History) -> int:
-    """Apply every record of a journal that `plan` passed; return the wall time of the last one, in ns.
-
-    Raises LEDGER_DAMAGED where a record contradicts those before it.
-    """
-    wall_ns = 0
-    for place, line in _lines(segments, found):
-        try:
-            envelope = open_line(line)
-            wall_ns = max(wall_ns, read_time(envelope))
-            event = read_event(line, envelope)
-            if event is not None:
-                apply(state, event, wall_ns)
-                history.note(event, wall_ns)
-        except (LineError, ContradictionError) as error:
-            raise damaged(place, str(error)) from None
-    return wall_ns
+    walk = Walk(head_raw, origin, begun_seq)
+    for segment in segments:
+        walk.feed(segment)
+    return walk.finish()
 
 
 def damaged(place: Place, what: str) -> SpendGuardError:
     """Return the refusal of a journal, naming the place."""
     return _refuse(Code.LEDGER_DAMAGED, place, what)
+
+
+def newer(place: Place, what: str) -> SpendGuardError:
+    """Return the refusal of a journal that is not for this reader."""
+    return _refuse(Code.LEDGER_NEWER, place, what)
 
 
 def _refuse(code: Code, place: Place, what: str) -> SpendGuardError:
@@ -149,79 +237,11 @@ def _refuse(code: Code, place: Place, what: str) -> SpendGuardError:
     )
 
 
+def newest_slot(head_raw: bytes | None) -> Slot | None:
+    """Return what the head file says, None where neither of its slots is whole."""
+    return max((slot for slot in _slots(head_raw) if slot), key=lambda slot: slot.seq, default=None)
+
+
 def _slots(head_raw: bytes | None) -> tuple[Slot | None, Slot | None]:
     raw = head_raw or b""
     return decode_slot(raw[:SLOT_BYTES]), decode_slot(raw[SLOT_BYTES : 2 * SLOT_BYTES])
-
-
-def _walk(segment: Segment, chain: _Chain, head: Slot | None) -> _Damage | None:
-    """Follow the chain through a segment, as far as it goes; return what stopped it."""
-    raw, offset, number = segment.raw, 0, 1
-    while offset < len(raw):
-        place = Place(segment.name, number, offset)
-        end = raw.find(b"\n", offset)
-        if end < 0:
-            return _Damage(place, "the last line is cut off", misplaced=False)
-        try:
-            envelope = open_line(raw[offset:end])
-        except LineError as error:
-            return _Damage(place, str(error), misplaced=False)
-        if (envelope.seq, envelope.prev) != (chain.seq + 1, chain.h):
-            what = f"record {envelope.seq} stands where record {chain.seq + 1} should follow"
-            return _Damage(place, what, misplaced=True)
-        if envelope.newer:
-            raise _refuse(Code.LEDGER_NEWER, place, envelope.newer)
-        chain.seq, chain.h, chain.ack = envelope.seq, envelope.h, max(chain.ack, envelope.ack)
-        chain.generation = envelope.generation or chain.generation
-        if head is not None and envelope.seq == head.seq and envelope.h != head.h:
-            raise damaged(place, "the head file knows another record of this number")
-        offset, number = end + 1, number + 1
-    return None
-
-
-def _judge(segment: Segment, chain: _Chain, head: Slot | None, damage: _Damage, *, last: bool) -> TornTail:
-    """Return the torn tail that the damage is, or refuse it as harm to what was acknowledged."""
-    first_seq = chain.seq + 1
-    tail = segment.raw[damage.place.byte :]
-    survivors = []
-    for line in tail.split(b"\n"):
-        try:
-            survivors.append(open_line(line))
-        except LineError:
-            continue
-    durable_seq = max([chain.ack, head.seq if head else 0, *(envelope.ack for envelope in survivors)])
-    # A tear loses bytes where they are: it cannot repeat a record, or bring whole ones out of their order.
-    order = [chain.seq, *(envelope.seq for envelope in survivors)]
-    reordered = any(later <= earlier for earlier, later in pairwise(order))
-    if not last or damage.misplaced or reordered or first_seq <= durable_seq:
-        raise damaged(damage.place, damage.what)
-    return TornTail(damage.place, tail, first_seq)
-
-
-def _check_head(segments: Sequence[Segment], chain: _Chain, head: Slot, torn: TornTail | None) -> None:
-    if chain.seq < head.seq:
-        end = torn.place if torn else _end(segments)
-        raise damaged(end, f"the journal ends with record {chain.seq}, but record {head.seq} was durable")
-    if chain.generation != head.generation:
-        what = (
-            f"the head is of generation {head.generation}, the journal of {chain.generation}: a mixed restore"
-        )
-        raise damaged(Place(HEAD, 1, 0), what)
-
-
-def _end(segments: Sequence[Segment]) -> Place:
-    if not segments:
-        return Place("seg-000000000001.jsonl", 1, 0)
-    last = segments[-1]
-    return Place(last.name, last.raw.count(b"\n") + 1, len(last.raw))
-
-
-def _lines(segments: Sequence[Segment], found: Plan) -> Iterator[tuple[Place, bytes]]:
-    for segment in segments:
-        torn_here = found.torn is not None and found.torn.place.file == segment.name
-        end = found.torn.place.byte if found.torn and torn_here else len(segment.raw)
-        offset, number = 0, 1
-        while offset < end:
-            line_end = segment.raw.index(b"\n", offset)
-            yield Place(segment.name, number, offset), segment.raw[offset:line_end]
-            offset, number = line_end + 1, number + 1

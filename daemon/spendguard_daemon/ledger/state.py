@@ -12,14 +12,23 @@ from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.turns import Turns
 
 ENDED_MAX = 10_000
-"""How many ended calls are kept at hand for `adjust`, besides all unconfirmed ones."""
+"""How many ended calls are kept at hand for `adjust`, besides the unconfirmed ones."""
+
+UNCONFIRMED_MAX = 100_000
+"""How many unconfirmed calls are kept at hand, the latest. Older ones stay in the sums and in the journal."""
+
+RESTORED = "restored"
+"""Why an agent is frozen that came back with a backup."""
 
 Outcome = Literal["settled", "settled_worst", "voided", "overrun"]
 
 
 @dataclass(slots=True)
 class Account:
-    """One agent and its money. `limit_nusd` None means that no budget was ever set."""
+    """One agent and its money. `limit_nusd` None means that no budget was ever set.
+
+    `restored`: it came back with a backup, and nobody has entered yet what it spent since.
+    """
 
     agent_id: str
     name: str | None
@@ -34,6 +43,7 @@ class Account:
     settled_nusd: int = 0
     held_nusd: int = 0
     calls_open: int = 0
+    restored: bool = False
 
     @property
     def remaining_nusd(self) -> int:
@@ -93,12 +103,29 @@ class EndedCall:
     confirmed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What an Idempotency-Key stands for, since `bound_ns` (wall ns): a call, or the answer to an operator.
+
+    `cost_nusd` is None while the call is open; `event` is what the answer was made from.
+    """
+
+    body: str
+    bound_ns: int
+    call_id: str | None = None
+    cost_nusd: int | None = None
+    event: ev.BudgetSet | ev.DaemonLimitSet | ev.AgentNew | ev.Adjust | None = None
+
+
 @dataclass(slots=True)
 class State:
     """All that decisions rest on. Read it freely; only `apply` changes it.
 
-    `distrusted` holds (provider, model, rung) whose bound an overrun proved wrong; `prices` is the document
-    in use, `high_water` the latest one of each key; `turns` lives beside the journal and is not compared.
+    `unconfirmed` are the calls that were charged at a bound, or above it, and that nobody has looked at;
+    `unconfirmed_calls` and `unconfirmed_nusd` count all of them. `keys` are the Idempotency-Keys by scope,
+    the oldest first. `distrusted` holds (provider, model, rung) whose bound an overrun proved wrong; `prices`
+    is the document in use, `high_water` the latest one of each key; `turns` lives beside the journal and is
+    not compared.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -106,6 +133,9 @@ class State:
     open_calls: dict[str, OpenCall] = field(default_factory=dict)
     ended: dict[str, EndedCall] = field(default_factory=dict)
     unconfirmed: dict[str, EndedCall] = field(default_factory=dict)
+    unconfirmed_calls: int = 0
+    unconfirmed_nusd: int = 0
+    keys: dict[str, Bound] = field(default_factory=dict)
     distrusted: set[tuple[str, str, str]] = field(default_factory=set)
     prices: ev.PriceAccept | None = None
     high_water: dict[str, ev.PriceAccept] = field(default_factory=dict)

@@ -28,6 +28,11 @@ def parse_time(text: str) -> int:
     return _parse_second(text[:19]) * NS_PER_SECOND + int(text[20:29])
 
 
+def parse_time_ms(text: str) -> int:
+    """Read what `format_time_ms` writes; raise ValueError on anything else."""
+    return parse_time(f"{text[:-1]}000000{text[-1:]}")
+
+
 # Thousands of records share a second, so the costly part is worked out once for each.
 @lru_cache(maxsize=64)
 def _format_second(seconds: int) -> str:

@@ -1,0 +1,154 @@
+"""What a snapshot holds: the state after one record, so that replay can begin there. `sealed` has its form.
+
+Pure: bytes and values only. Invariant: what `decode` returns adds up, and makes the state that went in.
+"""
+
+from collections import Counter
+
+import msgspec
+
+from spendguard_daemon.ledger.events import PriceAccept
+from spendguard_daemon.ledger.history import History
+from spendguard_daemon.ledger.lines import READER
+from spendguard_daemon.ledger.recovery import Origin
+from spendguard_daemon.ledger.sealed import Pause, SealError, go_on, seal, unseal
+from spendguard_daemon.ledger.state import Account, Bound, DaemonAccount, EndedCall, OpenCall, State
+from spendguard_daemon.ledger.times import format_time, parse_time
+from spendguard_daemon.ledger.views import AgentRun, CallView, Kept
+
+VERSION = 1
+
+
+class SnapshotError(Exception):
+    """A snapshot is not one that we wrote whole; says what is wrong with it."""
+
+
+class KeyBound(msgspec.Struct, frozen=True):
+    """An Idempotency-Key in its scope, and what it stands for."""
+
+    scope: str
+    bound: Bound
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is so after record `seq`, whose hash is `h` and whose time is `ts`.
+
+    Accounts are in the order of their making; open and ended calls, keys and the kept history oldest first.
+    """
+
+    snapshot: int
+    min_reader: int
+    org: str
+    seq: int
+    h: str
+    generation: int
+    ts: str
+    daemon: DaemonAccount
+    prices: PriceAccept | None
+    high_water: list[PriceAccept]
+    distrusted: list[tuple[str, str, str]]
+    unconfirmed_calls: int
+    unconfirmed_nusd: int
+    accounts: list[Account]
+    open_calls: list[OpenCall]
+    unconfirmed: list[EndedCall]
+    ended: list[EndedCall]
+    keys: list[KeyBound]
+    runs: list[AgentRun]
+    calls: list[CallView]
+    refusals: list[CallView]
+
+    @property
+    def origin(self) -> Origin:
+        """The record after which replay goes on."""
+        return Origin(self.seq, self.h, self.generation)
+
+    @property
+    def wall_ns(self) -> int:
+        """The time of the last record, in wall ns."""
+        return parse_time(self.ts)
+
+    def state(self) -> State:
+        """Return a new state."""
+        return State(
+            accounts={account.agent_id: account for account in self.accounts},
+            daemon=self.daemon,
+            open_calls={call.hold.call_id: call for call in self.open_calls},
+            ended={call.call_id: call for call in self.ended},
+            unconfirmed={call.call_id: call for call in self.unconfirmed},
+            unconfirmed_calls=self.unconfirmed_calls,
+            unconfirmed_nusd=self.unconfirmed_nusd,
+            keys={key.scope: key.bound for key in self.keys},
+            distrusted=set(self.distrusted),
+            prices=self.prices,
+            high_water={prices.key_id: prices for prices in self.high_water},
+            generation=self.generation,
+        )
+
+    def history(self) -> History:
+        """Return a new history."""
+        return History.of(Kept(runs=self.runs, calls=self.calls, refusals=self.refusals))
+
+
+def snapshot_of(state: State, history: History, seq: int, h: str, wall_ns: int) -> Snapshot:
+    """Return the snapshot of a state; it shares the state's accounts, so encode it before they change."""
+    kept = history.kept()
+    return Snapshot(
+        snapshot=VERSION,
+        min_reader=READER,
+        org="local",
+        seq=seq,
+        h=h,
+        generation=state.generation,
+        ts=format_time(wall_ns),
+        daemon=state.daemon,
+        prices=state.prices,
+        high_water=list(state.high_water.values()),
+        distrusted=sorted(state.distrusted),
+        unconfirmed_calls=state.unconfirmed_calls,
+        unconfirmed_nusd=state.unconfirmed_nusd,
+        accounts=list(state.accounts.values()),
+        open_calls=list(state.open_calls.values()),
+        unconfirmed=list(state.unconfirmed.values()),
+        ended=list(state.ended.values()),
+        keys=[KeyBound(scope, bound) for scope, bound in state.keys.items()],
+        runs=kept.runs,
+        calls=kept.calls,
+        refusals=kept.refusals,
+    )
+
+
+def encode(snapshot: Snapshot, pause: Pause) -> tuple[bytes, str]:
+    """Return the file's bytes, all ASCII, and the hash at its end."""
+    return seal(snapshot, pause)
+
+
+def decode(raw: bytes, pause: Pause = go_on) -> tuple[Snapshot, str]:
+    """Return a snapshot and the hash at the end of its file; raise SnapshotError."""
+    try:
+        snapshot, digest = unseal(raw, Snapshot, pause)
+        parse_time(snapshot.ts)
+    except (SealError, ValueError) as error:
+        raise SnapshotError(str(error)) from None
+    if snapshot.snapshot != VERSION:
+        raise SnapshotError(f"it is of version {snapshot.snapshot}, not {VERSION}")
+    _check_sums(snapshot)
+    return snapshot, digest
+
+
+def _check_sums(snapshot: Snapshot) -> None:
+    """Check that the accounts are what their open calls say, and the daemon's what its agents' say (I9)."""
+    held_nusd: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    for call in snapshot.open_calls:
+        held_nusd[call.hold.agent_id] += call.hold.amount_nusd
+        calls[call.hold.agent_id] += 1
+    for account in snapshot.accounts:
+        if (account.held_nusd, account.calls_open) != (held_nusd[account.agent_id], calls[account.agent_id]):
+            raise SnapshotError(f"what agent {account.agent_id} holds is not what its open calls hold")
+    sums = (
+        sum(account.settled_nusd for account in snapshot.accounts),
+        sum(account.held_nusd for account in snapshot.accounts),
+    )
+    if sums != (snapshot.daemon.settled_nusd, snapshot.daemon.held_nusd):
+        raise SnapshotError("the daemon's sums are not those of its agents")

@@ -1,0 +1,100 @@
+"""What is shown of a call and of a run, as plain values; how an event changes what is shown of its call."""
+
+from typing import Literal
+
+import msgspec
+
+from spendguard_daemon.ledger import events as ev
+
+CallState = Literal["held", "settled", "settled_worst", "voided", "overrun", "refused"]
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as the API shows it. Money in nUSD, times in wall ns; None is "not yet" or "not known".
+
+    `count` is above 1 where a refused call stands for others like it, as after a restart.
+    """
+
+    order: int
+    call_id: str
+    agent_id: str
+    run_id: str
+    provider: str
+    endpoint: str
+    model: str
+    state: CallState
+    created_ns: int
+    hold_nusd: int = 0
+    cost_nusd: int | None = None
+    usage: dict[str, int] | None = None
+    lines: list[ev.CostLine] = []
+    changed: list[str] = []
+    sent: bool = False
+    rung: str | None = None
+    input_tokens: int | None = None
+    choices: int | None = None
+    asked_output_tokens: int | None = None
+    output_tokens: int | None = None
+    document_sha256: str | None = None
+    http_status: int | None = None
+    code: str | None = None
+    count: int = 1
+    reason: str | None = None
+    adjusted_from_nusd: int | None = None
+    ended_ns: int | None = None
+
+
+class RunView(msgspec.Struct, kw_only=True):
+    """One run of an agent: when it was first and last seen, its calls, and what they have cost so far."""
+
+    run_id: str
+    first_ns: int
+    last_ns: int
+    calls: int = 0
+    cost_nusd: int = 0
+
+
+class AgentRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with its agent."""
+
+    agent_id: str
+    run: RunView
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a history a snapshot keeps, oldest first."""
+
+    runs: list[AgentRun]
+    calls: list[CallView]
+    refusals: list[CallView]
+
+
+def changed(view: CallView, event: ev.CallEvent, wall_ns: int) -> CallView:
+    """Return what is shown of a call after an event of it."""
+    replace = msgspec.structs.replace
+    match event:
+        case ev.Sent():
+            return replace(view, sent=True, changed=event.changed)
+        case ev.Adjust():
+            return replace(
+                view, cost_nusd=event.to_nusd, adjusted_from_nusd=event.from_nusd, reason=event.reason
+            )
+        case ev.Hold():
+            return view
+        case ev.Void():
+            state: CallState = "voided"
+            cost_nusd = 0
+        case ev.SettleWorst():
+            state, cost_nusd = "settled_worst", event.cost_nusd
+        case ev.Settle() | ev.Overrun():
+            state = "settled" if isinstance(event, ev.Settle) else "overrun"
+            view = replace(view, usage=event.usage, lines=event.lines)
+            cost_nusd = event.cost_nusd
+    return replace(
+        view,
+        state=state,
+        cost_nusd=cost_nusd,
+        http_status=event.http_status,
+        reason=event.reason,
+        ended_ns=wall_ns,
+    )

@@ -1,0 +1,245 @@
+"""Try to break the ledger, without end: `python -m tests.campaign`; stop it with Ctrl-C.
+
+    python -m tests.campaign                                       all parts in turn, from a random seed
+    python -m tests.campaign --only simulate --seed 4711 --once    replay a failure exactly
+    python -m tests.campaign --states 100000 --calls 1000000 --flips --kills 200     once in full
+
+Parts: `powercut` (disks as power cuts leave them), `bitflip` (every bit of a 20 kB journal), `simulate`
+(whole histories, through the guard and of the ledger alone), `kill` (kill -9 of the real daemon under load).
+Each job has a seed of its own, counted up from `--seed`; the first that fails is printed with the command
+that replays it.
+"""
+
+import argparse
+import logging
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+for place in (ROOT / "tests" / "support", ROOT / "daemon"):
+    if str(place) not in sys.path:
+        sys.path.insert(0, str(place))
+
+from simulator import bare, bitflip, guarded, powercut  # noqa: E402 (they are found by the lines above)
+
+KILL_TEST = ROOT / "tests" / "e2e" / "test_kill.py"
+KILLS_A_JOB = 10
+FLIP_SHARES = 64
+BARE_A_JOB = 4
+REPORT_SECONDS = 20.0
+
+Result = tuple[Counter[str], set[bytes]]
+
+
+def cut_job(seed: int) -> Result:
+    """Run one scenario of power cuts."""
+    report, seen = powercut.CutReport(), set[bytes]()
+    powercut.Scenario(seed, report, seen).run_cuts()
+    return Counter({"scenarios": 1, **report.kinds}), seen
+
+
+def simulate_job(seed: int) -> Result:
+    """Run one history through the guard, and some of the ledger alone."""
+    whole = guarded.run(seed)
+    counts = Counter(
+        {
+            "calls": whole.calls,
+            "calls through the guard": whole.calls,
+            "billed nUSD": whole.billed_nusd,
+            "charged nUSD": whole.charged_nusd,
+            "records lost, none acknowledged": whole.records_lost,
+        }
+    )
+    counts.update({f"lives ended: {how}": count for how, count in whole.lives.items()})
+    for part in range(BARE_A_JOB):
+        alone = bare.run(seed * BARE_A_JOB + part)
+        counts.update(
+            {
+                "calls": alone.calls,
+                "calls of the ledger alone": alone.calls,
+                "snapshots": alone.snapshots,
+                "records lost, none acknowledged": alone.records_lost,
+            }
+        )
+    return counts, set()
+
+
+def flip_job(seed: int, share: int) -> Result:
+    """Flip one share of the bits of the journal of this seed."""
+    return Counter({"flips": bitflip.run(seed, share, FLIP_SHARES).flips}), set()
+
+
+def kill_job(seed: int) -> Result:
+    """Kill the real daemon some times under mixed load."""
+    if not KILL_TEST.exists():
+        raise FileNotFoundError(f"{KILL_TEST} is not there")
+    path = os.pathsep.join(map(str, (ROOT / "daemon", ROOT, ROOT / "tests" / "support")))
+    env = {**os.environ, "SPENDGUARD_TEST_SEED": str(seed), "SPENDGUARD_TEST_KILLS": str(KILLS_A_JOB)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(KILL_TEST)]
+    done = subprocess.run(
+        command, env={**env, "PYTHONPATH": path}, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
+    return Counter({"kills": KILLS_A_JOB}), set()
+
+
+class JobFailedError(Exception):
+    """A job found something wrong: its part, its seed, and the whole trace as text."""
+
+    def __str__(self) -> str:
+        part, seed, trace = self.args
+        again = f"python -m tests.campaign --only {part} --seed {seed} --once"
+        return f"{trace}\n{part} failed with seed {seed}; replay it:\n    {again}"
+
+
+def work(part: str, job: Callable[..., Result], args: tuple[int, ...]) -> tuple[Result, float]:
+    """Run one job in a worker; return what it did, and its seconds."""
+    logging.disable()
+    started = time.monotonic()
+    try:
+        return job(*args), time.monotonic() - started
+    except BaseException:  # noqa: BLE001 (whatever it is, it is what the campaign is for)
+        raise JobFailedError(part, args[0], traceback.format_exc()) from None
+
+
+@dataclass
+class Part:
+    """One part on its way. `wanted`: how many of `unit` are enough, None where they never are."""
+
+    name: str
+    unit: str
+    job: Callable[..., Result]
+    seed: int
+    wanted: int | None
+    counts: Counter[str] = field(default_factory=Counter)
+    states: set[bytes] = field(default_factory=set)
+    begun: int = 0
+    running: int = 0
+    seconds: float = 0.0
+
+    def next_args(self) -> tuple[int, ...]:
+        """Return the arguments of the next job, the seed first."""
+        number = self.begun
+        self.begun, self.running = number + 1, self.running + 1
+        if self.job is flip_job:
+            return self.seed + number // FLIP_SHARES, number % FLIP_SHARES
+        return (self.seed + number,)
+
+    def take(self, result: Result, seconds: float) -> None:
+        """Add what a job did."""
+        counts, states = result
+        self.counts += counts
+        self.states |= states
+        self.running -= 1
+        self.seconds += seconds
+
+    @property
+    def done(self) -> int:
+        """How many of `unit` there were; power-cut states are counted once, however often they came."""
+        return len(self.states) if self.job is cut_job else self.counts[self.unit]
+
+    @property
+    def over(self) -> bool:
+        """Whether no more jobs need to begin."""
+        if self.wanted is not None and self.job is flip_job:
+            return self.begun >= FLIP_SHARES * self.wanted
+        return self.wanted is not None and self.done >= self.wanted
+
+    def line(self) -> str:
+        """Return what was done so far, for people."""
+        rate = self.done / self.seconds if self.seconds else 0.0
+        more = "; ".join(
+            f"{name} {count:,}" for name, count in sorted(self.counts.items()) if name != self.unit
+        )
+        return f"{self.name:9}{self.done:>12,} {self.unit}, {rate:,.1f}/s of one core; {more}"
+
+
+def run(parts: list[Part], jobs: int, seconds: float, *, once: bool) -> None:
+    """Run jobs of all parts, each part as long as the others, until all is done or the time is over."""
+    ends_at, report_at = time.monotonic() + seconds, time.monotonic() + REPORT_SECONDS
+    running: dict[Future[tuple[Result, float]], Part] = {}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        try:
+            while True:
+                open_parts = [part for part in parts if not (part.over or (once and part.begun))]
+                if time.monotonic() > ends_at or (not open_parts and not running):
+                    return
+                while open_parts and len(running) < jobs:
+                    part = min(open_parts, key=lambda part: (part.seconds + part.running, part.begun))
+                    running[pool.submit(work, part.name, part.job, part.next_args())] = part
+                    open_parts = [part for part in open_parts if not (part.over or once)]
+                for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
+                    running.pop(future).take(*future.result())
+                if time.monotonic() > report_at:
+                    report_at += REPORT_SECONDS
+                    print_report(parts)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def print_report(parts: list[Part]) -> None:
+    """Print one line for each part that has begun."""
+    print(f"-- {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z", flush=True)
+    for part in parts:
+        if part.begun:
+            print(part.line(), flush=True)
+
+
+def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, help="the seed of the first job; by default a random one")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
+    parser.add_argument("--only", choices=("powercut", "bitflip", "simulate", "kill"), action="append")
+    parser.add_argument("--states", type=int, help="power-cut states that are enough")
+    parser.add_argument("--flips", type=int, nargs="?", const=1, help="journals of 20 kB that are enough")
+    parser.add_argument("--calls", type=int, help="simulated calls that are enough")
+    parser.add_argument("--kills", type=int, help="kills that are enough")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--once", action="store_true", help="one job of each part")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the campaign; return 1 where something was found."""
+    args: Any = read_arguments(arguments)
+    seed = random.SystemRandom().randrange(10**9) if args.seed is None else args.seed
+    parts = [
+        Part("powercut", "states", cut_job, seed, args.states),
+        Part("bitflip", "flips", flip_job, seed, args.flips),
+        Part("simulate", "calls", simulate_job, seed, args.calls),
+        Part("kill", "kills", kill_job, seed, args.kills),
+    ]
+    if args.only:
+        parts = [part for part in parts if part.name in args.only]
+    elif any(part.wanted is not None for part in parts):
+        parts = [part for part in parts if part.wanted is not None]
+    print(f"seed {seed}", flush=True)
+    started = time.monotonic()
+    status = 0
+    try:
+        run(parts, args.jobs, args.minutes * 60, once=args.once)
+    except JobFailedError as failure:
+        print(failure, file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("stopped")
+    print_report(parts)
+    print(f"seed {seed}, {time.monotonic() - started:,.0f} s, {'FAILED' if status else 'nothing found'}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

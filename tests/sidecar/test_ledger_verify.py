@@ -1,0 +1,498 @@
+"""Verification: finds each thing that is wrong, names its place, and never cries over what is right."""
+
+import asyncio
+import json
+import random
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from compacting import SEGMENT_BYTES, busy, busy_ledger, compact, first_steps, no_pause
+from ledger_kit import AGENT, FOLDER, HEAD, funded_book, grant, hold_call, open_ledger, settle
+from sim import SimClock, SimDisk, SimRng
+from spendguard_daemon.ledger import commands as cmd
+from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.audit import Auditor
+from spendguard_daemon.ledger.folder import ARCHIVE, LedgerFolder, segment_name, snapshot_name
+from spendguard_daemon.ledger.journal import Entry
+from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.ledger.lines import encode_body
+from spendguard_daemon.ledger.snapshot import decode, encode
+from spendguard_daemon.ledger.state import State
+from spendguard_daemon.ledger.verify import FINDINGS_MAX, Finding, Report, verify
+from spendguard_daemon.system import SystemDisk
+
+
+@lru_cache
+def files() -> dict[Path, bytes]:
+    """Return a ledger with an archive, two snapshots and a tail, as bytes."""
+    disk, clock = SimDisk(), SimClock()
+    ledger = open_ledger(disk, clock, segment_bytes=SEGMENT_BYTES)
+    first_steps(ledger)
+    for seed in range(3):
+        busy(ledger, clock, 25, seed)
+        compact(ledger, disk)
+    busy(ledger, clock, 4, 9)
+    ledger.post(cmd.Unfreeze(AGENT, "test"))
+    ledger.post(hold_call("open"))
+    return {path: bytes(node.data) for path, node in disk.files.items()}
+
+
+def whole() -> SimDisk:
+    """Return a disk with that ledger."""
+    disk = SimDisk()
+    for path, raw in files().items():
+        disk.put(path, raw)
+    return disk
+
+
+def found(disk: SimDisk) -> Finding:
+    """Return the first finding."""
+    return verify(FOLDER, disk=disk).findings[0]
+
+
+def test_a_whole_ledger_has_no_findings_and_its_sums_are_told() -> None:
+    """Every record, all snapshots, and the progress to its end."""
+    disk, steps = whole(), list[tuple[int, int]]()
+    report = verify(FOLDER, disk=disk, on_progress=lambda done, total: steps.append((done, total)))
+    assert (report.ok, report.warnings, report.unfinished_bytes) == (True, (), 0)
+    folder = LedgerFolder(FOLDER, disk)
+    assert report.snapshots == tuple(snapshot_name(seq) for seq in folder.snapshots)
+    total = sum(folder.size(file) for file in folder.segments)
+    assert steps[-1] == (total, total) == (report.bytes, report.bytes)
+    assert steps == sorted(steps)
+    ledger = open_ledger(disk)
+    assert (report.first_seq, report.last_seq) == (1, ledger.recovered.records)
+    assert report.calls_open == len(ledger.recovered.settled_at_worst)
+    daemon = ledger.state.daemon
+    assert report.settled_nusd + report.held_nusd == daemon.settled_nusd
+    assert json.loads(json.dumps(report.to_json()))["ok"] is True
+
+
+def test_an_empty_folder_is_a_whole_ledger() -> None:
+    """Nothing was ever written."""
+    report = verify(FOLDER, disk=SimDisk())
+    assert (report.ok, report.last_seq, report.bytes) == (True, 0, 0)
+
+
+def test_every_damaged_byte_is_found_and_placed() -> None:
+    """In any file but the head, of which one slot may be lost: file, line and byte of the record."""
+    chance = random.Random(3)
+    paths = [path for path in files() if path.name.startswith(("seg-", "snap-"))]
+    for path in paths:
+        raw = files()[path]
+        for index in [0, len(raw) - 1, *(chance.randrange(len(raw)) for _ in range(6))]:
+            disk = whole()
+            damaged = bytearray(raw)
+            damaged[index] ^= 1 << chance.randrange(8)
+            disk.put(path, bytes(damaged))
+            finding = found(disk)
+            assert finding.file == path.name
+            if path.name.startswith("seg-"):
+                assert finding.byte == raw.rfind(b"\n", 0, index) + 1
+                assert finding.line == raw[: finding.byte].count(b"\n") + 1
+
+
+def test_a_missing_segment_a_cut_tail_and_another_head_are_found() -> None:
+    """What recovery would refuse, too."""
+    disk = whole()
+    archived = disk.names(FOLDER / ARCHIVE)
+    disk.files.pop(FOLDER / ARCHIVE / archived[1])
+    assert found(disk).file == archived[2]
+    disk = whole()
+    last = LedgerFolder(FOLDER, disk).segments[-1]
+    raw = disk.read(FOLDER / last.name)
+    disk.put(FOLDER / last.name, raw[: raw[:-1].rindex(b"\n") + 1])
+    assert "was durable" in found(disk).what
+    disk = whole()
+    disk.put(HEAD, disk.read(HEAD).replace(b",000001,", b",000002,"))
+    assert verify(FOLDER, disk=disk).warnings == (
+        "the head file was missing or damaged: the journal was judged by itself",
+    )
+
+
+def test_a_write_under_way_is_not_damage() -> None:
+    """Half a line after the last whole one is counted, that is all."""
+    disk = whole()
+    last = LedgerFolder(FOLDER, disk).segments[-1]
+    disk.put(FOLDER / last.name, disk.read(FOLDER / last.name) + b'{"v":1,"seq":')
+    report = verify(FOLDER, disk=disk)
+    assert (report.ok, report.unfinished_bytes) == (True, 13)
+
+
+def test_a_ledger_whose_archive_was_taken_away_is_verified_from_its_snapshot() -> None:
+    """With a warning; where there is no snapshot either, the missing records are the finding."""
+    disk = whole()
+    for name in disk.names(FOLDER / ARCHIVE):
+        disk.files.pop(FOLDER / ARCHIVE / name)
+    report = verify(FOLDER, disk=disk)
+    newest = LedgerFolder(FOLDER, disk).snapshots[-1]
+    assert (report.ok, report.first_seq) == (True, newest + 1)
+    assert snapshot_name(newest) in report.warnings[0]
+    raw = disk.read(FOLDER / snapshot_name(newest))
+    disk.put(FOLDER / snapshot_name(newest), raw[:-1])
+    assert "record 1 should follow" in found(disk).what
+    disk.files.pop(FOLDER / snapshot_name(newest))
+    assert "record 1 should follow" in found(disk).what
+
+
+def doctored(disk: SimDisk, seq: int, **changes: Any) -> None:
+    """Put a snapshot in the place of one: whole in itself, but changed."""
+    path = FOLDER / snapshot_name(seq)
+    snapshot, _ = decode(disk.read(path))
+    disk.put(path, encode(msgspec.structs.replace(snapshot, **changes), no_pause)[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"h": "0" * 32}, "not the snapshot of"), ({"unconfirmed_nusd": 7}, "not the state that")],
+)
+def test_a_snapshot_that_is_not_the_state_of_the_records_is_found(changes: dict[str, Any], why: str) -> None:
+    """Once by itself, once because the checkpoint names another."""
+    disk = whole()
+    seq = LedgerFolder(FOLDER, disk).snapshots[0]
+    doctored(disk, seq, **changes)
+    report = verify(FOLDER, disk=disk)
+    assert [finding.file for finding in report.findings] == [snapshot_name(seq)] * 2
+    assert why in report.findings[0].what
+    assert "checkpoint" in report.findings[1].what
+    assert report.snapshots == (snapshot_name(LedgerFolder(FOLDER, disk).snapshots[1]),)
+
+
+def test_the_order_of_what_is_forgotten_first_is_part_of_the_state() -> None:
+    """Two dicts that are equal may forget different things later."""
+    disk = whole()
+    seq = LedgerFolder(FOLDER, disk).snapshots[0]
+    snapshot, _ = decode(disk.read(FOLDER / snapshot_name(seq)))
+    doctored(disk, seq, ended=list(reversed(snapshot.ended)))
+    assert "not the state" in found(disk).what
+
+
+def test_what_does_not_add_up_at_the_end_of_a_segment_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sums over all agents are dear, so they are taken once for each segment."""
+    monkeypatch.setattr(Auditor, "sums", lambda _: iter(["I9: it does not add up"]))
+    disk = whole()
+    assert [finding.line for finding in verify(FOLDER, disk=disk).findings] == [1] * len(
+        LedgerFolder(FOLDER, disk).segments
+    )
+
+
+def test_progress_is_told_within_a_long_segment() -> None:
+    """Not only at its end."""
+    disk, steps = SimDisk(), list[int]()
+    ledger = busy_ledger(disk, 0, segment_bytes=10**7)
+    seq = ledger._book.seq
+    ledger._journal.append([Entry(seq + 1 + index, 5, b'{"t":"remark"}') for index in range(2_500)])
+    verify(FOLDER, disk=disk, on_progress=lambda done, total: steps.append(100 * done // total))
+    assert steps[-1] == 100
+    assert len([step for step in steps if 0 < step < 100]) == 2
+
+
+def test_a_checkpoint_of_another_record_is_found() -> None:
+    """It would make a start begin in the wrong place."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 30)
+    folder = LedgerFolder(FOLDER, disk)
+    sums = ledger.state.daemon
+    event = ev.Checkpoint(
+        through_seq=folder.begun_seq,
+        through_h="0" * 32,
+        snapshot=snapshot_name(folder.begun_seq),
+        bytes=1,
+        sha256="0" * 64,
+        generation=1,
+        min_reader=1,
+        agents=len(ledger.state.accounts),
+        calls_open=len(ledger.state.open_calls),
+        settled_nusd=sums.settled_nusd,
+        held_nusd=sums.held_nusd,
+    )
+    ledger._book.record(event)
+    assert "names another record" in found(disk).what
+
+
+def test_a_newer_ledger_is_a_finding() -> None:
+    """This version cannot say whether it is right."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 0)
+    ledger._journal.append([Entry(ledger._book.seq + 1, 5, b'{"t":"splice","crit":true}')])
+    finding = found(disk)
+    assert "newer version" in finding.what
+    assert finding.line == ledger._book.seq + 1
+
+
+def test_unknown_harmless_records_are_passed_over() -> None:
+    """As recovery does."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 0)
+    ledger._journal.append([Entry(ledger._book.seq + 1, 5, b'{"t":"remark"}')])
+    assert verify(FOLDER, disk=disk).ok
+
+
+def test_records_that_contradict_each_other_are_found() -> None:
+    """Whole lines in a whole chain, but wrong sums."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 0)
+    ledger._journal.append(
+        [Entry(ledger._book.seq + 1, 5, encode_body(ev.Freeze(agent_id="x", reason="", actor="")))]
+    )
+    assert found(disk).what.endswith("there is no agent x")
+
+
+def test_findings_are_bounded() -> None:
+    """A ledger of nothing but broken promises does not fill the memory."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 0, segment_bytes=10**7)
+    account = ledger.state.accounts[AGENT]
+    seq, entries = ledger._book.seq, []
+    for index in range(FINDINGS_MAX + 5):
+        amount = account.funded_nusd + 1
+        hold = _hold(f"c{index}", amount, account.funded_nusd, 0, amount)
+        entries.append(Entry(seq + 1 + 2 * index, 5, encode_body(hold)))
+        void = ev.Void(
+            call_id=f"c{index}",
+            agent_id=AGENT,
+            hold_nusd=amount,
+            http_status=None,
+            reason="",
+            funded_nusd=account.funded_nusd,
+            settled_nusd=0,
+            held_nusd=0,
+        )
+        entries.append(Entry(seq + 2 + 2 * index, 5, encode_body(void)))
+    ledger._journal.append(entries)
+    report = verify(FOLDER, disk=disk)
+    assert len(report.findings) == FINDINGS_MAX
+    assert report.findings[0].what.startswith("I1: the hold of call c0")
+
+
+def _hold(call_id: str, amount: int, funded: int, settled: int, held: int, agent_id: str = AGENT) -> ev.Hold:
+    book = funded_book(10_000, concurrency="shared")
+    (hold,) = book.execute(hold_call(call_id))
+    assert isinstance(hold, ev.Hold)
+    return msgspec.structs.replace(
+        hold,
+        agent_id=agent_id,
+        amount_nusd=amount,
+        funded_nusd=funded,
+        settled_nusd=settled,
+        held_nusd=held,
+    )
+
+
+class Audited:
+    """A book whose every record an auditor sees, applied by hand so that it may be wrong."""
+
+    def __init__(self, limit_nusd: int = 10_000) -> None:
+        self.book = funded_book(limit_nusd, concurrency="shared")
+        self.auditor = Auditor.of(State())
+        self.auditor.state = self.book.state
+        self.broken = [
+            promise
+            for event in (
+                _agent_new(),
+                ev.BudgetSet(
+                    agent_id=AGENT,
+                    limit_nusd=limit_nusd,
+                    applied_nusd=limit_nusd,
+                    ignored_nusd=0,
+                    cut_nusd=0,
+                    actor="test",
+                    funded_nusd=limit_nusd,
+                    settled_nusd=0,
+                    held_nusd=0,
+                ),
+            )
+            for promise in self.auditor.check(event)
+        ]
+
+    def do(self, command: cmd.Command) -> list[str]:
+        """Carry out a command; return the names of the promises that its records break."""
+        return [
+            promise.split(":")[0]
+            for event in self.book.execute(command)
+            for promise in self.auditor.check(event)
+        ]
+
+    def check(self, event: ev.Event) -> list[str]:
+        """Show the auditor a record that was not applied."""
+        return [promise.split(":")[0] for promise in self.auditor.check(event)]
+
+
+def _agent_new() -> ev.AgentNew:
+    return ev.AgentNew(
+        agent_id=AGENT, name=None, concurrency="shared", overflow="clamp", mock=False, actor="test"
+    )
+
+
+def test_the_auditor_has_nothing_to_say_about_a_right_history() -> None:
+    """Also where more was spent than granted, for a reason that is on record."""
+    audited = Audited()
+    assert audited.broken == []
+    right: list[cmd.Command] = [
+        hold_call("c1"),
+        settle("c1", 400),
+        hold_call("c2"),
+        settle("c2", 1_004),
+        grant(500),
+        cmd.AdjustCall("c1", 9_000, "the bill", "test"),
+        cmd.AdjustCall("c1", 0, "the bill", "test"),
+    ]
+    for command in right:
+        assert audited.do(command) == []
+    assert list(audited.auditor.sums()) == []
+
+
+def test_a_cut_limit_excuses_what_was_held_before() -> None:
+    """The holds stay, the money does not."""
+    audited = Audited()
+    assert audited.do(hold_call("c1")) == []
+    assert audited.do(grant(500)) == []
+    assert audited.do(cmd.VoidCall("c1", "", None)) == []
+
+
+def test_what_was_entered_after_a_restore_may_exceed_the_grant() -> None:
+    """It was spent, whatever was granted."""
+    audited = Audited()
+    audited.book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="test"))
+    assert audited.do(cmd.ConfirmRestored(AGENT, 50_000, "the bill", "test")) == []
+    assert audited.auditor.agents[AGENT].settled_nusd == 50_000
+
+
+def test_the_auditor_goes_on_from_a_state() -> None:
+    """Its sums and its open calls are those of the state."""
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    auditor = Auditor.of(audited.book.state)
+    (event,) = audited.book.execute(settle("c1", 7))
+    assert list(auditor.check(event)) == []
+    assert list(auditor.sums()) == []
+
+
+def test_each_broken_promise_is_told_by_its_name() -> None:
+    """Records that `apply` might let pass, seen by the second pair of eyes."""
+    assert "I1" in Audited(900).check(_hold("c1", 1_000, 900, 0, 1_000))
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    (worst,) = audited.book.execute(cmd.SettleAtWorst("c1", "", None))
+    assert isinstance(worst, ev.SettleWorst)
+    assert audited.check(msgspec.structs.replace(worst, cost_nusd=999, settled_nusd=999))[0] == "I7"
+
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    (ended,) = audited.book.execute(settle("c1", 400))
+    assert isinstance(ended, ev.Settle)
+    assert audited.check(msgspec.structs.replace(ended, cost_nusd=-5)) == ["I7", "I2", "I9", "I12"]
+
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    (over,) = audited.book.execute(settle("c1", 1_004))
+    assert isinstance(over, ev.Overrun)
+    assert "I7" in audited.check(msgspec.structs.replace(over, cost_nusd=1_000))
+
+
+def test_rates_that_were_not_pinned_are_told() -> None:
+    """A line's rate is one that the hold has for its name, in any tier or period; other names are let be."""
+    audited = Audited()
+    rates = {"output": 600_000, "output@272001": 900_000, "output+1": 700_000, "input": 150_000}
+    for index, (name, rate, broken) in enumerate(
+        [("output", 900_000, []), ("output", 700_000, []), ("fee:x", 5, []), ("output", 150_000, ["I11"])]
+    ):
+        audited.do(hold_call(f"c{index}", rates=rates))
+        line: ev.CostLine = {"name": name, "quantity": 1, "unit": "token", "rate": rate, "cost_nusd": "1"}
+        assert audited.do(cmd.SettleCall(f"c{index}", 1, {}, [line], 200, "")) == broken
+
+
+def test_a_hold_while_a_crash_is_not_settled_is_told() -> None:
+    """Money of calls that may still be billed must not be held again."""
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    audited.book.record(ev.Open(version="", min_reader=1, generation=1, session=""))
+    audited.check(ev.Open(version="", min_reader=1, generation=1, session=""))
+    assert audited.do(hold_call("c2")) == ["I5"]
+    assert audited.do(hold_call("c3")) == []
+
+
+def test_a_hold_past_the_daemons_cap_is_told() -> None:
+    """Whatever the agent itself has left."""
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    audited.book.state.daemon.limit_nusd = audited.book.state.daemon.funded_nusd = 500
+    assert audited.check(_hold("c2", 10, 10_000, 0, 1_010))[0] == "I1"
+
+
+def test_sums_over_all_agents_are_told() -> None:
+    """Once the state and the records part."""
+    audited = Audited()
+    audited.do(hold_call("c1"))
+    audited.book.state.accounts[AGENT].settled_nusd += 1
+    audited.book.state.open_calls.clear()
+    assert [what.split(":")[0] for what in audited.auditor.sums()] == ["I9", "I5"]
+
+
+def test_a_snapshot_that_vanishes_meanwhile_is_let_be() -> None:
+    """The daemon drops the oldest one while we read."""
+    disk = whole()
+    gone = snapshot_name(LedgerFolder(FOLDER, disk).snapshots[0])
+
+    def drop(operation: str, path: Path) -> None:
+        if operation == "read" and path.name == gone:
+            disk.files.pop(path, None)
+
+    disk.hook = drop
+    report = verify(FOLDER, disk=disk)
+    assert report.ok
+    assert len(report.snapshots) == 1
+
+
+def test_a_segment_that_is_archived_meanwhile_is_found_there() -> None:
+    """The list was made before it moved."""
+    disk = SimDisk()
+    busy_ledger(disk, 40)
+    first = FOLDER / segment_name(1)
+    disk.make_folder(FOLDER / ARCHIVE)
+
+    def move(operation: str, path: Path) -> None:
+        if operation == "read" and path == first and first in disk.files:
+            disk.rename(first, FOLDER / ARCHIVE / first.name)
+
+    disk.hook = move
+    assert verify(FOLDER, disk=disk).ok
+    folder = LedgerFolder(FOLDER, disk)
+    size = folder.size(folder.segments[0])
+    disk.hook = None
+    disk.rename(FOLDER / ARCHIVE / first.name, first)
+    listed = LedgerFolder(FOLDER, disk)
+    disk.rename(first, FOLDER / ARCHIVE / first.name)
+    assert listed.size(listed.segments[0]) == size
+
+
+async def test_a_live_ledger_is_verified_beside_its_daemon(tmp_path: Path) -> None:
+    """On a real disk, while it writes, rolls and compacts: never a finding."""
+    reports: list[Report] = []
+    ledger = Ledger.open(
+        tmp_path / "ledger",
+        disk=SystemDisk(),
+        clock=SimClock(),
+        rng=SimRng(),
+        fatal=lambda error: None,
+        version="1",
+        segment_bytes=20_000,
+    )
+    ledger.start(asyncio.get_running_loop())
+    first_steps(ledger)
+    clock = SimClock()
+    while len(reports) < 12 or not LedgerFolder(tmp_path / "ledger", SystemDisk()).snapshots:
+        reading = asyncio.create_task(asyncio.to_thread(verify, tmp_path / "ledger", disk=SystemDisk()))
+        part = 0
+        while not reading.done():
+            part += 1
+            busy(ledger, clock, 5, 1_000 * len(reports) + part)
+            await asyncio.sleep(0.001)
+        reports.append(reading.result())
+    await ledger.close("test")
+    assert not any(report.findings for report in reports)
+    assert reports[-1].last_seq > reports[0].last_seq
