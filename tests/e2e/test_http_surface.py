@@ -502,10 +502,11 @@ async def test_abort(patient: Sidecar, upstream: RecordedUpstream) -> None:
 
 async def test_abort_of_a_stream(patient: Sidecar, upstream: RecordedUpstream) -> None:
     """A client in mid-stream sees its connection break, not end."""
-    agent = patient.agent()
+    agent, before = patient.agent(), upstream.arrived
     upstream.script(Act(hang_after=700))
     caller = asyncio.create_task(send(patient.port, chat(patient, agent, STREAM.request_body)))
-    call = await eventually(the_call(patient, agent, "held"))
+    await asyncio.to_thread(upstream.wait_arrived, before + 1)
+    (call,) = patient.calls(agent)
     await asyncio.to_thread(patient.control, "POST", f"/v1/calls/{call['call_id']}/abort")
     answer = await caller
     assert answer is None or not answer.whole or answer.status == 502
