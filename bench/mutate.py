@@ -45,7 +45,7 @@ SUITE = (
     "test_buckets.py",
     "test_ratecard.py",
     "test_ratecard_properties.py",
-    "test_ledger_*.py",
+    "test_ledger*.py",
     "test_seeds.py",
 )
 """The core suite, below tests/sidecar: it takes less than 20 s."""

@@ -186,7 +186,7 @@ def run(parts: list[Part], jobs: int, seconds: float, *, once: bool) -> None:
                     report_at += REPORT_SECONDS
                     print_report(parts)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def print_report(parts: list[Part]) -> None:

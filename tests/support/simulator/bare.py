@@ -14,6 +14,7 @@ from simulator.hand import HandJournal, HandLedger
 from simulator.journal import LIMITS
 from simulator.ports import SimRng, StepClock
 from simulator.refusals import REFUSALS
+from simulator.temper import CONCURRENCIES, OVERFLOWS
 from simulator.watch import FOLDER, Witness
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
@@ -153,7 +154,7 @@ class BareHistory:
         self._number += 1
         call_id = f"call-{self._number}"
         fixed, each, wanted = dice.randrange(100_000), dice.choice((150_000, 600_000)), dice.randrange(2_000)
-        offers = (cmd.Offer("bytes", 100, LinearCost(fixed * 1_000, each, 1_000)),)
+        offers: tuple[cmd.Offer, ...] = (cmd.Offer("bytes", 100, LinearCost(fixed * 1_000, each, 1_000)),)
         if dice.random() < 0.3:
             offers = (*offers, cmd.Offer("window", 10_000, LinearCost(fixed * 9_000, each, 1_000)))
         (hold,) = ledger.post(
@@ -219,7 +220,7 @@ class BareHistory:
                 limit = self._amount() * 5 if dice.random() < 0.3 else None
                 ledger.post(cmd.SetDaemonLimit(limit, None, "op"))
             case 9:
-                kind, flow = dice.choice(("exclusive", "shared")), dice.choice(("clamp", "refuse"))
+                kind, flow = dice.choice(CONCURRENCIES), dice.choice(OVERFLOWS)
                 ledger.post(cmd.ChangeAgent(agent_id, concurrency=kind, overflow=flow))
             case 10:
                 if self._ended:
@@ -236,8 +237,8 @@ class BareHistory:
         self._number += 1
         agent_id = f"agent-{self._number}"
         kind, flow = (
-            self._dice.choice(("shared", "shared", "exclusive")),
-            self._dice.choice(("clamp", "refuse")),
+            self._dice.choice(CONCURRENCIES),
+            self._dice.choice(OVERFLOWS),
         )
         ledger.post(cmd.NewAgent(agent_id, None, kind, flow, False, "op"))
         ledger.post(self._grant(agent_id))

@@ -5,6 +5,7 @@ import random
 import uuid
 from contextlib import suppress
 
+from simulator.temper import CONCURRENCIES, OVERFLOWS
 from simulator.world import World
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.guard import Guard
@@ -45,8 +46,8 @@ class Operator:
             case 7:
                 await self._do(cmd.TopUpDaemon(self._amount(), "op"))
             case 8:
-                concurrency = dice.choice(("exclusive", "shared"))
-                overflow = dice.choice(("clamp", "refuse"))
+                concurrency = dice.choice(CONCURRENCIES)
+                overflow = dice.choice(OVERFLOWS)
                 await self._do(cmd.ChangeAgent(agent_id, concurrency=concurrency, overflow=overflow))
             case 9:
                 ended = list(self._ledger.state.ended)
@@ -77,8 +78,8 @@ class Operator:
         dice = self._dice
         agent_id = str(uuid.UUID(bytes=dice.randbytes(16), version=4))
         concurrency, overflow = (
-            dice.choice(("exclusive", "shared")),
-            dice.choice(("clamp", "clamp", "refuse")),
+            dice.choice(CONCURRENCIES),
+            dice.choice(OVERFLOWS),
         )
         await self._do(cmd.NewAgent(agent_id, "näme", concurrency, overflow, False, "op"))
         self._world.agents.append(agent_id)

@@ -113,5 +113,5 @@ class SteppedCompaction(Compaction):
 class SimLedger(Ledger):
     """The real ledger with the pen of the simulation."""
 
-    journal_kind = SteppedJournal
+    journal_kind: ClassVar[type[Journal]] = SteppedJournal
     compaction_kind = SteppedCompaction

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import random
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ class StuckError(Exception):
 
 class SimLoop(asyncio.BaseEventLoop):
     """Runs callbacks in virtual time. With `chance`, those that are ready at once run in any order."""
+
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _stopping: bool
 
     def __init__(self, now_seconds: float = 0.0, chance: random.Random | None = None) -> None:
         super().__init__()

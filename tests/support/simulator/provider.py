@@ -154,7 +154,7 @@ def _report(chance: random.Random, usage: _Usage, *, lie: bool) -> Any:
         if chance.random() < 0.2:
             del report["total_tokens"]
         return report
-    wrong = chance.choice((None, -1, 0.5, "7", 2**63, True, [], "no usage", "cached", "total"))
+    wrong: Any = chance.choice((None, -1, 0.5, "7", 2**63, True, [], "no usage", "cached", "total"))
     if wrong == "no usage":
         return None
     if wrong == "cached":

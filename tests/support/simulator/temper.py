@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.provider import MODELS
+from spendguard_daemon.ledger.events import Concurrency, Overflow
+
+CONCURRENCIES: tuple[Concurrency, ...] = ("exclusive", "shared")
+OVERFLOWS: tuple[Overflow, ...] = ("clamp", "refuse")
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from simulator.disk import Inode, SimDisk
+from simulator.disk import SimDisk
+from simulator.inode import Inode
 from simulator.shadow import Record, Shadow
 from spendguard_daemon.ledger.events import Event
 from spendguard_daemon.ledger.journal import Entry
@@ -29,7 +30,7 @@ _SEQ = re.compile(rb'"seq":([0-9]+)')
 def _noted(check: Callable[Concatenate["Witness", P], R]) -> Callable[Concatenate["Witness", P], R]:
     """Keep the first thing that was found wrong, for the program under test may swallow what it is told."""
 
-    def noting(witness: "Witness", *args: P.args, **kwargs: P.kwargs) -> R:
+    def noting(witness: "Witness", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return check(witness, *args, **kwargs)
         except (AssertionError, KeyError) as failure:
