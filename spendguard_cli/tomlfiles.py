@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,18 @@ def with_setting(text: str, name: str, value: str) -> str:
         if not isinstance(table, dict):
             raise SpendGuardError(Code.USAGE, f"config.toml: {section} is not a section", remedy=SHOW)
     table[last] = _typed(name, value)
+    return tomli_w.dumps(tables)
+
+
+def with_allowed(text: str, features: Sequence[str], *, remove: bool) -> str:
+    """Return config.toml's text with features added to `[policy] allow`, or taken out of it; raise USAGE."""
+    tables = _table(text, "config.toml")
+    policy = tables.setdefault("policy", {})
+    before = policy.get("allow", []) if isinstance(policy, dict) else None
+    if not isinstance(before, list):
+        raise SpendGuardError(Code.USAGE, "config.toml: [policy] allow is not a list", remedy=SHOW)
+    kept = [feature for feature in before if feature not in features]
+    policy["allow"] = kept if remove else [*kept, *dict.fromkeys(features)]
     return tomli_w.dumps(tables)
 
 
@@ -115,10 +127,12 @@ def _table(text: str, name: str) -> dict[str, Any]:
         raise SpendGuardError(Code.USAGE, f"{name} is not TOML", remedy=f"correct {name}") from None
 
 
-def _typed(name: str, value: str) -> int | list[int] | str:
+def _typed(name: str, value: str) -> int | list[int] | list[str] | str:
     """Give a value the type of its setting; what does not fit stays text, and `settings.load` refuses it."""
     default = next((row.default for row in settings.rows() if f"{row.section}.{row.name}" == name), None)
     words = [word.strip() for word in value.split(",")]
+    if name == "policy.allow":
+        return [word for word in words if word]
     if isinstance(default, tuple) and all(_is_number(word) for word in words):
         return [int(word) for word in words]
     return int(value) if isinstance(default, int) and _is_number(value) else value

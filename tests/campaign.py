@@ -1,11 +1,12 @@
-"""Try to break the ledger, without end: `python -m tests.campaign`; stop it with Ctrl-C.
+"""Try to break the ledger and the bounds, without end: `python -m tests.campaign`; stop it with Ctrl-C.
 
     python -m tests.campaign                                       all parts in turn, from a random seed
     python -m tests.campaign --only simulate --seed 4711 --once    replay a failure exactly
-    python -m tests.campaign --states 100000 --calls 1000000 --flips --kills 200     once in full
+    python -m tests.campaign --states 100000 --calls 1000000 --flips --kills 200 --bills 100000   once in full
 
 Parts: `powercut` (disks as power cuts leave them), `bitflip` (every bit of a 20 kB journal), `simulate`
-(whole histories, through the guard and of the ledger alone), `kill` (kill -9 of the real daemon under load).
+(whole histories, through the guard and of the ledger alone), `kill` (kill -9 of the real daemon under load),
+`bills` (requests of each wire format, billed by providers that use all that was allowed).
 Each job has a seed of its own, counted up from `--seed`; the first that fails is printed with the command
 that replays it.
 """
@@ -32,13 +33,17 @@ for place in (ROOT / "tests" / "support", ROOT / "daemon"):
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
 
-from simulator import bare, bitflip, guarded, powercut  # noqa: E402 (they are found by the lines above)
+from billing import holds  # noqa: E402 (they are found by the lines above)
+from simulator import bare, bitflip, guarded, powercut  # noqa: E402
 
 KILL_TEST = ROOT / "tests" / "e2e" / "test_kill.py"
 KILLS_A_JOB = 10
 FLIP_SHARES = 64
 BARE_A_JOB = 4
+BILLS_A_JOB = 500
 REPORT_SECONDS = 20.0
+
+PARTS = ("powercut", "bitflip", "simulate", "kill", "bills")
 
 Result = tuple[Counter[str], set[bytes]]
 
@@ -93,6 +98,12 @@ def kill_job(seed: int) -> Result:
     )
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
     return Counter({"kills": KILLS_A_JOB}), set()
+
+
+def bill_job(seed: int) -> Result:
+    """Draw requests of each format, and hold their worst bills against their holds."""
+    accepted = {endpoint: holds.run(endpoint, BILLS_A_JOB, seed=seed)["accepted"] for endpoint in holds.CASES}
+    return Counter({"requests of each format": min(accepted.values()), **accepted}), set()
 
 
 class JobFailedError(Exception):
@@ -202,11 +213,12 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, help="the seed of the first job; by default a random one")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
-    parser.add_argument("--only", choices=("powercut", "bitflip", "simulate", "kill"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--states", type=int, help="power-cut states that are enough")
     parser.add_argument("--flips", type=int, nargs="?", const=1, help="journals of 20 kB that are enough")
     parser.add_argument("--calls", type=int, help="simulated calls that are enough")
     parser.add_argument("--kills", type=int, help="kills that are enough")
+    parser.add_argument("--bills", type=int, help="billed requests of each wire format that are enough")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--once", action="store_true", help="one job of each part")
     return parser.parse_args(arguments)
@@ -221,6 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         Part("bitflip", "flips", flip_job, seed, args.flips),
         Part("simulate", "calls", simulate_job, seed, args.calls),
         Part("kill", "kills", kill_job, seed, args.kills),
+        Part("bills", "requests of each format", bill_job, seed, args.bills),
     ]
     if args.only:
         parts = [part for part in parts if part.name in args.only]

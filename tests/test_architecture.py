@@ -12,7 +12,22 @@ DAEMON = ROOT / "daemon" / "spendguard_daemon"
 CLI = ROOT / "spendguard_cli"
 
 PURE = {"errors", "money", "usage", "canonical", "ports", "text", "codes"}
-LIFE = {"aside", "bill", "call", "planner", "relay", "outcome", "patience", "price_keeper", "guard"}
+LIFE = {
+    "aside",
+    "bill",
+    "booking",
+    "call",
+    "earlier",
+    "free",
+    "guard",
+    "outcome",
+    "pace",
+    "patience",
+    "planner",
+    "price_keeper",
+    "relay",
+    "sharpen",
+}
 """The life of a call: `guard` and the parts of it that grew too long for one file."""
 
 ARROWS: dict[str, set[str]] = {
@@ -39,8 +54,14 @@ ARROWS: dict[str, set[str]] = {
     "outcome": {"usage"},
     "call": PURE | {"ledger", "pricing", "providers"},
     "bill": PURE | {"pricing", "call"},
-    "planner": PURE | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside"},
+    "planner": PURE
+    | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier"},
     "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
+    "booking": PURE | {"ledger", "call", "bill", "outcome", "relay"},
+    "earlier": PURE | {"ledger"},
+    "free": {"ports"},
+    "pace": PURE,
+    "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE

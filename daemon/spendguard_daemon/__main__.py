@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 
@@ -21,14 +22,16 @@ from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.gateway.app import Gateway, listen, serve
 from spendguard_daemon.gateway.control import Control
+from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
+from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.faults import disk_fault
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
-from spendguard_daemon.ports import Upstream
+from spendguard_daemon.ports import Clock, Rng, Upstream
 from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.pricing.source import LocalPrices
 from spendguard_daemon.provider_keys import ProviderKeys
@@ -104,23 +107,10 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     def upstreams(provider: str) -> Upstream:
         return mock if provider == "mock" else real
 
-    planner = Planner(prices=prices, keys=keys, settings=settings, clock=clock)
-    guard = Guard(ledger=ledger, planner=planner, upstreams=upstreams, settings=settings, clock=clock)
     stopping = _Stopping()
-    daemon_control = DaemonControl(
-        identity=Identity(str(home.root), token, port, addresses, started_ns),
-        ledger=ledger,
-        prices=prices,
-        keys=keys,
-        upstreams=upstreams,
-        settings=settings,
-        clock=clock,
-        stop=stopping,
-    )
-    control = Control(
-        ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
-    )
-    gateway = Gateway(guard=guard, control=control, settings=settings, token=token, port=port, rng=rng)
+    identity = Identity(str(home.root), token, port, addresses, started_ns)
+    parts = _Parts(ledger, prices, keys, upstreams, settings, clock, rng)
+    guard, gateway = _gateway(parts, identity, stopping)
     runner = await serve(gateway, sockets)
     keeper = asyncio.create_task(prices.keep())
     vigil = Vigil(clock, asyncio.get_running_loop().time, settings.idle_seconds)
@@ -137,6 +127,53 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     await ledger.close("shutdown")
     logger.info("stopped")
     return Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is made once and handed to all who need it."""
+
+    ledger: Ledger
+    prices: PriceKeeper
+    keys: KeyRing
+    upstreams: Callable[[str], Upstream]
+    settings: Settings
+    clock: Clock
+    rng: Rng
+
+
+def _gateway(parts: _Parts, identity: Identity, stopping: "_Stopping") -> tuple[Guard, Gateway]:
+    """Wire up what serves: the life of calls, the free routes, the control API, and the one before them."""
+    ledger, prices, keys, upstreams = parts.ledger, parts.prices, parts.keys, parts.upstreams
+    settings, clock, rng = parts.settings, parts.clock, parts.rng
+    planner = Planner(prices=prices, keys=keys, settings=settings, clock=clock)
+    guard = Guard(ledger=ledger, planner=planner, upstreams=upstreams, settings=settings, clock=clock)
+    daemon_control = DaemonControl(
+        identity=identity,
+        ledger=ledger,
+        prices=prices,
+        keys=keys,
+        upstreams=upstreams,
+        settings=settings,
+        clock=clock,
+        stop=stopping,
+    )
+    counts = CountRoutes(
+        ledger=ledger, guard=guard, keys=keys, upstreams=upstreams, settings=settings, clock=clock
+    )
+    gateway = Gateway(
+        guard=guard,
+        counts=counts,
+        models=ModelList(state=ledger.state, prices=prices, keys=keys, clock=clock),
+        control=Control(
+            ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
+        ),
+        settings=settings,
+        token=identity.token,
+        port=identity.port,
+        rng=rng,
+    )
+    return guard, gateway
 
 
 async def _drain(guard: Guard, stopping: "_Stopping") -> None:

@@ -11,8 +11,14 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.pricing.ratecard import Cost
 from spendguard_daemon.usage import Usage
 
-_DATE = re.compile(r"-(20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]|(0[1-9]|1[0-2])[0-3][0-9])", re.ASCII)
-"""How OpenAI dates its snapshots: gpt-4o-2024-08-06, gpt-3.5-turbo-0125."""
+_DATE = re.compile(
+    r"-(20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]|20[0-9]{2}(0[1-9]|1[0-2])[0-3][0-9]|(0[1-9]|1[0-2])[0-3][0-9])",
+    re.ASCII,
+)
+"""How snapshots are dated: gpt-4o-2024-08-06, gpt-3.5-turbo-0125, claude-sonnet-4-5-20250929."""
+
+_LATEST = "-latest"
+"""How an alias of Anthropic ends whose answers name a dated snapshot: claude-3-7-sonnet-latest."""
 
 
 def bill(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tuple[Cost, str]:
@@ -22,15 +28,23 @@ def bill(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tu
     for a model without one, and UNPRICED_DIMENSION for usage without a rate: both are charged at worst.
     """
     card = plan.card
-    cost = card.price(usage, from_ns=plan.from_ns, until_ns=until_ns)
+    span = {"from_ns": plan.from_ns, "until_ns": until_ns}
+    cost = card.price(usage, modifiers=plan.request.modifiers, **span)
     names = (card.model, *card.aliases)
     if answered_by is None or answered_by in names:
         return cost, ""
     if plan.provider in plan.book.providers_of(answered_by):
         other = plan.book.card(plan.provider, answered_by)
-        its_cost = other.price(usage, from_ns=plan.from_ns, until_ns=until_ns)
+        its_cost = other.price(usage, modifiers=plan.request.modifiers, **span)
         return max(cost, its_cost, key=lambda either: either.total_nusd), f"answered by model {other.model}"
-    if any(answered_by.startswith(name) and _DATE.fullmatch(answered_by, len(name)) for name in names):
+    if any(_is_snapshot(answered_by, name.removesuffix(_LATEST)) for name in names):
         return cost, ""
+    if any(_is_snapshot(name, answered_by) for name in names):
+        return cost, ""  # asked for by its date, it names itself without
     # Its name stays out of the records: an answer may have put its words there.
     raise SpendGuardError(Code.UPSTREAM_FAILED, "answered by another model, which has no price")
+
+
+def _is_snapshot(dated: str, name: str) -> bool:
+    """Tell whether one name is the other with a date."""
+    return dated.startswith(name) and _DATE.fullmatch(dated, len(name)) is not None

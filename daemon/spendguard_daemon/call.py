@@ -10,7 +10,7 @@ from typing import Protocol
 from spendguard_daemon.ledger.commands import HoldCall
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
-from spendguard_daemon.providers import Format, Request
+from spendguard_daemon.providers import Asked, Format, Request
 
 
 class ClientGoneError(Exception):
@@ -35,8 +35,9 @@ class Client(Protocol):
 class Arrival:
     """A model call as the gateway received it: who, where to, and the untouched body.
 
-    `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names.
-    `idempotency_key` is the one the client sent, if any; it never leaves for the provider.
+    `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names,
+    `query` holds parameters of the route's allow-list. `idempotency_key` is the one the client sent, if any;
+    it never leaves for the provider.
     """
 
     call_id: str
@@ -47,6 +48,7 @@ class Arrival:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     idempotency_key: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,12 @@ class Plan:
     """A call that was read and priced, ready to be held by the command `hold`.
 
     `card`, out of `book`, fixes its rates until it is settled. It may run from `from_ns` to
-    `hold.deadline_ns` (wall clock), and every price that is in force in between was considered. `headers` are
-    the arrival's; its body is not here, since a plan lives as long as its call.
+    `hold.deadline_ns` (wall clock), and every price that is in force in between was considered. `asked` is
+    without its body, since a plan lives as long as its call. `state_tokens` is the size of the earlier
+    answers that the request goes on from, None where it is not known.
     """
 
-    headers: Mapping[str, str] = field(repr=False)
+    asked: Asked
     format: Format
     request: Request
     card: RateCard
@@ -66,6 +69,7 @@ class Plan:
     hold: HoldCall
     from_ns: int
     key: str = field(repr=False)
+    state_tokens: int | None = None
 
     @property
     def provider(self) -> str:

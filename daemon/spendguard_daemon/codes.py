@@ -158,7 +158,15 @@ TABLE: dict[Code, Entry] = {
         "Unbounded feature",
         "The request uses a feature whose cost has no upper bound that can be computed before the call.",
         "Leave out the feature that the body names.",
-        "leave out the feature named in the message",
+        "leave it out, or set what the body names as `setting` (config set, config allow, agent set)",
+    ),
+    Code.FOREIGN_STATE: Entry(
+        400,
+        Exit.USAGE,
+        "Foreign state",
+        "The request goes on from an answer that no call of this agent got, as far as is kept at hand.",
+        "Send the history in the request itself, or go on from an answer that you got here lately.",
+        "[policy] server_state says how earlier answers are bounded; those of other agents are never taken",
     ),
     Code.UNAUTHORIZED: Entry(
         401,
@@ -229,7 +237,7 @@ TABLE: dict[Code, Entry] = {
         Exit.NOT_FOUND,
         "Route not found",
         "Only routes whose cost can be bounded are served; nothing was forwarded.",
-        "Use /v1/chat/completions.",
+        "Use /v1/chat/completions, /v1/responses, /v1/embeddings or /v1/messages.",
         "the README lists the routes that are served",
     ),
     Code.METHOD_NOT_ALLOWED: Entry(
@@ -263,6 +271,16 @@ TABLE: dict[Code, Entry] = {
         "The Host header is not one of this sidecar's own names, or the request line holds a whole URL.",
         "Call 127.0.0.1, [::1] or localhost with the sidecar's port.",
         "call 127.0.0.1, [::1] or localhost with the sidecar's port",
+    ),
+    Code.RATE_LIMITED: Entry(
+        429,
+        Exit.FAILED,
+        "Too many requests",
+        "What costs nothing is answered only so often for one agent: free routes, and calls that the "
+        "provider keeps refusing.",
+        "Wait for the time that retry-after-ms names, then send it again; mend calls that are refused.",
+        "wait a moment; calls that cost money are not limited in this way",
+        retry=True,
     ),
     Code.UPSTREAM_FAILED: Entry(
         502,

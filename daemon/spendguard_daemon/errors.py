@@ -31,7 +31,8 @@ class Code(StrEnum):
     UNKNOWN_MODEL = "unknown_model"
     UNPRICED_DIMENSION = "unpriced_dimension"
     UNBOUNDED_FEATURE = "unbounded_feature"
-    # 401, 403, 404, 413, 415, 421: who, from where, what, how large
+    FOREIGN_STATE = "foreign_state"
+    # 401, 403, 404, 413, 415, 421, 429: who, from where, what, how large
     UNAUTHORIZED = "unauthorized"
     IDENTITY_CONFLICT = "identity_conflict"
     FORBIDDEN_ORIGIN = "forbidden_origin"
@@ -45,6 +46,7 @@ class Code(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA = "unsupported_media"
     MISDIRECTED_HOST = "misdirected_host"
+    RATE_LIMITED = "rate_limited"
     # 5xx: upstream, prices, keys, disk, ourselves
     UPSTREAM_FAILED = "upstream_failed"
     UPSTREAM_TIMEOUT = "upstream_timeout"

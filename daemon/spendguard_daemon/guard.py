@@ -1,27 +1,30 @@
 """The life of a call, top to bottom: plan, hold, forward, relay, settle (design 5).
 
-This file owns the order of things and nothing else. The parts: `planner` (read, bound, price), `ledger`
-(money), `relay` (passing on), `outcome` (what an ended call costs). It does no I/O but through its ports, and
+This file owns the order of things and nothing else. The parts: `planner` (read, bound, price), `earlier` and
+`sharpen` (what more there is to know of the input), `ledger` (money), `relay` (passing on), `outcome` and
+`booking` (what an ended call costs). It does no I/O but through its ports, and
 knows no HTTP library. Its invariant: no byte leaves for a provider before a durable hold, and every hold ends
 in exactly one final record, whatever happens to the client, the provider or this task.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from spendguard_daemon import outcome as outcomes
-from spendguard_daemon.bill import bill
+from spendguard_daemon.booking import booking
 from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
 from spendguard_daemon.codes import TABLE
+from spendguard_daemon.earlier import earlier
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.budgets import live_account
-from spendguard_daemon.ledger.commands import MarkSent, SettleAtWorst, SettleCall, VoidCall
+from spendguard_daemon.ledger.commands import MarkSent, VoidCall
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.refusals import Refusal
 from spendguard_daemon.money import cents_floor, format_usd
 from spendguard_daemon.outcome import Outcome
+from spendguard_daemon.pace import Pace
 from spendguard_daemon.patience import Patience
 from spendguard_daemon.planner import IMPLICIT_RUN, Planner, read, rewritten
 from spendguard_daemon.ports import (
@@ -33,6 +36,7 @@ from spendguard_daemon.ports import (
 )
 from spendguard_daemon.relay import KEY_REJECTED, Relay
 from spendguard_daemon.settings import Settings
+from spendguard_daemon.sharpen import Sharpener
 
 DURABLE_SOON_SECONDS = 0.005
 
@@ -53,14 +57,18 @@ class Guard:
         upstreams: Callable[[str], Upstream],
         settings: Settings,
         clock: Clock,
+        sharpener: Sharpener | None = None,
     ):
         self._ledger = ledger
         self._planner = planner
         self._upstreams = upstreams
         self._settings = settings
         self._clock = clock
+        self._sharpener = sharpener or Sharpener(state=ledger.state, upstreams=upstreams, clock=clock)
         self._running: dict[str, asyncio.Task[Answer | None]] = {}
+        self._relays: dict[str, Relay] = {}
         self._closing = False
+        self._voids = Pace.of_voids(clock)
 
     def check_agent(self, agent_id: str) -> None:
         """Raise AGENT_NOT_FOUND for a stranger, before any of its body is read."""
@@ -78,8 +86,13 @@ class Guard:
         account = live_account(self._ledger.state, arrival.agent_id)
         plan: Plan | None = None
         try:
-            request = await read(arrival)
-            plan = self._planner.plan(arrival, request, account, self._ledger.state.distrusted)
+            self._voids.look(arrival.agent_id)
+            asked = self._planner.asked(arrival, account)
+            request = await read(asked, arrival)
+            before = await earlier(request.state_ids, account.agent_id, self._ledger.history, self.ending)
+            distrusted = self._ledger.state.distrusted
+            plan = self._planner.plan(arrival, asked, request, account, before, distrusted)
+            plan = await self._sharpener.sharpen(plan, asked)
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
         except SpendGuardError as error:
             self._note_refusal(arrival, plan, error)
@@ -88,9 +101,9 @@ class Guard:
             self._ledger.post(VoidCall(hold.call_id, "not sent: shutting down", None))
             raise _shutting_down()
         relay = Relay(plan, hold, client)
-        del arrival, request, plan  # what the client sent must not live as long as the call
+        del arrival, asked, request, plan  # what the client sent must not live as long as the call
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
-        self._running[hold.call_id] = task
+        self._running[hold.call_id], self._relays[hold.call_id] = task, relay
         task.add_done_callback(lambda _: self._strike_off(relay, task))
         try:
             return await asyncio.shield(task)
@@ -103,7 +116,7 @@ class Guard:
 
     def _strike_off(self, relay: Relay, task: asyncio.Task[Answer | None]) -> None:
         """Take an ended call off the list; where its client has left, nobody else would hear of a fault."""
-        del self._running[relay.hold.call_id]
+        del self._running[relay.hold.call_id], self._relays[relay.hold.call_id]
         if relay.hold.call_id in self._ledger.state.open_calls:
             # Cancelled before the task's first step, or its booking failed: only the former is provably free.
             self._book(
@@ -112,6 +125,14 @@ class Guard:
         error = None if task.cancelled() else task.exception()
         if relay.client_gone and error and not isinstance(error, AnswerTornError | SpendGuardError):
             log.error("internal error", exc_info=error, extra={"facts": {"call_id": relay.hold.call_id}})
+
+    def ending(self, agent_id: str, answer_ids: Collection[str]) -> list[asyncio.Task[Answer | None]]:
+        """Return the open calls of an agent whose answers have given one of these ids already."""
+        return [
+            self._running[call_id]
+            for call_id, relay in self._relays.items()
+            if relay.hold.agent_id == agent_id and relay.answer_id in answer_ids
+        ]
 
     def _note_refusal(self, arrival: Arrival, plan: Plan | None, error: SpendGuardError) -> None:
         """Keep a refused call in sight of its operator, and tell the caller whose budget spoke."""
@@ -206,35 +227,16 @@ class Guard:
 
         Durability rides along: a settlement lost to a crash is charged at its hold, never at less.
         """
-        call_id, hold_nusd, status = relay.hold.call_id, relay.hold.amount_nusd, relay.status
-        if ended.kind == "void":
-            self._ledger.post(VoidCall(call_id, ended.reason, status))
-            return 0
-        if ended.usage is None:
-            self._ledger.post(SettleAtWorst(call_id, ended.reason, status))
-            return hold_nusd
-        try:
-            until_ns = relay.plan.until_ns(self._clock.wall_ns())
-            cost, odd = bill(relay.plan, ended.usage, relay.answered_by, until_ns)
-        except SpendGuardError as error:
-            # Billed in a way or by a model for which there is no rate: not known, hence the worst.
-            self._ledger.post(SettleAtWorst(call_id, error.detail, status))
-            return hold_nusd
-        if odd:
-            log.warning("another model answered", extra={"facts": {"call_id": call_id, "odd": odd}})
-        if cost.total_nusd > hold_nusd:
-            log.error("overrun: the bound of a call was too low", extra={"facts": {"call_id": call_id}})
-        self._ledger.post(
-            SettleCall(
-                call_id=call_id,
-                cost_nusd=cost.total_nusd,
-                usage=ended.usage.counts(),
-                lines=[line.to_json() for line in cost.lines],
-                http_status=status,
-                reason=f"{ended.reason}; {odd}" if odd else ended.reason,
-            )
-        )
-        return cost.total_nusd
+        booked = booking(relay, ended, self._clock.wall_ns())
+        facts = {"call_id": relay.hold.call_id}
+        if booked.odd:
+            log.warning("another model answered", extra={"facts": {**facts, "odd": booked.odd}})
+        if booked.charged_nusd > relay.hold.amount_nusd:
+            log.error("overrun: the bound of a call was too low", extra={"facts": facts})
+        if isinstance(booked.command, VoidCall):
+            self._voids.charge(relay.hold.agent_id)
+        self._ledger.post(booked.command)
+        return booked.charged_nusd
 
     def _answer(self, relay: Relay, charged_nusd: int, code: Code) -> Answer | None:
         """Say what the client of an ended and booked call still gets."""

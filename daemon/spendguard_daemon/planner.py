@@ -4,21 +4,32 @@ Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing le
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Protocol
 
 from spendguard_daemon.aside import aside
 from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.codes import TABLE
+from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Offer
-from spendguard_daemon.ledger.events import Hold, Idempotency
+from spendguard_daemon.ledger.events import AgentPolicy, Hold, Idempotency
 from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.provider_keys import ProviderKeys
-from spendguard_daemon.providers import Outgoing, Request, format_for
+from spendguard_daemon.providers import (
+    FORMATS,
+    Asked,
+    Format,
+    Outgoing,
+    Policy,
+    Request,
+    format_for,
+    speaker_of,
+)
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.usage import InputBound
 
@@ -45,11 +56,18 @@ class Planner:
         self._settings = settings
         self._clock = clock
 
+    def asked(self, arrival: Arrival, account: Account) -> Asked:
+        """Return what is to be read, with the policy of the agent that asks."""
+        policy = policy_of(self._settings, account.policy)
+        return Asked(arrival.body, policy=policy, headers=arrival.headers, query=arrival.query)
+
     def plan(
         self,
         arrival: Arrival,
+        asked: Asked,
         request: Request,
         account: Account,
+        earlier: Earlier,
         distrusted: Collection[tuple[str, str, str]],
     ) -> Plan:
         """Return the plan of a call that was read as `request`.
@@ -59,7 +77,7 @@ class Planner:
         """
         from_ns = self._clock.wall_ns()
         book = self._prices.current(from_ns)
-        provider = _provider_of(book, request.model, arrival.provider, account)
+        provider = _provider_of(book, request.model, arrival, account)
         card = book.card(provider, request.model)
         if arrival.endpoint not in card.endpoints:
             raise MalformedError("model", f"a model of {arrival.endpoint}; {card.model} is not")
@@ -67,13 +85,10 @@ class Planner:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
         key = "" if provider == "mock" else self._keys().get(provider)
         form = format_for(provider, arrival.endpoint)
-        bounds = form.bounds(request, card.limits)
+        state_tokens = earlier.tokens_for(provider, card.model)
+        bounds = form.bounds(request, card.limits, state_tokens)
         trusted = [b for b in bounds if (provider, card.model, b.rung) not in distrusted] or bounds[-1:]
-        asked = request.asked_output_tokens
-        wanted = min(asked or self._settings.default_max_output, card.limits.output_tokens_max)
-        floor = form.floor_output_tokens(
-            request, output_tokens_min=card.output_tokens_min, reasoning=card.reasoning
-        )
+        wanted, floor = self._caps(form, request, card)
         until_ns = from_ns + self._settings.absolute_seconds * NANOSECONDS
         hold = HoldCall(
             call_id=arrival.call_id,
@@ -82,18 +97,40 @@ class Planner:
             provider=provider,
             endpoint=arrival.endpoint,
             model=card.model,
-            offers=tuple(_offer(bound, request, card, from_ns, until_ns) for bound in trusted),
+            offers=tuple(offer(bound, request, card, from_ns, until_ns) for bound in trusted),
             choices=request.choices,
-            asked_output_tokens=asked,
+            asked_output_tokens=request.asked_output_tokens,
             output_tokens=wanted,
-            floor_output_tokens=min(wanted, floor),
-            injected=asked is None,
+            floor_output_tokens=floor,
+            least_output_tokens=max(request.least_output_tokens, card.output_tokens_min),
+            injected=request.asked_output_tokens is None and not request.capless,
             document_sha256=book.document_sha256,
-            rates=card.pinned_rates(input_tokens=trusted[-1].tokens, from_ns=from_ns, until_ns=until_ns),
+            rates=card.pinned_rates(
+                input_tokens=max(bound.tokens for bound in trusted),
+                from_ns=from_ns,
+                until_ns=until_ns,
+                events=request.events,
+                service_tier=request.service_tier,
+                modifiers=request.modifiers,
+            ),
             deadline_ns=until_ns,
             idempotency=_idempotency(arrival),
         )
-        return Plan(arrival.headers, form, request, card, book, hold, from_ns, key)
+        bodiless = replace(asked, body=b"")
+        return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)
+
+    def _caps(self, form: Format, request: Request, card: RateCard) -> tuple[int, int]:
+        """Return the output cap that is wanted per choice, and the least that a clamp may leave of it."""
+        if request.capless:
+            return 0, 0
+        useful = form.floor_output_tokens(
+            request, output_tokens_min=card.output_tokens_min, reasoning=card.reasoning
+        )
+        floor = max(useful, request.floor_output_tokens)
+        asked = request.asked_output_tokens
+        wanted = max(self._settings.default_max_output, floor) if asked is None else asked
+        wanted = min(wanted, card.limits.output_tokens_max)
+        return wanted, min(wanted, floor)
 
     def _run_id(self, arrival: Arrival) -> str:
         if arrival.run_id is not None:
@@ -101,10 +138,22 @@ class Planner:
         return IMPLICIT_RUN if self._settings.anonymous_run == "join" else f"own-{arrival.call_id}"
 
 
-async def read(arrival: Arrival) -> Request:
+def policy_of(settings: Settings, own: AgentPolicy | None) -> Policy:
+    """Return how an agent's requests are read: its own settings before `[policy]`; `allow` adds up."""
+    own = own or AgentPolicy()
+    return Policy(
+        hosted_tools=own.hosted_tools or settings.hosted_tools,
+        hosted_tool_uses=own.hosted_tool_uses or settings.hosted_tool_uses,
+        server_state=own.server_state or settings.server_state,
+        exact_count=own.exact_count or settings.exact_count,
+        allow=frozenset((*settings.allow, *(own.allow or ()))),
+    )
+
+
+async def read(asked: Asked, arrival: Arrival) -> Request:
     """Read the body of a call, a large one aside. Raises what its format's reader raises."""
-    form, body = format_for(arrival.provider or "openai", arrival.endpoint), arrival.body
-    return await aside(lambda: form.read(body), len(body))
+    form = format_for(speaker_of(arrival.provider, arrival.endpoint), arrival.endpoint)
+    return await aside(lambda: form.read(asked), len(asked.body))
 
 
 async def rewritten(plan: Plan, hold: Hold) -> Outgoing:
@@ -113,30 +162,56 @@ async def rewritten(plan: Plan, hold: Hold) -> Outgoing:
 
 
 def _rewritten(plan: Plan, hold: Hold) -> Outgoing:
-    """Rewrite the request, then read it back: the very same hold must bound it."""
+    """Rewrite the request, then read back what goes out, body and headers: the same hold must bound it."""
     outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
-    again = plan.format.read(outgoing.body)
-    same = (
-        again.asked_output_tokens == hold.output_tokens
-        and again.choices == hold.choices
-        and again.model == plan.request.model
-        and again.stream == plan.request.stream
-        and again.reach == plan.request.reach
-        and plan.format.bounds(again, plan.card.limits) == plan.format.bounds(plan.request, plan.card.limits)
-    )
-    if not same:
+    again = plan.format.read(replace(plan.asked, body=outgoing.body, headers=dict(plan.request.headers)))
+    capped = again.capless or again.asked_output_tokens == hold.output_tokens
+    if not capped or again.choices != hold.choices or not _as_held(plan, again):
         raise SpendGuardError(Code.INTERNAL, "Internal error: the rewritten request is not what was held")
     return outgoing
 
 
-def _offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, until_ns: int) -> Offer:
+def _as_held(plan: Plan, again: Request) -> bool:
+    """Tell whether all that was bounded and priced is in the outgoing request as it was in the client's."""
+    before, limits, state_tokens = plan.request, plan.card.limits, plan.state_tokens
+    return (
+        _billed(again) == _billed(before)
+        and again.stripped == ()
+        and plan.format.bounds(again, limits, state_tokens)
+        == plan.format.bounds(before, limits, state_tokens)
+    )
+
+
+def _billed(request: Request) -> tuple[object, ...]:
+    return (
+        request.model,
+        request.stream,
+        request.capless,
+        request.input_tokens_exact,
+        request.media,
+        request.state_ids,
+        request.foreign_state,
+        request.passes,
+        request.output_passes,
+        request.reach,
+        dict(request.events),
+        request.service_tier,
+        request.modifiers,
+        request.headers,
+    )
+
+
+def offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, until_ns: int) -> Offer:
     """Price one rung of the input bound."""
     cost = card.quote(
         input_tokens=bound.tokens,
-        choices=request.choices,
+        choices=request.choices * request.output_passes,
         reach=request.reach,
         from_ns=from_ns,
         until_ns=until_ns,
+        events=request.events,
+        service_tier=request.service_tier,
+        modifiers=request.modifiers,
     )
     return Offer(bound.rung, bound.tokens, cost)
 
@@ -147,20 +222,17 @@ def _idempotency(arrival: Arrival) -> Idempotency | None:
     return Idempotency(arrival.idempotency_key, arrival.endpoint, sha256_hex(arrival.body)[:32])
 
 
-def _provider_of(book: PriceBook, model: str, named: str, account: Account) -> str:
-    """Return whose model this is; on the bare root (`named` empty) it follows from the model (design 6).
+def _provider_of(book: PriceBook, model: str, arrival: Arrival, account: Account) -> str:
+    """Return whose model this is; on the bare root it follows from the model and the endpoint (design 6).
 
     A mock agent finds its models on every root, so that a program needs no other base URL to be tried out.
     """
     providers = book.providers_of(model)
     if account.mock and "mock" in providers:
         return "mock"
-    if named:
-        return named
-    if not providers:
-        raise SpendGuardError(
-            Code.UNKNOWN_MODEL,
-            f"Unknown model for pricing: openai:{model}",
-            facts={"path": "model", "provider": "openai", "model": model},
-        )
-    return providers[0]
+    if arrival.provider:
+        return arrival.provider
+    speaker, endpoint = speaker_of("", arrival.endpoint), arrival.endpoint
+    able = (name for name in providers if endpoint in book.card(name, model).endpoints)
+    served = next((name for name in able if (name, endpoint) in FORMATS), None)
+    return served or (providers[0] if providers else speaker)

@@ -23,24 +23,14 @@ BYTES_READ_AT_ONCE = 32 * 1024
 PASSED_ON = ("user-agent",)
 """The client's headers that reach the provider. Not among them: any key, cookie, project or encoding."""
 
-STRIPPED = ("openai-beta",)
-"""Headers that may switch on what no bound covers: no value of theirs is known, so none passes (5.2)."""
+BETA_HEADERS = ("openai-beta", "anthropic-beta")
+"""Headers that may switch on what no bound covers: only what a format knows of them passes (5.2)."""
+
+STRIPPED_CHARACTERS_MAX = 1_000
+ANSWER_ID_CHARACTERS_MAX = 200
 
 KEY_REJECTED = frozenset({401, 403})
 """Answers about the operator's key, which they may repeat: not a byte of them is passed on (design 6)."""
-
-BROUGHT_BACK = frozenset(
-    {
-        "content-type",
-        "content-encoding",
-        "request-id",
-        "x-request-id",
-        "retry-after",
-        "retry-after-ms",
-        "x-should-retry",
-    }
-)
-BROUGHT_BACK_PREFIXES = ("openai-processing-", "openai-version", "x-ratelimit-")
 
 
 class Relay:
@@ -64,11 +54,13 @@ class Relay:
         self._reader: AnswerReader | None = None
         self._held_back = True
         self._outgoing: Outgoing | None = None
+        self._path = ""
         self._hides_usage = False
         self._taken_bytes = 0
 
     def prepare(self, outgoing: Outgoing) -> tuple[str, ...]:
         """Take what is to go out in place of the client's own text; return what differs from that."""
+        self._path = self.plan.format.path(self.plan.request)
         self.plan = self.plan.without_text()
         self._outgoing, self._hides_usage = outgoing, outgoing.hides_usage
         return outgoing.changed
@@ -81,7 +73,7 @@ class Relay:
         return UpstreamRequest(
             provider=self.plan.provider,
             method="POST",
-            path=self.plan.format.upstream_path,
+            path=self._path,
             headers=request_headers(self.plan),
             body=outgoing.body,
         )
@@ -90,10 +82,10 @@ class Relay:
         """Note the head of the answer. Streams flow on at once; plain answers and errors are kept back."""
         self.status = response.status
         headers = {name.lower(): value for name, value in response.headers.items()}
+        seen = self.plan.format.brought_back
+        prefixes = tuple(name for name in seen if name.endswith("-"))
         self._headers = {
-            name: value
-            for name, value in headers.items()
-            if name in BROUGHT_BACK or name.startswith(BROUGHT_BACK_PREFIXES)
+            name: value for name, value in headers.items() if name in seen or name.startswith(prefixes)
         }
         self._held_back = not (self.plan.request.stream and 200 <= response.status < 300)
         self._reader = self.plan.format.reader(
@@ -129,17 +121,28 @@ class Relay:
         """The model that the answer names."""
         return self._reader.model if self._reader is not None else None
 
+    @property
+    def answer_id(self) -> str | None:
+        """The id from which a later request may go on, as far as the answer has named it; fit for records."""
+        found = self._reader.answer_id if self._reader is not None else None
+        fit = found is not None and found.isascii() and found.isprintable()
+        return found if fit and found and len(found) <= ANSWER_ID_CHARACTERS_MAX else None
+
     def seen(self) -> Seen:
         """Return all that is known of the answer, for the outcome table."""
         reader = self._reader
         if reader is None or self.status is None:
             return Seen(None, whole=False, usage=None, documented_error=False, problem=self.problem)
+        if reader.complete and not self._ended:
+            # A stream's own last event has come: how the connection ended after it changes nothing.
+            reader.end()
+            self._ended = True
         return Seen(
             status=self.status,
             whole=self.whole,
             usage=reader.usage,
             documented_error=reader.documented_error,
-            problem=self.problem or reader.problem or "",
+            problem=("" if self.whole else self.problem) or reader.problem or "",
         )
 
     def facts(self) -> dict[str, Fact]:
@@ -178,10 +181,10 @@ class Relay:
             "x-spendguard-source": "provider",
             "x-spendguard-held-usd": format_usd(self.hold.amount_nusd),
         }
-        stripped = [name for name in STRIPPED if name in self.plan.headers]
+        stripped = stripped_from(self.plan)
         if stripped:
-            ours["x-spendguard-stripped"] = ", ".join(stripped)
-        if asked != sent:
+            ours["x-spendguard-stripped"] = stripped
+        if asked != sent and not self.plan.request.capless:
             ours["x-spendguard-max-tokens"] = f"asked={'none' if asked is None else asked}; sent={sent}"
         return {**self._headers, **ours}
 
@@ -205,13 +208,25 @@ class Relay:
             self.client_gone = True
 
 
+def stripped_from(plan: Plan) -> str:
+    """Return what of the client's request does not go out, features and headers, as one header's value."""
+    kept = {name for name, _ in plan.request.headers}
+    stripped = list(plan.request.stripped)
+    if not any("beta" in name for name in stripped):  # where some are named, no header is named beside them
+        stripped += [
+            f"header:{name}" for name in BETA_HEADERS if name in plan.asked.headers and name not in kept
+        ]
+    text = ", ".join(stripped)[:STRIPPED_CHARACTERS_MAX]
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
+
+
 def request_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Build the headers for the provider anew: nothing of the client's passes but a short allow-list."""
-    passed = [(name, plan.headers[name]) for name in PASSED_ON if name in plan.headers]
+    """Build the headers for the provider anew: nothing of the client's passes but what is listed."""
+    headers = plan.asked.headers
+    passed = [(name, headers[name]) for name in PASSED_ON if name in headers]
     ours = [
         ("content-type", "application/json"),
         ("accept", "text/event-stream" if plan.request.stream else "application/json"),
         ("accept-encoding", "identity"),
     ]
-    key = [("authorization", f"Bearer {plan.key}")] if plan.key else []
-    return (*ours, *passed, *key)
+    return (*ours, *passed, *plan.request.headers, *(plan.format.auth(plan.key) if plan.key else ()))

@@ -4,6 +4,7 @@ A field is its own documentation: section, default, help, and the names of the o
 Each is also `SPENDGUARD_SECTION_NAME` in the environment. Pure: text and mappings in, `Settings` out.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from spendguard_daemon.errors import Code, SpendGuardError
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
-SERVED = ("openai",)
+SERVED = ("openai", "anthropic")
 """The providers that calls can be sent to in this version; the others' names are only reserved."""
 DEFAULT_BASE_URLS = {
     "openai": "https://api.openai.com/v1",
@@ -22,6 +23,9 @@ DEFAULT_BASE_URLS = {
     "gemini": "https://generativelanguage.googleapis.com",
 }
 """As each provider's own SDK writes its base URL (design 8)."""
+
+ROOT_BASE_URLS = ("anthropic", "gemini")
+"""The providers whose paths have the version themselves, so that their base URLs have none."""
 
 BASE_URL_NAMES = {"grok": ("XAI_BASE_URL",)}
 KEY_NAMES = {
@@ -32,6 +36,10 @@ KEY_NAMES = {
 }
 IGNORED = ("CAP_STORE", "CAP_SQLITE_PATH", "CAP_ALLOWED_ORIGINS")
 """Settings of the original that mean nothing here: warned about, never obeyed."""
+
+
+FEATURE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+:[A-Za-z0-9_.*/-]{1,100}", re.ASCII)
+FEATURES_MAX = 64
 
 
 def _setting(section: str, default: Any, text: str, *, env: tuple[str, ...] = ()) -> Any:
@@ -60,6 +68,19 @@ class Settings:
     )
     held_wait_seconds: int = _setting("policy", 5, "how long a call waits for money that others hold")
     anonymous_run: str = _setting("policy", "join", "calls without a run id: join one run, or own run each")
+    hosted_tools: Literal["strip", "refuse", "allow"] = _setting(
+        "policy", "strip", "tools that run at the provider: taken out, refused, or allowed a few uses"
+    )
+    hosted_tool_uses: int = _setting("policy", 5, "most uses of each hosted tool in one call, where allowed")
+    server_state: Literal["window", "refuse"] = _setting(
+        "policy", "window", "input that lies at the provider (responses, files, PDFs): held dear, or refused"
+    )
+    exact_count: Literal["on_deny", "never"] = _setting(
+        "policy", "on_deny", "ask a provider's free count endpoint before a call is cut or refused: or never"
+    )
+    allow: tuple[str, ...] = _setting(
+        "policy", (), "features that pass beyond the lists in code, as refusals name them"
+    )
     control: str = _setting(
         "access", "token", "control routes: token, or open-loopback (anyone on this machine)"
     )
@@ -83,12 +104,16 @@ CHOICES = {
     "overflow": ("clamp", "refuse"),
     "concurrency": ("exclusive", "shared"),
     "anonymous_run": ("join", "own"),
+    "hosted_tools": ("strip", "refuse", "allow"),
+    "server_state": ("window", "refuse"),
+    "exact_count": ("on_deny", "never"),
     "control": ("token", "open-loopback"),
 }
 RANGES = {
     "port": (0, 65535),
     "default_max_output": (1, 10_000_000),
     "held_wait_seconds": (0, 600),
+    "hosted_tool_uses": (1, 100),
     "body_bytes_max": (1024, 256 * 1024 * 1024),
     "idle_seconds": (1, 86_400),
     "absolute_seconds": (1, 86_400),
@@ -185,12 +210,29 @@ def _check(row: Row, value: object, origin: str) -> object:
         if value not in CHOICES[row.name]:
             raise _wrong(origin, f"one of {', '.join(CHOICES[row.name])}")
         return value
+    if row.name == "allow":
+        return _features(value, origin)
     if isinstance(row.default, tuple):
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             raise _wrong(origin, "a list of HTTP statuses")
         return tuple(_integer(item, origin, 100, 599) for item in items)
     return _integer(value, origin, *RANGES[row.name])
+
+
+def is_feature(text: str) -> bool:
+    """Tell whether this is the name of a feature as refusals give it: `anthropic.tool:bash_20250124`."""
+    return FEATURE.fullmatch(text) is not None
+
+
+def _features(value: object, origin: str) -> tuple[str, ...]:
+    items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or len(items) > FEATURES_MAX:
+        raise _wrong(origin, f"a list of at most {FEATURES_MAX} features")
+    for item in items:
+        if not isinstance(item, str) or not is_feature(item):
+            raise _wrong(origin, "features as refusals name them, such as anthropic.tool:bash_20250124")
+    return tuple(dict.fromkeys(items))
 
 
 def _integer(value: object, origin: str, low: int, high: int) -> int:
@@ -239,6 +281,8 @@ def check_base_url(provider: str, url: object) -> str:
         raise _wrong(
             f"base_url of {provider}", "api.openai.com; regional hosts have a surcharge without a rate"
         )
+    if provider in ROOT_BASE_URLS and parts.path.rstrip("/").endswith(("/v1", "/v1beta")):
+        raise _wrong(f"base_url of {provider}", "the URL without its version, as its own SDK writes it")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise _wrong(f"base_url of {provider}", "a URL without user, query or fragment")
     return url.rstrip("/")

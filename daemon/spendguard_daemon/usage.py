@@ -8,6 +8,9 @@ from spendguard_daemon.errors import Code, SpendGuardError
 TOKENS_MAX = 2**40
 """More tokens than any model can bill for one call: a larger count is a lie or a bug (costs.md D)."""
 
+COST_PUSD_MAX = 10**18
+"""A million dollars: more than any one call can cost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -15,7 +18,9 @@ class Usage:
 
     `input_tokens` includes the cached and the cache-written ones, `output_tokens` includes reasoning; the
     audio, image and video counts are parts of the input or output that carry their own rate. `events` counts
-    what is billed each: `{"web_search": 2}`. `service_tier` is the tier the provider says it served.
+    what is billed each: `{"web_search": 2}`. `service_tier` is the tier the provider says it served,
+    `modifiers` what it says scales the whole bill (`geo:us`, `speed:fast`). `cost_pusd` is the provider's own
+    bill in pico-USD, where it gives one: the call is settled at that, whatever the counts come to.
     """
 
     input_tokens: int = 0
@@ -32,6 +37,8 @@ class Usage:
     image_output_tokens: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
     service_tier: str = "default"
+    modifiers: tuple[str, ...] = ()
+    cost_pusd: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a usage that cannot be true: a negative or absurd count, a part larger than its whole."""
@@ -48,6 +55,8 @@ class Usage:
         _check_part("reasoning output", self.reasoning_output_tokens, self.output_tokens)
         media = self.audio_output_tokens + self.image_output_tokens
         _check_part("media output", media, self.output_tokens)
+        if self.cost_pusd is not None and not 0 <= self.cost_pusd <= COST_PUSD_MAX:
+            raise absurd(f"a cost of {self.cost_pusd} pico-USD")
 
     def counts(self) -> dict[str, int]:
         """Return the token counts by name, always with input and output, the others where not zero."""
@@ -59,7 +68,11 @@ class Usage:
 class Limits:
     """A model's hard limits in tokens, and what its framing may add to the text of a request.
 
-    `context_tokens` bounds input and output together, `input_tokens_max` the input alone.
+    `context_tokens` bounds input and output together, `input_tokens_max` the input alone. `image_tokens_max`
+    caps one image at any size and detail, `audio_bytes_per_token` is the least that one token of audio
+    takes; None where the model takes no such input or nobody knows. `encoding` names the tokenizer where
+    tokens can be counted here (`o200k_base`). `uncapped_tokens_max` is the most output of one choice that its
+    cap does not count, where the wire format has such; None is all that the context holds.
     """
 
     input_tokens_max: int
@@ -69,17 +82,22 @@ class Limits:
     per_message_tokens: int = 16
     per_tool_tokens: int = 64
     tools_base_tokens: int = 128
+    image_tokens_max: int | None = None
+    audio_bytes_per_token: int | None = None
+    encoding: str | None = None
+    uncapped_tokens_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InputBound:
-    """An upper bound of a request's input, and the rung of the ladder it came from (`bytes`, `window`)."""
+    """An upper bound of an input, and its rung of the ladder: `bytes`, `local`, `counted`, `window`."""
 
     rung: str
     tokens: int
 
 
-_COUNTS = tuple(f.name for f in fields(Usage) if f.name not in ("events", "service_tier"))
+_NO_COUNTS = frozenset({"events", "service_tier", "modifiers", "cost_pusd"})
+_COUNTS = tuple(f.name for f in fields(Usage) if f.name not in _NO_COUNTS)
 
 
 def _check_count(name: str, count: int) -> None:

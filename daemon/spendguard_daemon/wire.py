@@ -11,6 +11,26 @@ import msgspec
 CONTROL_JSON_BYTES_MAX = 64 * 1024
 
 
+class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent has of its own in place of `[policy]`; `allow` adds to the list there."""
+
+    hosted_tools: str | None = None
+    hosted_tool_uses: int | None = None
+    server_state: str | None = None
+    exact_count: str | None = None
+    allow: list[str] | None = None
+
+
+class ChangePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of an agent's policy: only what is given changes, null gives back what `[policy]` says."""
+
+    hosted_tools: str | msgspec.UnsetType | None = msgspec.UNSET
+    hosted_tool_uses: int | msgspec.UnsetType | None = msgspec.UNSET
+    server_state: str | msgspec.UnsetType | None = msgspec.UNSET
+    exact_count: str | msgspec.UnsetType | None = msgspec.UNSET
+    allow: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """A budgeted identity. Money fields are absent until a budget is set."""
 
@@ -29,6 +49,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     settled_usd: str | None = None
     calls_in_flight: int = 0
     locked_run_id: str | None = None
+    policy: AgentPolicy = AgentPolicy()
 
 
 class Agents(msgspec.Struct, frozen=True):
@@ -44,6 +65,7 @@ class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: str | None = None
     overflow: str | None = None
     mock: bool = False
+    policy: ChangePolicy | None = None
 
 
 class AgentCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +91,7 @@ class ChangeAgent(msgspec.Struct, frozen=True, kw_only=True):
     overflow: str | None = None
     frozen: bool | None = None
     reason: str | None = None
+    policy: ChangePolicy | None = None
 
 
 class GrantBudget(msgspec.Struct, frozen=True, kw_only=True):

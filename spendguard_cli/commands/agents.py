@@ -27,12 +27,38 @@ Overflow = Annotated[
     Literal["clamp", "refuse"] | None,
     typer.Option(help="What happens to an output cap that does not fit: made smaller, or refused."),
 ]
+HostedTools = Annotated[
+    Literal["strip", "refuse", "allow"] | None,
+    typer.Option(help="Tools that run at the provider: taken out, refused, or allowed a few uses a call."),
+]
+HostedToolUses = Annotated[
+    int | None, typer.Option(metavar="N", help="Most uses of each hosted tool in one call, where allowed.")
+]
+ServerState = Annotated[
+    Literal["window", "refuse"] | None,
+    typer.Option(help="Input that lies at the provider (earlier responses, files): held dear, or refused."),
+]
+ExactCount = Annotated[
+    Literal["on_deny", "never"] | None,
+    typer.Option(help="Whether the provider's free count endpoint is asked before a call is cut or refused."),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FEATURE", help="Let a feature pass, named as a refusal names it. May be repeated."),
+]
+Disallow = Annotated[
+    list[str] | None, typer.Option(metavar="FEATURE", help="Take back an --allow. May be repeated.")
+]
 
 
 @verb(
     app,
     "create",
-    examples=("spendguard agent create --name my-agent", "spendguard agent create --name trial --mock"),
+    examples=(
+        "spendguard agent create --name my-agent",
+        "spendguard agent create --name trial --mock",
+        "spendguard agent create --name researcher --hosted-tools allow --hosted-tool-uses 3",
+    ),
 )
 def create(
     session: Session,
@@ -43,13 +69,18 @@ def create(
     mock: Annotated[
         bool, switch("--mock", help_text="May use the built-in mock models, and nothing that costs.")
     ] = False,
+    hosted_tools: HostedTools = None,
+    hosted_tool_uses: HostedToolUses = None,
+    server_state: ServerState = None,
+    exact_count: ExactCount = None,
+    allow: Allow = None,
 ) -> None:
     """Create an agent.
 
     It can spend nothing until it has a budget.
     """
     wanted: dict[str, object] = {"name": name, "concurrency": concurrency, "overflow": overflow}
-    body = {field: value for field, value in wanted.items() if value is not None}
+    body = given(wanted) | own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allow)
     same = [agent.agent_id for agent in session.control.agents() if agent.name == name] if name else []
     made = session.control.create_agent(body | ({"mock": True} if mock else {}))
     session.out.show(made)
@@ -157,6 +188,8 @@ def delete(
     examples=(
         "spendguard agent set my-agent --concurrency shared",
         "spendguard agent set my-agent --overflow refuse",
+        "spendguard agent set my-agent --hosted-tools allow --hosted-tool-uses 3",
+        "spendguard agent set my-agent --allow anthropic.tool:bash_20250124",
     ),
     exits=EXITS,
 )
@@ -167,17 +200,33 @@ def set_(
     agent_option: AgentOption = None,
     concurrency: Concurrency = None,
     overflow: Overflow = None,
+    hosted_tools: HostedTools = None,
+    hosted_tool_uses: HostedToolUses = None,
+    server_state: ServerState = None,
+    exact_count: ExactCount = None,
+    allow: Allow = None,
+    disallow: Disallow = None,
 ) -> None:
-    """Change how an agent's calls are admitted."""
-    wanted: dict[str, object] = {"concurrency": concurrency, "overflow": overflow}
-    body = {field: value for field, value in wanted.items() if value is not None}
+    """Change how an agent's calls are read and admitted.
+
+    What an agent has of its own stands before [policy] in config.toml; --allow adds to what is allowed there.
+    """
+    agent_id: str | None = None
+    if allow or disallow:
+        agent_id = session.agent_id(named(agent, agent_option))
+        before = session.control.agent(agent_id).policy.allow or []
+        kept = [feature for feature in before if feature not in (disallow or ())]
+        allow = [*kept, *(allow or ())]
+    body = given({"concurrency": concurrency, "overflow": overflow})
+    body |= own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allow)
     if not body:
         raise SpendGuardError(
             Code.USAGE,
             "Nothing to set",
-            remedy="pass --concurrency or --overflow; --help shows what they take",
+            remedy="pass --concurrency, --overflow or a setting of [policy]; --help shows what they take",
         )
-    session.out.show(session.control.change_agent(session.agent_id(named(agent, agent_option)), body))
+    agent_id = agent_id or session.agent_id(named(agent, agent_option))
+    session.out.show(session.control.change_agent(agent_id, body))
 
 
 @verb(
@@ -212,6 +261,31 @@ def unfreeze(session: Session, *, agent: Agent = None, agent_option: AgentOption
     session.operator_only("agent unfreeze")
     agent_id = session.agent_id(named(agent, agent_option))
     session.out.show(session.control.change_agent(agent_id, {"frozen": False}))
+
+
+def own_policy(
+    hosted_tools: str | None,
+    hosted_tool_uses: int | None,
+    server_state: str | None,
+    exact_count: str | None,
+    allow: list[str] | None,
+) -> dict[str, object]:
+    """Return the part of a body that sets an agent's own policy; nothing where nothing of it was given."""
+    policy = given(
+        {
+            "hosted_tools": hosted_tools,
+            "hosted_tool_uses": hosted_tool_uses,
+            "server_state": server_state,
+            "exact_count": exact_count,
+            "allow": allow,
+        }
+    )
+    return {"policy": policy} if policy else {}
+
+
+def given(wanted: dict[str, object]) -> dict[str, object]:
+    """Return the fields that were given a value."""
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def named(argument: str | None, option: str | None) -> str:

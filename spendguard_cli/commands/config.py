@@ -1,12 +1,13 @@
-"""`config show|set`: every setting with its origin, and the one careful way to change it."""
+"""`config show|set|allow`: every setting with its origin, and the one careful way to change it."""
 
 from typing import Annotated
 
 import typer
 
 from spendguard_cli.session import Session
-from spendguard_cli.verbs import group, verb
+from spendguard_cli.verbs import group, switch, verb
 from spendguard_daemon.codes import Exit
+from spendguard_daemon.errors import Code, SpendGuardError
 
 app = group("Settings: what they are, where they come from, how to change them.")
 
@@ -63,4 +64,50 @@ def set_(
     if any(line.lstrip().startswith("#") for line in before.splitlines()):
         session.out.warn("the comments in config.toml were not kept")
     if session.peek() is not None:
+        session.out.hint("next: spendguard restart, so that the sidecar reads it")
+
+
+@verb(
+    app,
+    "allow",
+    examples=(
+        "spendguard config allow",
+        "spendguard config allow anthropic.tool:bash_20250124",
+        "spendguard config allow --remove anthropic.tool:bash_20250124",
+    ),
+    exits=(Exit.USAGE, Exit.NOT_ALLOWED),
+)
+def allow(
+    session: Session,
+    *,
+    features: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FEATURE]...", help="As a refusal names it.", show_default=False),
+    ] = None,
+    remove: Annotated[bool, switch("--remove", help_text="Take them back.")] = False,
+) -> None:
+    """Let features pass for all agents.
+
+    Each is named as the refusal names it. Without one, those allowed now are listed. A budget binds
+    them all the same: what has no rate is still refused.
+    """
+    from spendguard_cli import tomlfiles
+    from spendguard_daemon import settings
+    from spendguard_daemon.runtime import read_text
+
+    session.local_only("config allow")
+    home = session.connection.home
+    if features:
+        session.operator_only("config allow")
+        with tomlfiles.editing(home):
+            text = tomlfiles.with_allowed(read_text(home.config), features, remove=remove)
+            settings.load(text, {})
+            tomlfiles.save(home, home.config, text)
+    elif remove:
+        raise SpendGuardError(Code.USAGE, "No feature is named", remedy="name what to take back")
+    found = next(row for row in tomlfiles.show(home, session.env).settings if row.name == "policy.allow")
+    session.out.show(found)
+    if features and found.origin not in ("config.toml", "default"):
+        session.out.warn(f"{found.origin} is set in this shell and wins over config.toml")
+    if features and session.peek() is not None:
         session.out.hint("next: spendguard restart, so that the sidecar reads it")

@@ -73,7 +73,18 @@ def agent(value: wire.Agent) -> RenderableType:
         ("provider", Text("mock only" if value.mock else "real")),
         ("created", ink.when(value.created_at)),
     ]
+    rows += [(name.replace("_", " "), ink.foreign(text)) for name, text in own_policy(value.policy)]
     return Group(ink.foreign(value.name, "bold"), ink.indent(ink.facts(rows)))
+
+
+def own_policy(value: wire.AgentPolicy) -> list[tuple[str, str]]:
+    """What an agent has of its own in place of [policy], as names and texts."""
+    own = [(name, getattr(value, name)) for name in value.__struct_fields__]
+    return [
+        (name, ", ".join(text) if isinstance(text, list) else str(text))
+        for name, text in own
+        if text is not None
+    ]
 
 
 def agent_detail(value: shapes.AgentDetail) -> RenderableType:

@@ -39,6 +39,42 @@ def test_agents_are_set_frozen_and_unfrozen(served: Shell) -> None:
     assert served.call(agent_id).status_code == 200
 
 
+def test_an_agent_has_a_policy_of_its_own(served: Shell) -> None:
+    agent_id = served.agent(name(), cents=100)
+    bash, fetch = "anthropic.tool:bash_20250124", "anthropic.tool:web_fetch_20250910"
+    set_ = ("agent", "set", agent_id)
+    changed = served.ok(*set_, "--hosted-tools", "allow", "--hosted-tool-uses", "3", "--allow", bash).keys
+    assert changed["policy.hosted_tools"] == "allow"
+    assert changed["policy.hosted_tool_uses"] == "3"
+    changed = served.ok(*set_, "--server-state", "refuse", "--exact-count", "never", "--allow", fetch).keys
+    assert (changed["policy.server_state"], changed["policy.exact_count"]) == ("refuse", "never")
+    assert changed["policy.allow"] == f"{bash},{fetch}"
+    assert served.ok(*set_, "--disallow", bash).keys["policy.allow"] == fetch
+    assert "policy.allow" not in served.ok(*set_, "--disallow", fetch).keys
+    assert served.ok("agent", "get", agent_id, "--json").json["policy"]["hosted_tools"] == "allow"
+    assert served.run(*set_).code == 2
+    assert served.run(*set_, "--allow", "no feature").code == 2
+
+
+def test_an_agent_is_made_with_a_policy(served: Shell) -> None:
+    made = served.ok("agent", "create", "--name", name(), "--hosted-tools", "refuse").keys
+    shown = served.ok("agent", "get", made["agent_id"], "--json").json
+    assert shown["policy"] == {"hosted_tools": "refuse"}
+
+
+def test_features_are_allowed_for_all(shell: Shell) -> None:
+    assert shell.ok("config", "allow").keys["value"] == ""
+    told = shell.ok("config", "allow", "anthropic.tool:bash_20250124", "openai.chat.field:foo").keys
+    assert told["value"] == "anthropic.tool:bash_20250124,openai.chat.field:foo"
+    assert shell.ok("config", "allow", "--json").json["value"] == told["value"]
+    left = shell.ok("config", "allow", "--remove", "openai.chat.field:foo").keys
+    assert left["value"] == "anthropic.tool:bash_20250124"
+    for words in (("no feature",), ("--remove",)):
+        assert shell.run("config", "allow", *words).code == 2
+    assert shell.run("config", "allow", "a.b:c", SPENDGUARD_EXEC="1").code == 5
+    assert shell.ok("config", "allow").keys["value"] == "anthropic.tool:bash_20250124"
+
+
 def test_a_script_deletes_without_being_asked(served: Shell) -> None:
     agent_id = served.agent(name())
     assert served.ok("agent", "delete", agent_id).keys == {"agent_id": agent_id, "deleted": "true"}

@@ -36,7 +36,7 @@ def test_the_commands_of_the_design_are_there() -> None:
     wanted = """up down restart status logs agent:create agent:list agent:get agent:rename agent:delete
     agent:set agent:freeze agent:unfreeze budget:set budget:get budget:topup budget:adjust budget:daemon:set
     budget:daemon:topup budget:daemon:get run:create run:list provider:list provider:set-key provider:test
-    config:show config:set demo"""
+    config:show config:set config:allow demo"""
     assert {":".join(path) for path in LEAVES} == set(wanted.split())
 
 

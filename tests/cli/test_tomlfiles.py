@@ -26,6 +26,24 @@ def test_a_setting_gets_the_type_of_its_default() -> None:
     assert settings.load(text, {}).idle_seconds == 120
 
 
+def test_features_are_allowed_and_taken_back() -> None:
+    text = tomlfiles.with_allowed(
+        '[policy]\noverflow = "refuse"\n', ["a.b:c", "a.b:d", "a.b:c"], remove=False
+    )
+    assert tomllib.loads(text) == {"policy": {"overflow": "refuse", "allow": ["a.b:c", "a.b:d"]}}
+    assert settings.load(text, {}).allow == ("a.b:c", "a.b:d")
+    text = tomlfiles.with_allowed(text, ["a.b:e", "a.b:c"], remove=False)
+    assert settings.load(text, {}).allow == ("a.b:d", "a.b:e", "a.b:c")
+    text = tomlfiles.with_allowed(text, ["a.b:d", "a.b:x"], remove=True)
+    assert settings.load(text, {}).allow == ("a.b:e", "a.b:c")
+    assert settings.load(tomlfiles.with_setting("", "policy.allow", "a.b:c, a.b:d"), {}).allow == (
+        "a.b:c",
+        "a.b:d",
+    )
+    with pytest.raises(SpendGuardError):
+        tomlfiles.with_allowed("[policy]\nallow = 5\n", ["a.b:c"], remove=False)
+
+
 def test_other_settings_stay() -> None:
     before = '[policy]\noverflow = "refuse"\n[providers.openai]\nbase_url = "http://127.0.0.1:1/v1"\n'
     found = tomllib.loads(tomlfiles.with_setting(before, "policy.held_wait_seconds", "0"))

@@ -25,6 +25,8 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
     values = dict(fields)
     for field in msgspec.structs.fields(kind):
         values.setdefault(field.name, example(field.name, str(field.type)))
+    if kind is wire.Agent:
+        values["policy"] = made_fields(wire.AgentPolicy, {"allow": [HOSTILE]})
     if kind is shapes.Overview:
         values["agents"] = [made(wire.Agent)]
     if kind is shapes.AgentDetail:

@@ -423,33 +423,54 @@ async def test_an_unknown_field_with_a_hostile_name(target: Target) -> None:
     assert b"secret prompt" not in answer.body
 
 
-UNBOUNDED: list[tuple[str, dict[str, object], str]] = [
-    ("image", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0]"),
-    ("file", {"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages[0].content[0]"),
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+TOO_MUCH: list[tuple[str, dict[str, object], str, dict[str, object]]] = [
     (
-        "audio in",
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "input_audio"}]}]},
-        "messages[0].content[1]",
+        "image",
+        {"model": "gpt-3.5-turbo", "messages": [{"role": "user", "content": [IMAGE]}]},
+        "unbounded_feature",
+        {},
     ),
-    ("kept audio", {"messages": [{"role": "assistant", "audio": {"id": "a"}}]}, "messages[0].audio"),
-    ("audio out", {"modalities": ["text", "audio"]}, "modalities"),
-    ("audio", {"audio": {"voice": "alloy", "format": "mp3"}}, "audio"),
-    ("prediction", {"prediction": {"type": "content", "content": "x"}}, "prediction"),
-    ("web search", {"web_search_options": {}}, "web_search_options"),
-    ("moderation", {"moderation": {}}, "moderation"),
-    ("priority", {"service_tier": "priority"}, "service_tier"),
-    ("flex", {"service_tier": "flex"}, "service_tier"),
-    ("unheard-of tier", {"service_tier": "ultra"}, "service_tier"),
+    ("audio in", {"messages": [{"role": "user", "content": [SOUND]}]}, "unbounded_feature", {}),
+    (
+        "kept audio",
+        {"messages": [{"role": "assistant", "audio": {"id": "a"}}]},
+        "unpriced_dimension",
+        {"dimension": "input_audio"},
+    ),
+    (
+        "audio out",
+        {"modalities": ["text", "audio"]},
+        "unpriced_dimension",
+        {"dimension": "output_audio"},
+    ),
+    (
+        "prediction",
+        {"prediction": {"type": "content", "content": "x"}},
+        "unbounded_feature",
+        {"path": "prediction"},
+    ),
+    ("moderation", {"moderation": {}}, "unbounded_feature", {"path": "moderation"}),
+    (
+        "tier",
+        {"model": "gpt-4", "service_tier": "flex"},
+        "unpriced_dimension",
+        {"dimension": "service_tier:flex"},
+    ),
+    ("unheard-of tier", {"service_tier": "ultra"}, "malformed_request", {"path": "service_tier"}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "path"), [row[1:] for row in UNBOUNDED], ids=[row[0] for row in UNBOUNDED]
+    ("changes", "code", "facts"), [row[1:] for row in TOO_MUCH], ids=[row[0] for row in TOO_MUCH]
 )
-async def test_an_unbounded_feature(target: Target, changes: dict[str, object], path: str) -> None:
-    """What it costs has no bound: refused by path."""
-    facts = assert_refused(await target.ask(good(**changes)), 400, "unbounded_feature")
-    assert facts["path"] == path
+async def test_what_has_no_bound_or_no_rate(
+    target: Target, changes: dict[str, object], code: str, facts: dict[str, object]
+) -> None:
+    """What it costs cannot be bounded, or not by this model's card: refused, with the reason."""
+    told = assert_refused(await target.ask(good(**changes)), 400, code)
+    assert facts.items() <= told.items(), told
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -249,13 +249,9 @@ def test_bad_requests_raise_as_the_providers_own(
     client: OpenAI, sidecar: Sidecar, upstream: RecordedUpstream, agent: str
 ) -> None:
     """Ours and the provider's 400 are the same exception, with the field in its place."""
-    image = [{"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}]
     with pytest.raises(openai.BadRequestError) as ours:
-        client.chat.completions.create(
-            model="gpt-4o-mini",
-            messages=[{"role": "user", "content": image}],  # type: ignore[misc, list-item]
-        )
-    assert (ours.value.code, ours.value.param) == ("unbounded_feature", "messages[0].content[0]")
+        client.chat.completions.create(**HELLO, prediction={"type": "content", "content": "x"})
+    assert (ours.value.code, ours.value.param) == ("unbounded_feature", "prediction")
     assert upstream.received == []
     with pytest.raises(openai.BadRequestError) as theirs:
         client.chat.completions.create(**asked("10-openai-chat-400"))

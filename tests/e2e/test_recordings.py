@@ -1,46 +1,80 @@
-"""Every recorded OpenAI chat call through a real daemon, by a raw client: bytes, money, rewriting.
+"""Every recorded OpenAI and Anthropic call through a real daemon, by a raw client: bytes, money, rewriting.
 
-What a call costs is worked out here by hand: the usage that the recording reports, times the price that
-OpenAI publishes. Nothing of the catalogue or of the daemon's arithmetic is asked.
+The folder is walked: a file dropped into `tests/recordings` is put through like the others. What a call costs
+is worked out by `published`, from prices and usage as the providers document them, bucket by bucket; the sums
+of the files that are there now stand here, worked out by hand. What is refused names feature and setting,
+and with that setting goes through.
 """
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from raw_http import Answer, request, send
-from recorded import Act, RecordedUpstream, Reply, load
-from sidecar import PROVIDER_KEY, Sidecar
-from until import until
+from operator_prices import buckets_of, is_known, priced_home
+from proxied import call, changes, record_of, records_of
+from published import bill, nusd, plain_body
+from raw_http import Answer
+from recorded import Act, Received, RecordedUpstream, Recording, Reply, load_all
+from sidecar import ANTHROPIC_KEY, PROVIDER_KEY, Sidecar
+from till import nusd as nusd_of
 
-CHAT = "/v1/chat/completions"
-FUNDED_CENTS = 5000
-FUNDED_NUSD = 50_000_000_000
+FUNDED_CENTS = 100_000
+FUNDED_NUSD = 10**12
+
+RECORDINGS = [one for one in load_all() if one.provider in ("openai", "anthropic")]
+COUNTS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
+SERVED = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages")
+CALLS = [one for one in RECORDINGS if one.path in SERVED]
+UNSERVED = [one for one in RECORDINGS if one.path not in (*SERVED, *COUNTS)]
+KEYS = (401, 403)
+"""Statuses about the operator's key, whose answers are never relayed."""
+
+VOID = {429, 503, 529}
+"""Statuses by which a provider says that it did nothing, beside those below 500 but for 408 and 499."""
 
 COSTS_NUSD = {
-    # gpt-4o-mini, $0.15 in and $0.60 out per million: 150 and 600 nUSD per token. 10 in, 12 out.
-    "01-openai-chat-plain": 10 * 150 + 12 * 600,  # 8,700
-    # gpt-3.5-turbo, $0.50 and $1.50. 19 in, 1 out.
-    "02-openai-chat-gzip": 19 * 500 + 1 * 1_500,  # 11,000
-    # gpt-3.5-turbo, two choices: 85 in (once), 38 out (both together).
-    "03-openai-chat-tools": 85 * 500 + 38 * 1_500,  # 99,500
-    # gpt-4.1, $2.00, $0.50 cached, $8.00. 1,144 in of which 1,024 cached, 2 out.
-    "04-openai-chat-cached-reasoning": (1_144 - 1_024) * 2_000 + 1_024 * 500 + 2 * 8_000,  # 768,000
-    # gpt-5-mini, $0.25 and $2.00. 147 in; 85 out, the 64 of reasoning among them.
-    "05-openai-chat-reasoning": 147 * 250 + 85 * 2_000,  # 206,750
-    # gpt-4o-mini, streamed. 53 in, 15 out.
-    "09-openai-chat-stream-tools-usage": 53 * 150 + 15 * 600,  # 16,950
+    # nUSD per token are USD per million, times 1,000.
+    "01-openai-chat-plain": 10 * 150 + 12 * 600,
+    "02-openai-chat-gzip": 19 * 500 + 1 * 1_500,
+    "03-openai-chat-tools": 85 * 500 + 38 * 1_500,  # two choices: their input is billed once
+    "04-openai-chat-cached-reasoning": (1_144 - 1_024) * 2_000 + 1_024 * 500 + 2 * 8_000,
+    "05-openai-chat-reasoning": 147 * 250 + 85 * 2_000,  # the 64 of reasoning are among the 85
+    "06-openai-chat-audio": 16 * 600 + 43 * 10_000 + 123 * 2_400,  # heard 43 of 59, answered in text
+    "09-openai-chat-stream-tools-usage": 53 * 150 + 15 * 600,
+    "12-openai-responses-plain": 27 * 150 + 11 * 600,
+    "13-openai-responses-web-search": 330 * 2_500 + 446 * 10_000 + 25_000_000,  # one search at $25 per 1,000
+    "14-openai-responses-reasoning-cached": (1_586 - 1_536) * 50 + 1_536 * 5 + 393 * 400,
+    "15-openai-responses-stream": 11 * 5_000 + 5 * 30_000,
+    "16-openai-responses-stream-tool": 255 * 2_500 + 16 * 10_000,
+    "17-openai-responses-cache-write": (1_220 - 1_217) * 4_000 + 1_217 * 5_000 + 100 * 20_000,
+    "19-openai-embeddings": 9 * 20,
+    "20-anthropic-plain": 19 * 8_000 + 22 * 24_000,
+    "21-anthropic-tools": 571 * 1_000 + 41 * 5_000,
+    "22-anthropic-stream": 543 * 1_000 + 40 * 5_000,
+    "23-anthropic-stream-thinking": 46 * 1_000 + 133 * 5_000,
+    "24-anthropic-cache-write": 100 * 800 + 5 * 1_000 + 2 * 80 + 21 * 4_000,
+    "25-anthropic-cache-write-1h": 17 * 3_000 + 2_056 * 6_000 + 100 * 15_000,
+    "26-anthropic-cache-read": 3 * 800 + 73_839 * 80 + 141 * 4_000,
+    "27-anthropic-web-search": 11_665 * 3_000 + 186 * 15_000 + 10_000_000,  # one search at $10 per 1,000
 }
-WORST_OF_07_NUSD = (112 + 64 + 2 * 16) * 2_000 + 16_384 * 8_000
-"""gpt-4.1: 112 bytes of messages, 64 for the request and 16 for each message at $2.00 per million, and the
-16,384 tokens of output that a request without a cap is allowed at $8.00. It is 131,488,000 nUSD."""
+NO_USAGE = {"07-openai-chat-stream-no-usage", "18-openai-responses-incomplete"}
+REFUSED = {"10-openai-chat-400", "11-openai-chat-401", "28-anthropic-400"}
+NEEDS = {
+    # What the default policy does not let through, and the settings that do.
+    "08-openai-chat-stream-usage": ["[prices.overrides]"],
+    "13-openai-responses-web-search": ['[policy] hosted_tools = "allow"'],
+    "27-anthropic-web-search": ['[policy] hosted_tools = "allow"'],
+}
 
-ENDS = {"settle", "settle_worst", "void", "overrun"}
-REQUEST_HEADERS = {"host", "content-type", "content-length", "accept", "accept-encoding", "authorization"}
-"""What an upstream may get beside `user-agent`."""
+
+def named(recordings: list[Recording]) -> dict[str, Any]:
+    """Return the recordings as parameters."""
+    return {"argvalues": recordings, "ids": [one.name for one in recordings]}
 
 
 @pytest.fixture(scope="module")
@@ -57,484 +91,297 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory, upstream: RecordedUpstream
         yield running
 
 
-@pytest.fixture
-def agent(sidecar: Sidecar, upstream: RecordedUpstream) -> str:
-    """A fresh agent with 50 USD; what the upstream received before is forgotten."""
-    upstream.received.clear()
-    upstream.director = lambda _: None
-    return sidecar.agent(cents=FUNDED_CENTS)
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory, upstream: RecordedUpstream) -> Iterator[Sidecar]:
+    """A daemon whose operator has given prices to what had none."""
+    home = priced_home(tmp_path_factory.mktemp("priced") / "home")
+    with Sidecar(home, upstream.base_url) as running:
+        yield running
 
 
-async def call(
-    sidecar: Sidecar, agent: str, body: bytes, *, path: str = CHAT, headers: dict[str, str] | None = None
-) -> Answer:
-    """Send a body as it is; return the answer as it came, not decoded."""
-    sent = {"x-cynsta-agent-id": agent, **(headers or {})}
-    answer = await send(sidecar.port, request(sidecar.port, path, sent, body))
-    assert answer is not None
-    assert answer.whole
-    return answer
-
-
-def nusd(usd: str) -> int:
-    """Read an exact decimal of USD."""
-    return int(Decimal(usd) * 10**9)
-
-
-def record_of(sidecar: Sidecar, answer: Answer) -> dict[str, Any]:
-    """Return the call that an answer names, as the API shows it."""
-    shown: dict[str, Any] = sidecar.control("GET", f"/v1/calls/{answer.headers['x-spendguard-call-id']}")
-    return shown
-
-
-def assert_ends_once(sidecar: Sidecar, answer: Answer, end: str, cost_nusd: int) -> None:
-    """The journal holds the call, marks it sent, and ends it once, at this cost."""
-    call_id = answer.headers["x-spendguard-call-id"]
-
-    def ended() -> list[dict[str, Any]]:
-        """Return the call's records once it has ended: the last one is written after the answer has left."""
-        records = [record for record in sidecar.journal() if record.get("call_id") == call_id]
-        return records if ENDS & {record["t"] for record in records} else []
-
-    records = until(ended)
-    assert [record["t"] for record in records] == ["hold", "sent", end]
-    assert records[2].get("cost_nusd", 0) == cost_nusd
-    budget = sidecar.budget(records[0]["agent_id"])
-    assert nusd(budget["remaining_usd"]) == FUNDED_NUSD - cost_nusd
-    assert nusd(budget["settled_usd"]) == cost_nusd
-    assert (budget["held_usd"], budget["locked_cents"], budget["locked_run_id"]) == ("0.00", 0, None)
-
-
-# -- what the sidecar may change in a request --------------------------------------------------------------
-
-
-def members(text: str) -> list[tuple[str, str]]:
-    """Return (key, raw text from the key's quote to the value's end) of a top-level object, in its order."""
-    decoder, at = json.JSONDecoder(), text.index("{") + 1
-    found: list[tuple[str, str]] = []
-    while True:
-        start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))
-        if text[start] == "}":
-            return found
-        key, end = decoder.raw_decode(text, start)
-        colon = text.index(":", end) + 1
-        value_at = colon + len(text[colon:]) - len(text[colon:].lstrip())
-        _, at = decoder.raw_decode(text, value_at)
-        found.append((key, text[start:at]))
-
-
-ADDED: dict[str, Callable[[object], bool]] = {
-    "max_completion_tokens": lambda value: type(value) is int and value > 0,
-    "service_tier": lambda value: value == "default",
-    "stream_options": lambda value: value == {"include_usage": True},
-}
-"""What design 5.6 lets the sidecar add to a chat request, and with which values."""
-
-
-def assert_only_added(sent: bytes, received: bytes, names: set[str]) -> None:
-    """The upstream got what the client sent, every byte and in order, and exactly these members after it."""
-    before, after = members(sent.decode()), members(received.decode())
-    added = [(key, raw) for key, raw in after if key not in dict(before)]
-    assert [one for one in after if one not in added] == before
-    assert {key for key, _ in added} == names
-    text, parsed = received.decode(), json.loads(received)
-    for key, raw in added:
-        assert ADDED[key](parsed[key])
-        assert text.count("," + raw) == 1
-        text = text.replace("," + raw, "")
-    assert text.encode() == sent
-    assert {key: value for key, value in parsed.items() if key not in names} == json.loads(sent)
-
-
-def assert_headers_rebuilt(
-    headers: dict[str, str], port: int, *, stream: bool, user_agent: str | None
-) -> None:
-    """The upstream got our headers with the operator's key, and nothing of the client's but its name."""
-    lower = {name.lower(): value for name, value in headers.items()}
-    assert set(lower) == REQUEST_HEADERS | ({"user-agent"} if user_agent else set())
-    assert lower["authorization"] == f"Bearer {PROVIDER_KEY}"
-    assert lower["accept-encoding"] == "identity"
-    assert lower["content-type"] == "application/json"
-    assert lower["accept"] == ("text/event-stream" if stream else "application/json")
-    assert lower.get("user-agent") == user_agent
-    assert str(port) not in lower["host"]
-
-
-CLIENT_HEADERS = {
-    "user-agent": "OpenAI/Python 3.54.0",
+CLIENT_KEYS = {
     "authorization": "Bearer sk-key-of-the-client",
     "x-api-key": "sk-second-key-of-the-client",
     "cookie": "session=of-the-client",
     "openai-organization": "org-of-the-client",
-    "openai-project": "proj-of-the-client",
-    "x-stainless-lang": "python",
     "x-forwarded-for": "203.0.113.9",
-    "accept-encoding": "gzip, deflate, br",
+    "accept-encoding": "gzip, deflate, br, zstd",
     "accept": "*/*",
     "te": "trailers",
 }
 
 
-# -- 01 to 05 and 09: settled ------------------------------------------------------------------------------
+async def put_through(
+    sidecar: Sidecar,
+    upstream: RecordedUpstream,
+    recording: Recording,
+    policy: dict[str, Any],
+    *,
+    own_answer: str = "",
+) -> tuple[str, Answer]:
+    """Send a recorded request, as its client did, for a fresh agent; the provider answers as recorded.
+
+    `own_answer`: before it, the agent gets an answer with this id, from which the recorded request goes on.
+    """
+    upstream.received.clear()
+    agent = sidecar.agent(cents=FUNDED_CENTS, policy=policy)
+    if own_answer:
+        upstream.director = lambda _: Act(reply=free_answer(own_answer, recording.request["model"]))
+        first = {"model": recording.request["model"], "input": "hi", "max_output_tokens": 16}
+        assert sidecar.send("/v1/responses", agent, first).status_code == 200
+    upstream.director = lambda _: Act(reply=recording.reply)
+    headers = {**recording.headers, **CLIENT_KEYS}
+    headers.pop("content-type", None)
+    path = recording.path + (f"?{recording.query}" if recording.query else "")
+    return agent, await call(sidecar, agent, recording.request_body, path=path, headers=headers)
 
 
-@pytest.mark.parametrize("name", COSTS_NUSD)
-async def test_settles_at_the_cost_by_hand(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, name: str
+def free_answer(answer_id: str, model: str) -> Reply:
+    """Return an answer with this id, of one token each way."""
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    told = {"id": answer_id, "object": "response", "status": "completed", "model": model, "output": []}
+    return Reply(200, {"content-type": "application/json"}, json.dumps({**told, "usage": usage}).encode())
+
+
+@dataclass
+class Way:
+    """How a recording gets through: which daemon, the agent's policy, the settings that refusals named."""
+
+    sidecar: Sidecar
+    priced: Sidecar
+    upstream: RecordedUpstream
+    recording: Recording
+    policy: dict[str, Any] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
+    own_answer: str = ""
+
+    async def go(self) -> tuple[str, Answer]:
+        """Send it until it goes through, each time with the setting that the last refusal named."""
+        agent, answer = await self._once()
+        while (
+            answer.headers["x-spendguard-source"] == "spendguard" and self.recording.reply.status not in KEYS
+        ):
+            self._widen(assert_refused_unforwarded(self.sidecar, self.upstream, agent, answer))
+            agent, answer = await self._once()
+        return agent, answer
+
+    async def go_whole(self) -> tuple[str, Answer]:
+        """The same; where something is taken out by default, with it, if there is a setting for that."""
+        agent, answer = await self.go()
+        if "x-spendguard-stripped" in answer.headers:
+            assert_stripped(self.upstream, self.recording)
+            self.policy["hosted_tools"] = "refuse"
+            agent, answer = await self.go()
+        return agent, answer
+
+    async def _once(self) -> tuple[str, Answer]:
+        return await put_through(
+            self.sidecar, self.upstream, self.recording, self.policy, own_answer=self.own_answer
+        )
+
+    def _widen(self, facts: dict[str, Any]) -> None:
+        setting: str = facts["setting"]
+        if facts["code"] == "foreign_state":
+            assert not self.own_answer
+            self.own_answer = facts["id"]
+            return
+        assert setting not in self.settings, "the setting that was named did not help"
+        self.settings.append(setting)
+        if setting == "[prices.overrides]":
+            self.sidecar = self.priced
+        else:
+            self.policy = widened(self.policy, setting)
+
+
+@pytest.mark.parametrize("recording", **named(CALLS))
+async def test_goes_through_byte_for_byte_and_settles_at_its_price(
+    sidecar: Sidecar, priced: Sidecar, upstream: RecordedUpstream, recording: Recording
 ) -> None:
-    """The answer is the recording byte for byte, compressed ones too, and costs what it costs by hand."""
-    recording, cost_nusd = load(name), COSTS_NUSD[name]
-    answer = await call(sidecar, agent, recording.request_body, headers=CLIENT_HEADERS)
-    assert (answer.status, answer.body) == (200, recording.reply.body)
+    """As it is, or refused with feature and setting, and then with that setting."""
+    way = Way(sidecar, priced, upstream, recording)
+    agent, answer = await way.go_whole()
+    if recording.name in COSTS_NUSD or recording.name in NEEDS:
+        assert way.settings == NEEDS.get(recording.name, [])
+    assert_relayed(recording, answer)
+    assert_settled(way.sidecar, agent, recording, answer)
+    stripped = "x-spendguard-stripped" in answer.headers
+    assert_sent(recording, upstream.received[-1], way.sidecar.port, stripped=stripped)
+    assert len(upstream.received) == (2 if way.own_answer else 1)
+
+
+async def test_what_is_not_served_is_not_forwarded(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
+    """Recordings of endpoints beside those of this version: 404."""
+    odd = replace(CALLS[0], path="/v1/completions")
+    for recording in (odd, *UNSERVED):
+        _, answer = await put_through(sidecar, upstream, recording, {})
+        assert (answer.status, upstream.received) == (404, [])
+
+
+@pytest.mark.parametrize("recording", **named([one for one in RECORDINGS if one.path in COUNTS]))
+async def test_a_count_goes_through_free(
+    sidecar: Sidecar, upstream: RecordedUpstream, recording: Recording
+) -> None:
+    """Byte for byte both ways; nothing is held, nothing recorded."""
+    agent, answer = await put_through(sidecar, upstream, recording, {})
+    assert (answer.status, answer.body) == (recording.reply.status, recording.reply.body)
+    (received,) = upstream.received
+    assert received.body == recording.request_body
+    assert nusd_of(sidecar.budget(agent)["remaining_usd"]) == FUNDED_NUSD
+    assert not [
+        record for record in sidecar.journal() if record["t"] == "hold" and record["agent_id"] == agent
+    ]
+
+
+def test_the_sums_by_hand_are_those_by_the_documentation() -> None:
+    """The two computations of this test agree, so that neither is wrong alone; no file is left out."""
+    by_name = {one.name: nusd(bill(one)) for one in CALLS if is_known(one)}
+    assert {name: by_name.get(name) for name in COSTS_NUSD} == COSTS_NUSD
+    assert {name: by_name[name] for name in NO_USAGE | REFUSED} == dict.fromkeys(NO_USAGE | REFUSED, 0)
+    assert len(COSTS_NUSD | NEEDS) + len(NO_USAGE | REFUSED) <= len(CALLS)
+
+
+# -- refused, and the way through ---------------------------------------------------------------------------
+
+
+def assert_refused_unforwarded(
+    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, answer: Answer
+) -> dict[str, Any]:
+    """The refusal names what it is about and the setting; nothing was sent, no money moved."""
+    told = answer.json()
+    facts: dict[str, Any] = told["spendguard"]
+    assert answer.status == 400, told
+    assert facts["code"] in REFUSALS
+    assert answer.headers["x-should-retry"] == "false"
+    about = facts.get("feature") or facts.get("dimension") or facts.get("model") or facts["id"]
+    assert about in told["detail"] or facts["path"] in told["detail"]
+    assert facts["setting"]
+    assert upstream.received == []
+    assert nusd_of(sidecar.budget(agent)["remaining_usd"]) == FUNDED_NUSD
+    assert [shown["state"] for shown in sidecar.calls(agent)] == ["refused"]
+    return facts
+
+
+REFUSALS = ("unbounded_feature", "malformed_request", "unpriced_dimension", "unknown_model", "foreign_state")
+
+
+def assert_stripped(upstream: RecordedUpstream, recording: Recording) -> None:
+    """By default a hosted tool does not leave this machine."""
+    (received,) = upstream.received
+    left = json.loads(received.body)
+    gone = [name for name in recording.request if name not in left]
+    assert gone or len(left["tools"]) < len(recording.request["tools"])
+
+
+def widened(policy: dict[str, Any], setting: str) -> dict[str, Any]:
+    """Return an agent's policy with a setting as a refusal names it."""
+    listed = re.fullmatch(r"\[policy\] allow: (\S+)", setting)
+    if listed:
+        return {**policy, "allow": [*policy.get("allow", []), listed[1]]}
+    one = re.fullmatch(r'\[policy\] (\w+) = "(\w+)"', setting)
+    assert one, f"no setting that an operator could make: {setting!r}"
+    return {**policy, one[1]: one[2]}
+
+
+# -- the client's side --------------------------------------------------------------------------------------
+
+
+def assert_relayed(recording: Recording, answer: Answer) -> None:
+    """The client got the provider's status, headers and bytes; but for what a rejected key may repeat."""
+    if recording.reply.status in (401, 403):
+        assert (answer.status, answer.json()["spendguard"]["code"]) == (503, "provider_key_rejected")
+        return
+    assert (answer.status, answer.body) == (recording.reply.status, recording.reply.body)
     for header, value in recording.reply.headers.items():
         assert answer.headers[header] == value
     assert answer.headers["x-spendguard-source"] == "provider"
+
+
+# -- the money ----------------------------------------------------------------------------------------------
+
+
+def assert_settled(sidecar: Sidecar, agent: str, recording: Recording, answer: Answer) -> None:
+    """One final record, at the documented sum, bucket by bucket; the budget says the same."""
+    buckets, status = buckets_of(recording), recording.reply.status
     shown = record_of(sidecar, answer)
-    assert (shown["state"], nusd(shown["cost_usd"])) == ("settled", cost_nusd)
-    assert sum(Decimal(line["cost_nusd"]) for line in shown["lines"]) == cost_nusd
-    assert nusd(answer.headers["x-spendguard-held-usd"]) == nusd(shown["hold_usd"]) >= cost_nusd
-    stream = recording.request.get("stream") is True
-    if not stream:  # a stream's head leaves before its cost is known
-        assert nusd(answer.headers["x-spendguard-cost-usd"]) == cost_nusd
-        assert int(answer.headers["x-spendguard-remaining-cents"]) == FUNDED_CENTS - 1
-    assert_ends_once(sidecar, answer, "settle", cost_nusd)
-    (received,) = upstream.received
-    assert (received.method, received.path) == ("POST", CHAT)
-    assert_only_added(recording.request_body, received.body, {"max_completion_tokens", "service_tier"})
-    assert_headers_rebuilt(
-        dict(received.headers), sidecar.port, stream=stream, user_agent="OpenAI/Python 3.54.0"
-    )
+    records = records_of(sidecar, shown["call_id"])
+    hold_nusd = nusd_of(shown["hold_usd"])
+    if buckets:
+        state, end, cost_nusd = "settled", "settle", nusd(buckets)
+        by_name = {line["name"].removeprefix("fee:"): line for line in shown["lines"]}
+        assert {name: line["quantity"] for name, line in by_name.items()} == {
+            bucket.name: bucket.quantity for bucket in buckets
+        }
+        for bucket in buckets:
+            plain = bucket.quantity * bucket.price / (1_000 if bucket.name == "web_search" else 10**6)
+            assert Decimal(by_name[bucket.name]["cost_nusd"]) == plain * 10**9
+    elif status == 200 or status in (408, 499) or (status >= 500 and status not in VOID):
+        state, end, cost_nusd = "settled_worst", "settle_worst", hold_nusd
+    else:
+        state, end, cost_nusd = "voided", "void", 0
+    assert [record["t"] for record in records] == ["hold", "sent", end]
+    assert records[2].get("cost_nusd", 0) == cost_nusd <= hold_nusd
+    assert (shown["state"], nusd_of(shown["cost_usd"])) == (state, cost_nusd)
+    budget = sidecar.budget(agent)
+    before = sum(nusd_of(earlier["cost_usd"]) for earlier in sidecar.calls(agent)[1:])
+    assert nusd_of(budget["remaining_usd"]) == FUNDED_NUSD - before - cost_nusd
+    assert (budget["held_usd"], budget["locked_run_id"]) == ("0.00", None)
+    if status in (401, 403):
+        return
+    assert nusd_of(answer.headers["x-spendguard-held-usd"]) == hold_nusd
+    if "event-stream" not in recording.reply.headers["content-type"]:  # a stream's head leaves before
+        assert nusd_of(answer.headers["x-spendguard-cost-usd"]) == cost_nusd
 
 
-@pytest.mark.parametrize("chunk_bytes", [None, 1, 5])
-async def test_the_usage_chunk_that_only_we_asked_for_is_left_out(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, chunk_bytes: int | None
-) -> None:
-    """09, from a client that did not ask for usage: all but that one event, and the same cost."""
-    recording = load("09-openai-chat-stream-tools-usage")
-    asked = b', "stream_options": {"include_usage": true}'
-    assert recording.request_body.count(asked) == 1
-    body = recording.request_body.replace(asked, b"")
-    upstream.director = lambda _: Act(chunk_bytes=chunk_bytes)
-    answer = await call(sidecar, agent, body)
-    events = recording.reply.body.split(b"\n\n")
-    ours = [event for event in events if b'"choices":[]' in event]
-    assert len(ours) == 1
-    assert answer.body == recording.reply.body.replace(ours[0] + b"\n\n", b"")
-    (received,) = upstream.received
-    assert_only_added(body, received.body, {"max_completion_tokens", "service_tier", "stream_options"})
-    assert_ends_once(sidecar, answer, "settle", 53 * 150 + 15 * 600)
+# -- the provider's side ------------------------------------------------------------------------------------
+
+CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+PINNED = {
+    "service_tier": ("default", "standard_only"),
+    "inference_geo": ("global",),
+    "stream_options": ({"include_usage": True},),
+    "max_tool_calls": (5,),
+}
+"""What design 5.6 lets the sidecar set beside the cap, and to which values."""
 
 
-async def test_an_invented_stream_hides_its_usage_too(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """The upstream says usage because we ask; the client sees no event without choices, and is charged."""
-    body = b'{"model":"gpt-4o-mini","max_tokens":7,"stream":true,"messages":[{"role":"user","content":"hi"}]}'
-    answer = await call(sidecar, agent, body)
-    events = [event.removeprefix(b"data: ") for event in answer.body.split(b"\n\n") if event]
-    assert events[-1] == b"[DONE]"
-    chunks = [json.loads(event) for event in events[:-1]]
-    assert chunks
-    assert all(chunk["choices"] and chunk["usage"] is None for chunk in chunks)
-    # The recorded upstream bills a quarter of json.dumps(messages), 35 // 4 tokens, and 7 of output.
-    assert_ends_once(sidecar, answer, "settle", 8 * 150 + 7 * 600)
-    assert json.loads(upstream.received[0].body)["stream_options"] == {"include_usage": True}
+HOSTED = ("tools", "tool_choice", "include", "web_search_options", "mcp_servers", "container")
+"""Where hosted tools stand, which is what may be taken out."""
 
 
-async def test_a_client_that_asks_for_usage_gets_its_chunk(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """What the client itself asked for is not taken from it."""
-    body = (
-        b'{"model":"gpt-4o-mini","max_tokens":7,"stream":true,"stream_options":{"include_usage":true},'
-        b'"service_tier":"default","messages":[{"role":"user","content":"hi"}]}'
-    )
-    answer = await call(sidecar, agent, body)
-    assert answer.body.count(b'"choices": []') == 1
-    assert upstream.received[0].body == body
+def assert_sent(recording: Recording, received: Received, port: int, *, stripped: bool) -> None:
+    """The provider got the client's bytes, but for what bounds the cost; and nothing of the client's own."""
+    for name, (before, after) in changes(recording.request_body, received.body).items():
+        if stripped and name in HOSTED:
+            assert after is None or all(one in before for one in after)
+        elif name in CAPS:
+            assert type(after) is int and 0 < after < (before or 10**9)
+        elif name == "tools":
+            assert without(after, "max_uses") == without(before, "max_uses")
+            assert all(tool["max_uses"] == 5 for tool in after if "max_uses" in tool)
+        else:
+            assert after in PINNED[name]
+    if recording.path == "/v1/embeddings":
+        assert received.body == recording.request_body
+    assert (received.method, received.path) == ("POST", recording.path)
+    lower = {name.lower(): value for name, value in received.headers.items()}
+    assert "of-the-client" not in repr(lower)
+    assert not [name for name in lower if name.startswith(("x-cynsta", "x-spendguard", "x-forwarded"))]
+    assert (lower["accept-encoding"], lower["content-type"]) == ("identity", "application/json")
+    assert lower.get("user-agent") == recording.headers.get("user-agent")
+    assert str(port) not in lower["host"]
+    if recording.provider == "anthropic":
+        assert lower["x-api-key"] == ANTHROPIC_KEY
+        assert lower["anthropic-version"] == "2023-06-01"
+    else:
+        assert lower["authorization"] == f"Bearer {PROVIDER_KEY}"
 
 
-# -- 07, 10, 11: at worst, or void -------------------------------------------------------------------------
+def without(tools: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Return tools without one of their fields."""
+    return [{key: value for key, value in tool.items() if key != name} for tool in tools]
 
 
-async def test_without_usage_it_settles_at_worst(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """07: the upstream gives no usage although asked; every byte passes and the hold is charged."""
-    recording = load("07-openai-chat-stream-no-usage")
-    assert WORST_OF_07_NUSD == 131_488_000
-    answer = await call(sidecar, agent, recording.request_body)
-    assert (answer.status, answer.body) == (200, recording.reply.body)
-    shown = record_of(sidecar, answer)
-    assert (shown["state"], shown["usage"]) == ("settled_worst", None)
-    assert nusd(shown["hold_usd"]) == WORST_OF_07_NUSD
-    assert answer.headers["x-spendguard-held-usd"] == "0.131488"
-    assert answer.headers["x-spendguard-max-tokens"] == "asked=none; sent=16384"
-    assert_ends_once(sidecar, answer, "settle_worst", WORST_OF_07_NUSD)
-    (received,) = upstream.received
-    added = {"max_completion_tokens", "service_tier", "stream_options"}
-    assert_only_added(recording.request_body, received.body, added)
-    assert_headers_rebuilt(dict(received.headers), sidecar.port, stream=True, user_agent=None)
-    assert sidecar.control("GET", "/v1/status")["unconfirmed_calls"] >= 1
-
-
-async def test_a_refusal_of_the_provider_is_voided_and_passed_on(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """10: a 400 in the provider's documented shape costs nothing and comes back as it is."""
-    recording = load("10-openai-chat-400")
-    answer = await call(sidecar, agent, recording.request_body)
-    assert (answer.status, answer.body) == (400, recording.reply.body)
-    assert answer.headers["x-spendguard-source"] == "provider"
-    assert answer.headers["x-spendguard-cost-usd"] == "0.00"
-    assert record_of(sidecar, answer)["state"] == "voided"
-    assert_ends_once(sidecar, answer, "void", 0)
-    assert_only_added(
-        recording.request_body, upstream.received[0].body, {"max_completion_tokens", "service_tier"}
-    )
-
-
-async def test_a_rejected_key_is_voided_and_its_answer_replaced(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """11: a 401 may repeat the key, so the client gets our words, and none of the provider's."""
-    recording = load("11-openai-chat-401")
-    answer = await call(sidecar, agent, recording.request_body)
-    assert answer.status == 503
-    told = answer.json()
-    assert told["spendguard"]["code"] == told["error"]["code"] == "provider_key_rejected"
-    assert told["spendguard"]["provider_status"] == 401
-    assert told["spendguard"]["agent_id"] == agent
-    assert answer.headers["x-should-retry"] == "false"
-    assert answer.headers["x-spendguard-source"] == "spendguard"
-    theirs = json.loads(recording.reply.body)["error"]
-    whole = answer.body.decode() + repr(dict(answer.headers))
-    for text in (theirs["message"], theirs["code"]):
-        assert not [text[at : at + 10] for at in range(len(text) - 9) if text[at : at + 10] in whole]
-    assert record_of(sidecar, answer)["state"] == "voided"
-    assert_ends_once(sidecar, answer, "void", 0)
-    assert len(upstream.received) == 1
-
-
-@pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize("stream", [False, True])
-async def test_no_size_of_a_rejection_lets_the_key_through(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, status: int, *, stream: bool
-) -> None:
-    """An answer too large to keep is not relayed either; and what was not read proves nothing: worst."""
-    message = f"Incorrect API key provided: {PROVIDER_KEY}. " + "x" * (9 * 2**20)
-    body = json.dumps({"error": {"message": message, "type": "t", "param": None, "code": "c"}}).encode()
-    upstream.script(Act(reply=Reply(status, {"content-type": "application/json"}, body)))
-    asked = {"model": "gpt-4o-mini", "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
-    answer = await call(sidecar, agent, json.dumps(asked).encode())
-    assert (answer.status, answer.json()["spendguard"]["code"]) == (503, "provider_key_rejected")
-    assert len(answer.body) < 2_000
-    assert record_of(sidecar, answer)["state"] == "settled_worst"
-
-
-async def test_a_rejection_in_no_documented_shape_says_what_it_charged(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """A 403 of some proxy in between proves nothing: charged at worst, and the answer says so."""
-    upstream.script(Act(reply=Reply(403, {"content-type": "text/html"}, b"<h1>Forbidden</h1>")))
-    body = b'{"model":"gpt-4o-mini","max_tokens":7,"messages":[{"role":"user","content":"hi"}]}'
-    answer = await call(sidecar, agent, body)
-    shown = record_of(sidecar, answer)
-    assert (answer.status, shown["state"]) == (503, "settled_worst")
-    assert answer.json()["spendguard"]["charged_usd"] == shown["cost_usd"] == shown["hold_usd"]
-    assert "nothing was charged" not in answer.json()["detail"]
-
-
-# -- 06 and 08: refused -------------------------------------------------------------------------------------
-
-
-async def test_audio_is_refused_by_its_path(sidecar: Sidecar, upstream: RecordedUpstream, agent: str) -> None:
-    """06: what a part of audio costs has no bound; the answer names the part."""
-    before = sidecar.budget(agent)
-    answer = await call(sidecar, agent, load("06-openai-chat-audio").request_body)
-    assert answer.status == 400
-    facts = answer.json()["spendguard"]
-    assert facts["code"] == "unbounded_feature"
-    assert facts["path"] == "messages[0].content[1]"
-    assert "input_audio" in answer.json()["detail"]
-    assert answer.headers["x-should-retry"] == "false"
-    assert_untouched(sidecar, upstream, agent, before)
-
-
-async def test_a_model_without_a_price_is_refused(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """08: there is no card for muse-spark-1.1; the answer names it."""
-    before = sidecar.budget(agent)
-    answer = await call(sidecar, agent, load("08-openai-chat-stream-usage").request_body)
-    assert answer.status == 400
-    assert answer.json()["detail"] == "Unknown model for pricing: openai:muse-spark-1.1"
-    assert answer.json()["spendguard"]["code"] == "unknown_model"
-    assert answer.json()["spendguard"]["model"] == "muse-spark-1.1"
-    assert_untouched(sidecar, upstream, agent, before)
-
-
-def assert_untouched(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, before: dict[str, Any]
-) -> None:
-    """Nothing was forwarded and no money moved."""
-    assert upstream.received == []
-    assert sidecar.budget(agent) == before
-    held = [record for record in sidecar.journal() if record["t"] == "hold" and record["agent_id"] == agent]
-    assert held == []
-    assert [shown["state"] for shown in sidecar.calls(agent)] == ["refused"]
-
-
-# -- what the upstream receives -----------------------------------------------------------------------------
-
-ODD = (
-    '\n{ "messages" :\t[ {"role":"user", "content":"caf\\u00e9 \u00e9 \\ud83d\\ude00 \\/", '
-    '"x" : [1.0, 1E2, -0] } ],\r\n'
-    ' "temperature":0.50 , "mod\\u0065l" : "gpt-4o-mini","seed":12345678901234567890,"stop":null%s } \n'
-)
-"""A body as no sane client writes it: white space, escapes, numbers in several forms."""
-
-TIER = ',"service_tier":"default"'
-
-
-@pytest.mark.parametrize(
-    ("tail", "replaced"),
-    [
-        (',"service_tier":"default","max_tokens":5', None),
-        (',"service_tier":"default","max_completion_tokens" : 5', None),
-        (',"service_tier":"default","max_tokens" : 999999', ("999999", "16384")),
-        (',"service_tier":"default","max_completion_tokens": 99999 ', (" 99999 ", " 16384 ")),
-        (',"max_tokens":5, "service_tier" : "auto" ', ('"auto"', '"default"')),
-        (',"max_tokens":5, "service_tier" : null ', ('service_tier" : null', 'service_tier" : "default"')),
-        (
-            TIER + ',"max_tokens":5,"stream":true,"stream_options":{"include_usage": false}',
-            ("false", "true"),
-        ),
-        (
-            TIER + ',"max_tokens":5,"stream":true,"stream_options": {"include_obfuscation":false}',
-            ('n":false}', 'n":false,"include_usage":true}'),
-        ),
-        (
-            ',"service_tier":"default","max_tokens": null , "user":"u"',
-            ('"max_tokens": null', '"max_completion_tokens":16384'),
-        ),
-    ],
-)
-async def test_every_byte_but_one_value_stays(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, tail: str, replaced: tuple[str, str] | None
-) -> None:
-    """An odd body leaves byte-identical, or with exactly the one value changed that bounds its cost."""
-    body = ODD % tail
-    answer = await call(sidecar, agent, body.encode())
-    assert answer.status == 200
-    if replaced is not None:
-        assert body.count(replaced[0]) == 1
-        body = body.replace(*replaced)
-    assert upstream.received[0].body.decode() == body
-    assert bool(record_of(sidecar, answer)["changed"]) == (replaced is not None)
-
-
-async def test_a_cap_is_clamped_to_the_money_and_said(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
-    """With one cent, 16,384 tokens at 600 nUSD fit only because the clamp makes fewer of them."""
-    upstream.received.clear()
-    agent = sidecar.agent(cents=1)
-    messages = [{"role": "user", "content": "x" * 5_000}]
-    body = {"model": "gpt-4o", "max_tokens": 5_000, "messages": messages, "service_tier": "default"}
-    answer = await call(sidecar, agent, json.dumps(body).encode())
-    # 1 cent is 10,000,000 nUSD; gpt-4o is 2,500 in and 10,000 out. 5,030 bytes of compact messages, 64, 16:
-    # 5,110 tokens bound the input at 12,775,000: nothing is left for output.
-    assert answer.status == 402
-    assert answer.json()["spendguard"]["affordable_max_tokens"] == 0
-    messages[0]["content"] = "x" * 1_000
-    answer = await call(sidecar, agent, json.dumps(body).encode())
-    # 1,030 + 64 + 16 = 1,110 in: 2,775,000. The rest, 7,225,000, is 722 tokens: below the floor of 1,024.
-    assert answer.status == 402
-    assert answer.json()["spendguard"]["affordable_max_tokens"] == 722
-    assert answer.json()["spendguard"]["floor_output_tokens"] == 1_024
-    assert answer.json()["spendguard"]["worst_case_usd"] == "0.052775"
-    assert "max_tokens 722 would fit" in answer.json()["detail"]
-    body["model"] = "gpt-4.1-mini"  # $0.40 and $1.60: 444,000 in, and 9,556,000 / 1,600 = 5,972 out
-    body["max_tokens"] = 6_000
-    answer = await call(sidecar, agent, json.dumps(body).encode())
-    assert answer.status == 200
-    assert answer.headers["x-spendguard-max-tokens"] == "asked=6000; sent=5972"
-    (received,) = upstream.received
-    assert received.body == json.dumps({**body, "max_tokens": 5_972}).encode()
-
-
-async def test_headers_are_an_allow_list_both_ways(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str
-) -> None:
-    """Nothing of the provider's but what clients need comes back; a beta header is stripped, and said."""
-    reply = Reply(
-        200,
-        {
-            "content-type": "application/json",
-            "x-request-id": "req_1",
-            "openai-processing-ms": "7",
-            "x-ratelimit-remaining-tokens": "5",
-            "set-cookie": "__cf_bm=1; path=/",
-            "openai-organization": "org-of-the-operator",
-            "cf-ray": "1",
-            "x-spendguard-cost-usd": "0.000000001",
-            "x-spendguard-call-id": "forged",
-        },
-        load("01-openai-chat-plain").reply.body,
-    )
-    upstream.script(Act(reply=reply))
-    headers = {**CLIENT_HEADERS, "openai-beta": "responses_multi_agent=v1"}
-    answer = await call(sidecar, agent, load("01-openai-chat-plain").request_body, headers=headers)
-    passed = {
-        name for name in answer.headers if name not in {"date", "server", "content-length", "connection"}
-    }
-    assert passed == {
-        "content-type",
-        "x-request-id",
-        "openai-processing-ms",
-        "x-ratelimit-remaining-tokens",
-        "x-spendguard-call-id",
-        "x-spendguard-source",
-        "x-spendguard-held-usd",
-        "x-spendguard-max-tokens",
-        "x-spendguard-cost-usd",
-        "x-spendguard-remaining-cents",
-        "x-spendguard-stripped",
-    }
-    assert answer.headers["x-spendguard-stripped"] == "openai-beta"
-    assert answer.headers["x-spendguard-cost-usd"] == "0.0000087"
-    assert record_of(sidecar, answer)["state"] == "settled"
-    received = upstream.received[0]
-    assert_headers_rebuilt(
-        dict(received.headers), sidecar.port, stream=False, user_agent="OpenAI/Python 3.54.0"
-    )
-    assert b"of-the-client" not in received.body
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/chat/completions",
-        "/openai/v1/chat/completions",
-        "/v1/agents/{agent}/runs/run-7/v1/chat/completions",
-        "/v1/agents/{agent}/runs/run-7/openai/v1/chat/completions",
-        "/v1/agents/{agent}/runs/run-7/openai/chat/completions",
-    ],
-)
-async def test_every_root_leads_to_the_same_call(
-    sidecar: Sidecar, upstream: RecordedUpstream, agent: str, path: str
-) -> None:
-    """Bare, by provider, and both under a run; under a run the path alone names the agent."""
-    recording = load("01-openai-chat-plain")
-    named = "{agent}" in path
-    raw = request(
-        sidecar.port,
-        path.format(agent=agent),
-        {} if named else {"x-cynsta-agent-id": agent, "x-cynsta-run-id": "run-7"},
-        recording.request_body,
-    )
-    answer = await send(sidecar.port, raw)
-    assert answer is not None
-    assert answer.body == recording.reply.body
-    assert record_of(sidecar, answer)["run_id"] == "run-7"
-    assert [received.path for received in upstream.received] == [CHAT]
+def test_the_folder_holds_what_it_did() -> None:
+    """The recordings of the two providers: at least those this file was written with."""
+    assert len(RECORDINGS) >= 29
+    assert sum(plain_body(one).startswith((b"data:", b"event:")) for one in RECORDINGS) >= 9

@@ -136,7 +136,8 @@ REFUSED: dict[str, bytes] = {
     "twice": body()[:-1] + b', "%s": 1, "%s": 2}' % (PROMPT.encode(), PROMPT.encode()),
     "unknown field": body(**{PROMPT: PROMPT}),
     "unknown long field": body(**{PROMPT * 9: PROMPT}),
-    "unbounded": body(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": PROMPT}]}]),
+    "unbounded": body(prediction={"type": "content", "content": PROMPT}),
+    "foreign": body(messages=[{"role": "user", "content": [{"type": PROMPT, "text": PROMPT}]}]),
     "unknown model": body(model="gpt-99"),
     "lone surrogate": body(messages=[{"role": "user", "content": PROMPT + "\ud800"}]),
     "too dear": body(

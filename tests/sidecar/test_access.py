@@ -1,9 +1,11 @@
 """Who may come in: Host, origin, tokens, identities."""
 
 import pytest
+from multidict import CIMultiDict
 
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import access
+from spendguard_daemon.gateway.proxy import lower
 
 SERVED = access.served_hosts(8787)
 AGENT, OTHER = "4f0e7f9e-8d1a-4a55-9c59-0b8f5a2f7b11", "0c3a0f6e-0000-4a55-9c59-0b8f5a2f7b11"
@@ -109,3 +111,9 @@ def test_unknown_agent_keys_do_not_pass_as_nothing() -> None:
     """A key of ours that we do not know is not ignored as a provider's key would be."""
     assert refusal_of(identify, slots=["sg_agent_x"], agents=[AGENT]) is Code.UNAUTHORIZED
     assert identify(slots=["sk-whatever"], agents=[AGENT]).agent_id == AGENT
+
+
+def test_a_header_sent_several_times_is_one_list() -> None:
+    """Of two `anthropic-beta` none is lost; who a call is for is never read from here."""
+    sent = [("Anthropic-Beta", "a-1"), ("x-one", "1"), ("anthropic-beta", "b-2,c-3")]
+    assert lower(CIMultiDict(sent)) == {"anthropic-beta": "a-1, b-2,c-3", "x-one": "1"}

@@ -1,5 +1,8 @@
 """Which card a call is billed by, when the answer names its model."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 import signed_prices
@@ -10,7 +13,7 @@ from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
-from spendguard_daemon.providers import format_for
+from spendguard_daemon.providers import Asked, format_for
 from spendguard_daemon.usage import Usage
 
 BOOK = PriceBook(
@@ -44,8 +47,8 @@ def plan(model: str, provider: str = "openai") -> Plan:
         rates={},
         deadline_ns=NOW_NS,
     )
-    request = form.read(b'{"model":"%s","messages":[{"role":"user","content":"x"}]}' % model.encode())
-    return Plan({}, form, request, card, BOOK, hold, NOW_NS, "")
+    request = form.read(Asked(b'{"model":"%s","messages":[{"role":"user","content":"x"}]}' % model.encode()))
+    return Plan(Asked(b""), form, request, card, BOOK, hold, NOW_NS, "")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,73 @@ def plan(model: str, provider: str = "openai") -> Plan:
 def test_the_model_asked_for_by_any_of_its_names(asked: str, named: str | None) -> None:
     cost, odd = bill(plan(asked), USAGE, named, NOW_NS)
     assert (cost.total_nusd, odd) == (SMALL_NUSD, "")
+
+
+CLAUDE_NUSD = 1_000 * 3_000 + 100 * 15_000  # claude-sonnet-4-5: $3 and $15
+
+
+def claude(model: str = "claude-sonnet-4-5", **fields: object) -> Plan:
+    """Return the plan of a message to this model."""
+    form, card = format_for("anthropic", "messages"), BOOK.card("anthropic", model)
+    body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], **fields}
+    before = plan("gpt-4o-mini")
+    hold = replace(before.hold, provider="anthropic", endpoint="messages", model=card.model)
+    read = form.read(Asked(json.dumps(body).encode()))
+    return replace(before, format=form, request=read, card=card, hold=hold)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929"),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-20311231"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+    ],
+)
+def test_anthropics_dates_have_no_dashes(asked: str, named: str) -> None:
+    cost, odd = bill(claude(asked), USAGE, named, NOW_NS)
+    assert (cost.total_nusd, odd) == (CLAUDE_NUSD, "")
+
+
+def test_an_alias_of_the_latest_is_answered_by_its_snapshot() -> None:
+    made = claude("claude-3-5-haiku-latest")
+    assert bill(made, USAGE, "claude-3-5-haiku-20311231", NOW_NS)[1] == ""
+
+
+@pytest.mark.parametrize("named", ["claude-sonnet-4-5-2025", "claude-sonnet-4-5-20251399", "claude-sonnet-4"])
+def test_what_only_looks_like_a_date_is_another_model(named: str) -> None:
+    try:
+        _, odd = bill(claude(), USAGE, named, NOW_NS)
+    except SpendGuardError:
+        return
+    assert odd == "answered by model claude-sonnet-4"
+
+
+def test_events_are_billed_at_their_fee() -> None:
+    """Two searches at $10 a thousand."""
+    cost, _ = bill(claude(), replace(USAGE, events={"web_search": 2}), None, NOW_NS)
+    assert cost.total_nusd == CLAUDE_NUSD + 2 * 10_000_000
+    assert [(line.name, line.quantity) for line in cost.lines][-1] == ("fee:web_search", 2)
+
+
+def test_the_tier_that_served_counts() -> None:
+    """Below the one that was asked for, or above: as reported, where the card has it."""
+    fast = plan("gpt-4o-mini")
+    dear = bill(fast, replace(USAGE, service_tier="priority"), None, NOW_NS)[0].total_nusd
+    assert dear > SMALL_NUSD
+    with pytest.raises(SpendGuardError, match="service_tier:unheard-of"):
+        bill(fast, replace(USAGE, service_tier="unheard-of"), None, NOW_NS)
+
+
+def test_a_geography_that_was_pinned_counts_unless_another_is_reported() -> None:
+    model = "claude-opus-4-6"
+    assert "geo:us" in BOOK.card("anthropic", model).modifiers_bp
+    base = bill(claude(model, inference_geo="global"), USAGE, None, NOW_NS)[0].total_nusd
+    pinned = claude(model, inference_geo="us")
+    assert pinned.request.modifiers == ("geo:us",)
+    assert bill(pinned, USAGE, None, NOW_NS)[0].total_nusd == base * 11 // 10
+    reported = replace(USAGE, modifiers=("geo:global",))
+    assert bill(pinned, reported, None, NOW_NS)[0].total_nusd == base
 
 
 @pytest.mark.parametrize(

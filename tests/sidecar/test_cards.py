@@ -32,8 +32,15 @@ def test_a_full_card() -> None:
     card = read(
         aliases=["small-1", "small-2"],
         endpoints=["chat/completions", "responses"],
-        limits={"context": 1000, "max_input": 900, "max_output": 100, "min_output": 16},
-        tok={"per_request": 1, "per_message": 2, "per_tool": 3, "tools_base": 4},
+        limits={
+            "context": 1000,
+            "max_input": 900,
+            "max_output": 100,
+            "min_output": 16,
+            "image_tokens": 765,
+            "audio_bytes_per_token": 50,
+        },
+        tok={"enc": "o200k_base", "per_request": 1, "per_message": 2, "per_tool": 3, "tools_base": 4},
         reasoning=True,
         implicit_cache_write=True,
         periods=[
@@ -58,7 +65,7 @@ def test_a_full_card() -> None:
         model="small",
         aliases=("small-1", "small-2"),
         endpoints=("chat/completions", "responses"),
-        limits=Limits(900, 1000, 100, 1, 2, 3, 4),
+        limits=Limits(900, 1000, 100, 1, 2, 3, 4, 765, 50, "o200k_base"),
         output_tokens_min=16,
         reasoning=True,
         implicit_cache_write=True,
@@ -83,6 +90,18 @@ def test_the_smallest_card() -> None:
     card = read()
     assert card.limits == Limits(900, 1000, 100)
     assert (card.output_tokens_min, card.fees, card.modifiers_bp, card.aliases) == (1, {}, {}, ())
+    limits = card.limits
+    assert (limits.image_tokens_max, limits.audio_bytes_per_token, limits.encoding) == (None, None, None)
+
+
+@pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
+def test_a_tokenizer_alone_leaves_the_framing_as_it_is(encoding: str) -> None:
+    """`tok` may hold any part of what it can hold."""
+    assert read(tok={"enc": encoding}).limits == Limits(900, 1000, 100, encoding=encoding)
+
+
+def limited(**more: Any) -> dict[str, Any]:
+    return {"limits": {"context": 1000, "max_input": 900, "max_output": 100} | more}
 
 
 BAD: dict[str, dict[str, Any]] = {
@@ -147,7 +166,16 @@ BAD: dict[str, dict[str, Any]] = {
     "no output at all": {"limits": {"context": 10, "max_input": 1, "max_output": 0}},
     "limits without max_output": {"limits": {"context": 10, "max_input": 1}},
     "limits with more": {"limits": {"context": 10, "max_input": 1, "max_output": 1, "x": 1}},
+    "images at no tokens": limited(image_tokens=0),
+    "images beyond all sense": limited(image_tokens=10**7),
+    "image tokens as text": limited(image_tokens="1445"),
+    "audio without bytes": limited(audio_bytes_per_token=0),
+    "audio in fractions": limited(audio_bytes_per_token=0.5),
     "unknown framing": {"tok": {"per_word": 1}},
+    "framing as text": {"tok": {"per_tool": "64"}},
+    "a tokenizer that nobody has": {"tok": {"enc": "o400k_base"}},
+    "tokenizer as a number": {"tok": {"enc": 200}},
+    "no tokenizer": {"tok": {"enc": None}},
     "reasoning as a number": {"reasoning": 1},
     "free as text": {"free": "yes"},
     "unknown key": {"note": "cheap"},

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def book(overrides: dict[str, Any] | None = None) -> PriceBook:
 
 
 BOOK = book()
+ROOT = json.loads((Path(catalogue.__file__).parent / "data" / "catalogue.json").read_bytes())
+ROWS = [(provider, model, row) for provider, rows in ROOT["models"].items() for model, row in rows.items()]
 RECORDED = [
     # recording, model as answered, usage, nano-USD by hand: tokens x USD per 1M, in uUSD
     ("01", "gpt-4o-mini", Usage(input_tokens=10, output_tokens=12), 8_700),  # 10x0.15 + 12x0.60 = 8.7
@@ -39,6 +42,25 @@ RECORDED = [
         Usage(input_tokens=147, output_tokens=85, reasoning_output_tokens=64),
         206_750,
     ),
+    (  # 16x0.60 + 43x10 + 123x2.40 = 9.6 + 430 + 295.2
+        "06",
+        "gpt-audio-mini-2025-12-15",
+        Usage(input_tokens=59, audio_input_tokens=43, output_tokens=123),
+        734_800,
+    ),
+    (  # 330x2.50 + 446x10 + one search at 25,000 = 825 + 4,460 + 25,000
+        "13",
+        "gpt-4o-2024-08-06",
+        Usage(input_tokens=330, output_tokens=446, events={"web_search": 1}),
+        30_285_000,
+    ),
+    (  # 3x4 + 1217x5 + 100x20 = 12 + 6,085 + 2,000
+        "17",
+        "gpt-5.6-sol",
+        Usage(input_tokens=1220, cache_write_input_tokens=1217, output_tokens=100),
+        8_097_000,
+    ),
+    ("19", "text-embedding-3-small", Usage(input_tokens=9), 180),  # 9x0.02 = 0.18
 ]
 
 
@@ -49,38 +71,80 @@ def test_recorded_calls_by_hand(recording: str, model: str, usage: Usage, nusd: 
     assert cost.total_nusd == nusd
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "o1-mini", "gpt-4o-mini-2024-07-18", "gpt-4.1"])
-def test_the_other_recorded_models_are_priced(model: str) -> None:
-    """They are answered with 400, 401 or without usage, but have to be let through."""
-    assert "chat/completions" in BOOK.card("openai", model).endpoints
+def test_claude_by_hand() -> None:
+    """One token of each bucket: haiku-4-5 at 1, 0.10, 1.25, 2 and 5 USD per 1M; a search at 10 per 1,000."""
+    usage = Usage(
+        input_tokens=4,
+        cached_input_tokens=1,
+        cache_write_input_tokens=1,
+        cache_write_1h_input_tokens=1,
+        output_tokens=1,
+        events={"web_search": 1},
+    )
+    cost = BOOK.card("anthropic", "claude-haiku-4-5-20251001").price(usage, from_ns=0, until_ns=0)
+    assert cost.total_nusd == 1_000 + 100 + 1_250 + 2_000 + 5_000 + 10_000_000
 
 
-@pytest.mark.parametrize("model", ["muse-spark-1.1", "gpt-audio-mini", "gpt-audio-mini-2025-12-15"])
-def test_what_is_not_priced_is_unknown(model: str) -> None:
-    """Recordings 06 and 08 are refused."""
+def test_claude_scaled_by_hand() -> None:
+    """opus-5-5, fast and in the US: (4 + 20) x 2 x 1.1 = 52.8 uUSD; the search costs what it costs."""
+    usage = Usage(
+        input_tokens=1, output_tokens=1, events={"web_search": 1}, modifiers=("geo:us", "speed:fast")
+    )
+    cost = BOOK.card("anthropic", "claude-opus-5-5").price(usage, from_ns=0, until_ns=0)
+    assert cost.total_nusd == 52_800 + 10_000_000
+
+
+@pytest.mark.parametrize("number", range(1, 30))
+def test_every_recorded_model_is_priced(number: int) -> None:
+    """OpenAI's and Anthropic's recordings, by the model of the request and that of the answer.
+
+    Only 08 is refused: its model is of another company that speaks OpenAI's protocol.
+    """
+    path = next(Path(__file__).parents[1].glob(f"recordings/{number:02}-*.json"))
+    recorded = json.loads(path.read_bytes())
+    endpoint = re.sub(r"^/v1/|/count_tokens$", "", recorded["request"]["path"])
+    reports = map(json.loads, (path.parent / "expected_usage.jsonl").read_text().splitlines())
+    answered = {report["model"] for report in reports if report["id"] == recorded["id"]}
+    names = {json.loads(recorded["request"]["body"])["model"], *answered}
+    for name in names - {"muse-spark-1.1", None}:
+        assert endpoint in BOOK.card(recorded["provider"], name).endpoints
+
+
+def test_what_is_not_priced_is_unknown() -> None:
+    """Recording 08 is refused."""
     with pytest.raises(SpendGuardError) as refused:
-        BOOK.card("openai", model)
+        BOOK.card("openai", "muse-spark-1.1")
     assert refused.value.code is Code.UNKNOWN_MODEL
 
 
-def test_the_long_context_cliff() -> None:
-    """gpt-6-sol above 272,000 tokens: 4 USD in, 15 USD out, for the whole call (costs.md A3)."""
-    card = BOOK.card("openai", "gpt-6-sol")
+@pytest.mark.parametrize(
+    ("provider", "model", "start", "below", "above"),
+    [
+        ("openai", "gpt-6-sol", 272_001, (2_000, 10_000), (4_000, 15_000)),  # costs.md A3
+        ("anthropic", "claude-haiku-5-5", 100_001, (100, 500), (500, 2_500)),
+        ("anthropic", "claude-sonnet-4-5", 200_001, (3_000, 15_000), (6_000, 22_500)),
+    ],
+)
+def test_the_long_context_cliff(
+    provider: str, model: str, start: int, below: tuple[int, int], above: tuple[int, int]
+) -> None:
+    """One token more and the whole call is billed at the upper rates, in nano-USD per token here."""
+    card = BOOK.card(provider, model)
 
     def nusd(tokens: int) -> int:
         usage = Usage(input_tokens=tokens, output_tokens=1000)
         return card.price(usage, from_ns=NOW_NS, until_ns=NOW_NS).total_nusd
 
-    assert nusd(272_000) == 272_000 * 2_000 + 1000 * 10_000
-    assert nusd(272_001) == 272_001 * 4_000 + 1000 * 15_000
+    assert nusd(start - 1) == (start - 1) * below[0] + 1000 * below[1]
+    assert nusd(start) == start * above[0] + 1000 * above[1]
 
 
 def test_unasked_cache_writes_are_quoted() -> None:
-    """From gpt-5.6 on the provider writes its cache unasked, at 1.25 times the input rate."""
+    """From gpt-5.6 on OpenAI writes its cache unasked, at 1.25 times the input rate."""
     for card in BOOK.cards():
         rates = card.periods[0].tiers[0].rates["default"]
         newer = re.match(r"gpt-(5\.6|6)", card.model) is not None
-        assert card.implicit_cache_write == newer == ("cache_write" in rates)
+        assert card.implicit_cache_write == newer
         if newer:
             assert rates["cache_write"] * 4 == rates["input"] * 5
             quote = card.quote(
@@ -91,28 +155,85 @@ def test_unasked_cache_writes_are_quoted() -> None:
 
 def test_every_bundled_card_is_plausible() -> None:
     """Reading costs less than sending, writing less than reading back; the window holds the limits."""
-    names = [card.model for card in BOOK.cards() if card.provider != "mock"]
-    assert names == sorted(names)
-    assert 25 <= len(names) <= 40
+    for provider, least, most in (("openai", 40, 60), ("anthropic", 20, 30)):
+        names = [card.model for card in BOOK.cards() if card.provider == provider]
+        assert names == sorted(names)
+        assert least <= len(names) <= most
     for card in BOOK.cards():
         for tier in card.periods[-1].tiers:
-            rates = tier.rates["default"]
-            assert rates["input"] < rates["output"]
-            assert rates.get("cache_read", 0) < rates["input"] <= rates.get("cache_write", rates["input"])
+            for rates in tier.rates.values():
+                assert rates["input"] < rates["output"] or card.endpoints == ("embeddings",)
+                assert rates.get("cache_read", 0) < rates["input"]
+                written = rates.get("cache_write", rates["input"])
+                assert rates["input"] <= written <= rates.get("cache_write_1h", written)
+                assert rates["input"] <= rates.get("input_audio", rates["input"])
         limits = card.limits
         assert limits.output_tokens_max <= limits.input_tokens_max <= limits.context_tokens
+        assert (limits.audio_bytes_per_token is not None) == ("audio" in card.model)
+
+
+def test_service_tiers_keep_their_order() -> None:
+    """Flex is the cheapest and ultrafast the dearest, in every dimension and tier."""
+    order = ("flex", "default", "priority", "ultrafast")
+    for card in BOOK.cards():
+        for tier in card.periods[0].tiers:
+            named = [tier.rates[name] for name in order if name in tier.rates]
+            assert set(tier.rates) <= set(order)
+            for cheaper, dearer in pairwise(named):
+                assert cheaper.keys() == dearer.keys()
+                assert all(cheaper[name] < dearer[name] for name in cheaper)
+
+
+def test_openai_cards() -> None:
+    """Which models reason, and whose tokens we can count; images are capped wherever one can be sent."""
+    for card in BOOK.cards():
+        if card.provider != "openai":
+            continue
         assert card.reasoning == bool(re.match(r"o[134]|gpt-[56]", card.model))
+        countable = not re.match(r"gpt-6|gpt-audio", card.model)
+        assert (card.limits.encoding is not None) == countable
+        if card.limits.encoding == "cl100k_base":
+            assert re.match(r"gpt-(3\.5|4$|4-)|text-embedding", card.model)
+        blind = re.match(r"gpt-3|gpt-4$|text-|o1-mini|o3-mini|.*audio", card.model)
+        assert (card.limits.image_tokens_max is None) == bool(blind)
+
+
+def test_anthropic_cards() -> None:
+    """All five buckets at the published ratios: reads at most 0.1, writes 1.25, and 2 for an hour."""
+    for card in BOOK.cards():
+        if card.provider != "anthropic" or card.model == "claude-2.1":
+            continue
+        assert card.endpoints == ("messages",)
+        assert (card.limits.tools_base_tokens, card.output_tokens_min) == (1024, 1)
+        assert card.limits.image_tokens_max in {1_650, 5_050}
+        assert card.limits.encoding is None
+        for tier in card.periods[0].tiers:
+            rates = tier.rates["default"]
+            assert rates["cache_read"] * 10 <= rates["input"]
+            assert rates["cache_write"] * 4 == rates["input"] * 5
+            assert rates["cache_write_1h"] == rates["input"] * 2
+            assert set(tier.rates) == {"default"}
+        assert card.fees == {"web_search": 10_000_000}
+        assert card.modifiers_bp.items() <= {"geo:us": 11_000, "speed:fast": 20_000}.items()
 
 
 def test_every_row_says_when_and_where_it_was_checked() -> None:
-    """Two sources and a day; none of it gets into the signed document."""
-    raw = json.loads((Path(catalogue.__file__).parent / "data" / "catalogue.json").read_bytes())
-    for row in raw["models"]["openai"].values():
-        assert row["sources"] == ["genai-prices", "litellm"]
+    """Sources and a day; a row with one source alone says so. None of it gets into the signed document."""
+    for provider, model, row in ROWS:
+        assert row["sources"] in (["genai-prices", "litellm"], ["genai-prices"], ["litellm"])
+        assert len(row["sources"]) == 2 or "alone" in row["note"]
         assert re.fullmatch(r"2026-\d\d-\d\d", row["checked"])
-        assert row["checked"] <= raw["checked"] == catalogue.bundled().checked
-    for row in catalogue.bundled().models["openai"].values():
-        assert not {"checked", "sources", "note"} & set(row)
+        assert row["checked"] <= ROOT["checked"] == catalogue.bundled().checked
+        assert not {"checked", "sources", "note"} & set(catalogue.bundled().models[provider][model])
+
+
+def test_what_is_left_out_is_named_with_its_reason() -> None:
+    """No name stands on both lists, and each omission says why."""
+    for provider, omissions in ROOT["left_out"].items():
+        for names, reason in omissions.items():
+            assert len(reason) > 15
+            for name in names.split(", "):
+                assert BOOK.providers_of(name) == (), f"{provider}:{name} is priced"
 
 
 class TestOverrides:

@@ -332,6 +332,7 @@ SHAPES = {
     "manifest": Manifest,
     "file": FileEntry,
     "idempotency": ev.Idempotency,
+    "policy": ev.AgentPolicy,
 }
 
 

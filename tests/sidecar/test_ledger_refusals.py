@@ -74,6 +74,14 @@ def test_what_is_said_to_fit_does_fit() -> None:
     assert held(book, output_tokens=advised, floor_output_tokens=advised).output_tokens == advised
 
 
+def test_what_the_provider_would_refuse_is_not_said_to_fit() -> None:
+    """17 tokens are affordable: named where the provider takes so few, else nothing is."""
+    book = funded_book(1_750)
+    for least, advised in ((17, 17), (18, 0)):
+        error = refused(book, output_tokens=40, floor_output_tokens=40, least_output_tokens=least)
+        assert error.facts["affordable_max_tokens"] == advised
+
+
 def test_a_refusal_says_when_nothing_would_fit() -> None:
     """The input alone is too dear."""
     error = refused(funded_book(50), offers=(offer(300, 100),))

@@ -12,7 +12,7 @@ from chat_requests import requests
 from json_values import relaxed
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.ports import Upstream, UpstreamLostError, UpstreamRequest, UpstreamResponse
-from spendguard_daemon.providers import openai_errors
+from spendguard_daemon.providers import Asked, openai_errors
 from spendguard_daemon.providers.mock import CONTEXT_TOKENS, FORMAT, OUTPUT_TOKENS_MAX
 from spendguard_daemon.usage import Limits
 
@@ -152,7 +152,7 @@ async def test_it_lies(lie: str, believed: bool, stream: bool) -> None:
     fields: dict[str, Any] = {"max_tokens": 7, "n": 2, "stream": stream}
     response = await send(mock=f"lie:{lie}", stream_options={"include_usage": True}, **fields)
     body = json.dumps({"model": "mock-small", "messages": [USER], **fields}).encode()
-    reader = FORMAT.reader(FORMAT.read(body), hides_usage=False, status=200, encoding="")
+    reader = FORMAT.reader(FORMAT.read(Asked(body)), hides_usage=False, status=200, encoding="")
     reader.feed(await whole(response))
     reader.end()
     assert reader.complete
@@ -200,7 +200,7 @@ def test_what_it_reports_never_exceeds_the_bound(request: dict[str, Any], stream
     metadata = {**(request.get("metadata") or {}), "mock": "tokens:3"}
     sent = {**request, "model": "mock-large", "stream": stream, "metadata": metadata}
     sent["stream_options"] = {"include_usage": True}
-    read = FORMAT.read(json.dumps(sent).encode())
+    read = FORMAT.read(Asked(json.dumps(sent).encode()))
 
     async def answered() -> tuple[int, bytes]:
         request = UpstreamRequest("mock", "POST", "/chat/completions", (), json.dumps(sent).encode())

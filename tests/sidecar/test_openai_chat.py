@@ -7,14 +7,17 @@ import pytest
 
 from replies import load
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.providers import Request, format_for
+from spendguard_daemon.providers import Asked, Policy, Request, format_for
 from spendguard_daemon.providers.openai_chat import FORMAT
 from spendguard_daemon.usage import Limits
 
-LIMITS = Limits(input_tokens_max=128_000, context_tokens=128_000, output_tokens_max=16_384)
+LIMITS = Limits(
+    input_tokens_max=128_000, context_tokens=128_000, output_tokens_max=16_384, audio_bytes_per_token=100
+)
 USER = {"role": "user", "content": "hi"}
 CHAT_RECORDINGS = ["01-openai-chat-plain", "02-openai-chat-gzip", "03-openai-chat-tools"]
 CHAT_RECORDINGS += ["04-openai-chat-cached-reasoning", "05-openai-chat-reasoning"]
+CHAT_RECORDINGS += ["06-openai-chat-audio"]
 CHAT_RECORDINGS += ["07-openai-chat-stream-no-usage", "08-openai-chat-stream-usage"]
 CHAT_RECORDINGS += ["09-openai-chat-stream-tools-usage", "10-openai-chat-400", "11-openai-chat-401"]
 
@@ -26,7 +29,7 @@ def body(**fields: Any) -> bytes:
 
 def read(**fields: Any) -> Request:
     """Read a small request with these fields."""
-    return FORMAT.read(body(**fields))
+    return FORMAT.read(Asked(body(**fields)))
 
 
 def user(*parts: Any) -> list[dict[str, Any]]:
@@ -66,7 +69,22 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"tools": ["x"]}, "tools[0]"),
     *[({"tools": [{"type": v}]}, "tools[0].type") for v in ("web_search", None, [], {})],
     ({"functions": ["x"]}, "functions[0]"),
-    ({"service_tier": 1}, "service_tier"),
+    *[({"service_tier": v}, "service_tier") for v in (1, "turbo", "Default")],
+    *[({"modalities": v}, "modalities") for v in (["text", "smell"], [{}], "text")],
+    *[({"audio": v}, "audio") for v in ([], "alloy")],
+    *[
+        ({"messages": user({"type": "image_url", "image_url": v})}, "messages[0].content[0].image_url.url")
+        for v in ({}, {"url": 5})
+    ],
+    ({"messages": user({"type": "image_url"})}, "messages[0].content[0].image_url"),
+    *[
+        (
+            {"messages": user({"type": "input_audio", "input_audio": v})},
+            "messages[0].content[0].input_audio.data",
+        )
+        for v in (None, {}, {"data": 5}, "x")
+    ],
+    ({"messages": [{"role": "assistant", "audio": "audio_1"}]}, "messages[0].audio"),
     ({"max_output_tokens": 5}, "max_output_tokens"),
     ({"Max_tokens": 5}, "Max_tokens"),
     ({"top_k": None}, "top_k"),
@@ -82,21 +100,8 @@ def test_malformed_requests_are_refused_with_their_path(fields: dict[str, Any], 
 
 
 UNBOUNDED: list[tuple[dict[str, Any], str]] = [
-    ({"audio": {"voice": "alloy", "format": "mp3"}}, "audio"),
-    ({"web_search_options": {}}, "web_search_options"),
     ({"prediction": {"type": "content", "content": "x"}}, "prediction"),
     ({"moderation": {"model": "omni-moderation-latest"}}, "moderation"),
-    ({"modalities": ["text", "audio"]}, "modalities"),
-    ({"modalities": [{}]}, "modalities"),
-    *[
-        ({"service_tier": tier}, "service_tier")
-        for tier in ("flex", "priority", "fast", "scale", "ultrafast")
-    ],
-    *[
-        ({"messages": user({"type": "text", "text": "x"}, {"type": kind})}, "messages[0].content[1]")
-        for kind in ("image_url", "input_audio", "file")
-    ],
-    ({"messages": [USER, {"role": "assistant", "audio": {"id": "audio_1"}}]}, "messages[1].audio"),
 ]
 
 
@@ -106,12 +111,36 @@ def test_what_has_no_bound_is_refused_by_name(fields: dict[str, Any], path: str)
         read(**fields)
     assert (refused.value.code, refused.value.facts["path"]) == (Code.UNBOUNDED_FEATURE, path)
     assert refused.value.detail.startswith("Unbounded feature")
+    assert refused.value.facts["feature"] == f"openai.chat.field:{path}"
 
 
-def test_recorded_audio_is_refused_naming_the_part() -> None:
+UNLISTED: list[tuple[dict[str, Any], str]] = [
+    ({"top_k": 5}, "openai.chat.field:top_k"),
+    ({"tools": [{"type": "hologram"}]}, "openai.chat.tool:hologram"),
+    ({"messages": user({"type": "video_url"})}, "openai.chat.part:video_url"),
+]
+
+
+@pytest.mark.parametrize(("fields", "feature"), UNLISTED)
+def test_what_is_on_no_list_passes_once_an_operator_lets_it(fields: dict[str, Any], feature: str) -> None:
     with pytest.raises(SpendGuardError) as refused:
-        FORMAT.read(load("06-openai-chat-audio").request_body)
-    assert refused.value.facts == {"path": "messages[0].content[1]", "feature": "input_audio"}
+        read(**fields)
+    assert refused.value.facts["feature"] == feature
+    assert refused.value.facts["setting"] == f"[policy] allow: {feature}"
+    assert feature in refused.value.remedy
+    allowed = FORMAT.read(Asked(body(**fields), policy=Policy(allow=frozenset({feature}))))
+    added = len(json.dumps(fields, separators=(",", ":"))) - len('{"messages":[],"tools":}')
+    assert allowed.input_bytes >= max(added, 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"what is this": 5}, {"tools": [{"type": "a b"}]}, {"messages": user({"type": ["x"]})}],
+)
+def test_words_that_are_no_names_stay_out_of_refusals(fields: dict[str, Any]) -> None:
+    with pytest.raises(SpendGuardError) as refused:
+        read(**fields)
+    assert str(refused.value.facts["feature"]).endswith(":<word>")
 
 
 @pytest.mark.parametrize("mark", [{"mode": "explicit", "ttl": "12h"}, {"ttl": ["30m"]}])
@@ -194,7 +223,7 @@ def test_cache_writes_are_reached_only_where_the_client_asks_for_them() -> None:
 @pytest.mark.parametrize("name", CHAT_RECORDINGS)
 def test_the_bound_of_each_recording_covers_what_the_provider_reported(name: str) -> None:
     recording = load(name)
-    request = FORMAT.read(recording.request_body)
+    request = FORMAT.read(Asked(recording.request_body))
     status, encoding = recording.reply.status, recording.reply.headers.get("content-encoding", "")
     reader = FORMAT.reader(request, hides_usage=False, status=status, encoding=encoding)
     assert reader.feed(recording.reply.body) + reader.end() == recording.reply.body

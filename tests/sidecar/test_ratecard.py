@@ -120,6 +120,29 @@ class TestBills:
         assert cost.total_nusd == 66
         assert cost.modifiers_bp == {"geo:us": 11_000, "speed:fast": 20_000}
 
+    def test_modifiers_scale_tokens_not_events(self) -> None:
+        """1.1 x 1,000 pUSD + one search at 2 nUSD: 3.1 nUSD, so 4."""
+        geo = card(tier(input=1_000, output=1), fees={"web_search": 2}, modifiers_bp={"geo:us": 11_000})
+        usage = Usage(input_tokens=1, events={"web_search": 1}, modifiers=("geo:us",))
+        assert geo.price(usage, from_ns=0, until_ns=0).total_nusd == 4
+
+    def test_what_was_served_counts_before_what_was_asked(self) -> None:
+        """Fast was asked for, standard was served, in the US: 10 x 1.1; nothing reported: 10 x 2 x 1.1."""
+        geo = card(tier(input=10_000, output=1), modifiers_bp={"geo:us": 11_000, "speed:fast": 20_000})
+
+        def nusd(*reported: str) -> int:
+            usage = Usage(input_tokens=1, modifiers=reported)
+            both = ("geo:us", "speed:fast")
+            return geo.price(usage, from_ns=0, until_ns=0, modifiers=both).total_nusd
+
+        assert [nusd("speed:standard"), nusd(), nusd("geo:global", "speed:fast")] == [11, 22, 20]
+
+    def test_a_reported_modifier_needs_a_rate(self) -> None:
+        """A place that the card does not know is not priced as if it were everywhere."""
+        with pytest.raises(SpendGuardError) as refused:
+            price(SMALL, input_tokens=1, modifiers=("geo:moon",))
+        assert refused.value.facts["dimension"] == "modifier:geo:moon"
+
     def test_the_service_tier_that_was_served_counts(self) -> None:
         """The report says flex, so flex is billed."""
         flex = card(
@@ -222,16 +245,36 @@ class TestQuotes:
         assert cost.at(1000) == 3_000
 
     def test_events_and_modifiers(self) -> None:
-        """(1 token x 1,000 pUSD + 3 x 2 nUSD + 1 nUSD per request) x 1.1 = 8.8 nUSD: 9."""
+        """1 token x 1,000 pUSD x 1.1 + 3 x 2 nUSD + 1 nUSD per request = 8.1 nUSD: 9."""
         fees = card(
             tier(input=1_000, output=0), fees={"maps": 2, "request": 1}, modifiers_bp={"geo:us": 11_000}
         )
         assert quote(fees, 1, events={"maps": 3}, modifiers=("geo:us",)).at(99) == 9
 
+    def test_a_quote_takes_the_dearest_modifier_of_each_kind(self) -> None:
+        """Somewhere in the US or the EU, perhaps fast: 10 nUSD x 1.2 x 2; a discount is not relied on."""
+        points = {"geo:us": 11_000, "geo:eu": 12_000, "speed:fast": 20_000, "speed:slow": 5_000}
+        geo = card(tier(input=10_000, output=1), modifiers_bp=points)
+        assert quote(geo, 1, modifiers=("geo:us", "geo:eu", "speed:fast")).at(0) == 24
+        assert quote(geo, 1, modifiers=("speed:slow",)).at(0) == 10
+        assert quote(geo, 1, modifiers=("geo:global", "speed:standard")).at(0) == 10
+
+    def test_the_tier_asked_for_may_not_be_the_one_that_serves(self) -> None:
+        """Flex is half the price, but the provider may serve the default tier instead, and bill that."""
+        rates = {"default": {"input": 2_000, "output": 4_000}, "flex": {"input": 1_000, "output": 9_000}}
+        cost = quote(card(Tier(0, rates)), 10, service_tier="flex")
+        assert (cost.at(0), cost.at(1)) == (20, 29)
+
+    def test_short_cache_writes_count_where_long_ones_may_come(self) -> None:
+        """A request that may write for an hour may write for five minutes as well, whatever that costs."""
+        odd = card(tier(input=1_000, cache_write=3_000, cache_write_1h=2_000, output=1))
+        assert quote(odd, 10, reach=frozenset({"cache_write_1h"})).at(0) == 30
+
     @pytest.mark.parametrize(
         ("more", "dimension"),
         [
             ({"reach": frozenset({"cache_write"})}, "cache_write"),
+            ({"reach": frozenset({"cache_write_1h"})}, "cache_write_1h"),
             ({"reach": frozenset({"input_audio"})}, "input_audio"),
             ({"reach": frozenset({"output_audio"})}, "output_audio"),
             ({"reach": frozenset({"telepathy"})}, "telepathy"),
@@ -273,3 +316,9 @@ class TestQuotes:
             "fee:request": 11,
             "bp:geo:us": 11_000,
         }
+
+    def test_pinned_rates_of_another_tier_stand_beside_the_default_ones(self) -> None:
+        """Either may be what the call is billed at."""
+        rates = {"default": {"input": 2, "output": 4}, "flex": {"input": 1, "output": 3}}
+        pinned = card(Tier(0, rates)).pinned_rates(input_tokens=1, from_ns=0, until_ns=0, service_tier="flex")
+        assert pinned == {"input": 2, "output": 4, "flex:input": 1, "flex:output": 3}

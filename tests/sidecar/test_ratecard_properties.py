@@ -7,7 +7,8 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendguard_daemon.pricing.ratecard import FEES, Cost, Period, RateCard, Tier
+from spendguard_daemon.pricing.dimensions import FEES
+from spendguard_daemon.pricing.ratecard import Cost, Period, RateCard, Tier
 from spendguard_daemon.usage import Limits, Usage
 
 NOTHING: frozenset[str] = frozenset()
@@ -56,7 +57,7 @@ def cards(draw: st.DrawFn) -> RateCard:
             name: draw(rate)
             for name in draw(st.lists(st.sampled_from(sorted(FEES)), unique=True, max_size=3))
         },
-        modifiers_bp={"a": draw(st.integers(1, 30_000)), "b": draw(st.integers(1, 30_000))},
+        modifiers_bp={name: draw(st.integers(1, 30_000)) for name in ("geo:us", "geo:eu", "speed:fast")},
     )
 
 
@@ -65,8 +66,19 @@ def part(draw: st.DrawFn, most: int, *, allowed: bool) -> int:
 
 
 @st.composite
-def usages(draw: st.DrawFn, names: frozenset[str], bound: int, out: int, events: dict[str, int]) -> Usage:
-    """Any usage within a bound that lands only in the buckets `names`."""
+def usages(
+    draw: st.DrawFn,
+    names: frozenset[str],
+    bound: int,
+    out: int,
+    events: dict[str, int],
+    service_tiers: tuple[str, ...] = ("default",),
+    modifiers: tuple[str, ...] = (),
+) -> Usage:
+    """Any usage within a bound that lands only in the buckets `names`, served at one of these tiers.
+
+    Of each kind of modifier one is reported, or the plain one, or nothing.
+    """
     whole = draw(st.integers(0, bound))
     cached = part(draw, whole, allowed="cache_read" in names)
     written = part(draw, whole - cached, allowed="cache_write" in names)
@@ -90,7 +102,18 @@ def usages(draw: st.DrawFn, names: frozenset[str], bound: int, out: int, events:
         audio_output_tokens=voice,
         image_output_tokens=part(draw, output - reasoning - voice, allowed="output_image" in names),
         events={name: draw(st.integers(0, count)) for name, count in events.items()},
+        service_tier=draw(st.sampled_from(service_tiers)),
+        modifiers=(
+            *draw(said("geo", "geo:global", modifiers)),
+            *draw(said("speed", "speed:standard", modifiers)),
+        ),
     )
+
+
+def said(kind: str, plain: str, among: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
+    """What a provider may report of one kind."""
+    named = [(name,) for name in among if name.startswith(kind)]
+    return st.sampled_from([(), (plain,), *named])
 
 
 @given(st.data())
@@ -100,7 +123,9 @@ def test_no_bill_is_above_its_quote(data: st.DataObject) -> None:
     offered = frozenset(some.periods[0].tiers[0].rates["default"])
     reach = frozenset(data.draw(st.sets(st.sampled_from(sorted(REACHABLE & offered) or ["input"])), "reach"))
     events = {name: data.draw(st.integers(0, 3)) for name in some.fees if name != "request"}
-    modifiers = tuple(data.draw(st.lists(st.sampled_from(["a", "b"]), unique=True), "modifiers"))
+    names = st.sampled_from([*sorted(some.modifiers_bp), "geo:global", "speed:standard"])
+    modifiers = tuple(data.draw(st.lists(names, unique=True), "modifiers"))
+    service_tier = data.draw(st.sampled_from(sorted(some.periods[0].tiers[0].rates)), "service tier")
     bound, choices, cap = (data.draw(st.integers(0, 60), name) for name in ("bound", "choices", "cap"))
     from_ns, length = data.draw(st.integers(0, 60), "from"), data.draw(st.integers(0, 60), "length")
     quoted = some.quote(
@@ -110,28 +135,37 @@ def test_no_bill_is_above_its_quote(data: st.DataObject) -> None:
         from_ns=from_ns,
         until_ns=from_ns + length,
         events=events,
+        service_tier=service_tier,
         modifiers=modifiers,
     )
     landable = reach | ({"cache_read"} & offered)
     landable |= {"cache_write"} if some.implicit_cache_write else set()
     landable |= {"cache_read_audio"} & offered if "input_audio" in reach else set()
-    usage = data.draw(usages(landable, bound, choices * cap, events), "usage")
+    landable |= {"cache_write"} & offered if "cache_write_1h" in reach else set()
+    served = ("default", service_tier)
+    usage = data.draw(usages(landable, bound, choices * cap, events, served, modifiers), "usage")
     until_ns = from_ns + data.draw(st.integers(0, length), "ended")
-    bill = some.price(usage, from_ns=from_ns, until_ns=until_ns, modifiers=modifiers)
+    # Of each kind, the request pins one modifier for what the provider leaves unsaid.
+    pinned = tuple({name.partition(":")[0]: name for name in modifiers}.values())
+    bill = some.price(usage, from_ns=from_ns, until_ns=until_ns, modifiers=pinned)
     assert bill.total_nusd <= quoted.at(cap)
-    assert bill.total_nusd == exact(bill, some, modifiers)
+    assert bill.total_nusd == exact(bill, usage, pinned, some)
 
 
-def exact(bill: Cost, of: RateCard, modifiers: tuple[str, ...]) -> int:
+def exact(bill: Cost, usage: Usage, pinned: tuple[str, ...], of: RateCard) -> int:
     """Add the lines up again, in fractions of a dollar."""
-    dollars = Fraction(0)
+    tokens = events = Fraction(0)
     for line in bill.lines:
         per = 1_000_000 if line.unit == "token" else 1_000
-        dollars += Fraction(line.rate, 1_000_000) * line.quantity / per
-        assert Fraction(str(line.to_json()["cost_nusd"])) == Fraction(line.rate * line.quantity * 1000, per)
-    for name in modifiers:
-        dollars *= Fraction(of.modifiers_bp[name], 10_000)
-    return ceil(dollars * 10**9)
+        dollars = Fraction(line.rate, 1_000_000) * line.quantity / per
+        assert Fraction(str(line.to_json()["cost_nusd"])) == dollars * 10**9
+        tokens += dollars if line.unit == "token" else 0
+        events += dollars if line.unit == "event" else 0
+    for kind in ("geo", "speed"):
+        said = [name for name in usage.modifiers if name.startswith(kind)]
+        name = next(iter(said or [name for name in pinned if name.startswith(kind)]), "")
+        tokens *= Fraction(of.modifiers_bp.get(name, 10_000), 10_000)
+    return ceil((tokens + events) * 10**9)
 
 
 @given(cards(), st.data())

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from recorded import Act, RecordedUpstream, Reply, load
-from spendguard_daemon.providers import format_for
+from spendguard_daemon.providers import Asked, format_for
 
 USER = {"role": "user", "content": "something nobody recorded"}
 
@@ -46,7 +46,7 @@ def chat(**fields: Any) -> bytes:
 def test_a_recording_is_found_behind_our_own_changes_and_served_to_the_byte(name: str) -> None:
     recording = load(name)
     form = format_for("openai", "chat/completions")
-    outgoing = form.rewrite(form.read(recording.request_body), output_tokens=99)
+    outgoing = form.rewrite(form.read(Asked(recording.request_body)), output_tokens=99)
     assert outgoing.body != recording.request_body
     with RecordedUpstream() as upstream:
         response = post(upstream, outgoing.body)

@@ -9,27 +9,62 @@ from spendguard_daemon.gateway.routes import OPEN, control_patterns, match
 AGENT = "4f0e7f9e-8d1a-4a55-9c59-0b8f5a2f7b11"
 
 
-@pytest.mark.parametrize(
-    ("target", "provider", "agent", "run"),
-    [
-        ("/v1/chat/completions", "", "", ""),
-        ("/openai/v1/chat/completions", "openai", "", ""),
-        ("/mock/v1/chat/completions", "mock", "", ""),
-        (f"/v1/agents/{AGENT}/runs/r.1/v1/chat/completions", "", AGENT, "r.1"),
-        (f"/v1/agents/{AGENT}/runs/r:1/openai/v1/chat/completions", "openai", AGENT, "r:1"),
-        (f"/v1/agents/{AGENT}/runs/r-1/openai/chat/completions", "openai", AGENT, "r-1"),
-        (f"/v1/agents/{AGENT}/runs/r_1/mock/chat/completions", "mock", AGENT, "r_1"),
-    ],
-)
-def test_model_calls_have_four_roots(target: str, provider: str, agent: str, run: str) -> None:
-    """Bare, by provider, and both under an agent's run."""
-    route = match("POST", target)
-    assert (route.endpoint, route.provider, route.agent_id, route.run_id) == (
-        "chat/completions",
-        provider,
-        agent,
-        run,
-    )
+ENDPOINTS = {"openai": ("chat/completions", "responses", "embeddings"), "anthropic": ("messages",)}
+ENDPOINTS["mock"] = ("chat/completions",)
+COUNTS = {"openai": {"responses": "input_tokens"}, "anthropic": {"messages": "count_tokens"}, "mock": {}}
+RUN = f"/v1/agents/{AGENT}/runs/r.1"
+
+
+def fronts(provider: str) -> list[tuple[str, str, str, str]]:
+    """Return the roots under which a provider is called: path, and the route's provider, agent and run."""
+    named = [
+        (f"/{provider}/v1", provider, "", ""),
+        (f"{RUN}/{provider}/v1", provider, AGENT, "r.1"),
+        (f"{RUN}/{provider}", provider, AGENT, "r.1"),
+    ]
+    bare = [("/v1", "", "", ""), (f"{RUN}/v1", "", AGENT, "r.1")]
+    return named if provider == "mock" else [*named, *bare]
+
+
+@pytest.mark.parametrize("provider", ENDPOINTS)
+def test_model_calls_have_four_roots(provider: str) -> None:
+    """Bare, by provider, and both under an agent's run, there also without a version."""
+    for front, named, agent, run in fronts(provider):
+        for endpoint in ENDPOINTS[provider]:
+            route = match("POST", f"{front}/{endpoint}")
+            assert (route.name, route.endpoint, route.speaker) == ("call", endpoint, provider)
+            assert (route.provider, route.agent_id, route.run_id) == (named, agent, run)
+
+
+@pytest.mark.parametrize("provider", COUNTS)
+def test_count_routes_have_the_same_roots(provider: str) -> None:
+    for front, named, agent, run in fronts(provider):
+        for endpoint, tail in COUNTS[provider].items():
+            route = match("POST", f"{front}/{endpoint}/{tail}")
+            assert (route.name, route.endpoint, route.speaker) == ("count", endpoint, provider)
+            assert (route.provider, route.agent_id, route.run_id) == (named, agent, run)
+            with pytest.raises(SpendGuardError) as refused:
+                match("GET", f"{front}/{endpoint}/{tail}")
+            assert refused.value.facts["allow"] == ["POST"]
+
+
+@pytest.mark.parametrize("provider", ENDPOINTS)
+def test_lists_of_models_have_the_same_roots(provider: str) -> None:
+    for front, named, agent, _ in fronts(provider):
+        listed, one = match("GET", f"{front}/models"), match("GET", f"{front}/models/gpt-4o:x_1")
+        assert (listed.name, listed.provider, listed.agent_id) == ("models", named, agent)
+        assert (one.name, one.params) == ("model", {"model": "gpt-4o:x_1"})
+        with pytest.raises(SpendGuardError) as refused:
+            match("POST", f"{front}/models")
+        assert refused.value.facts["allow"] == ["GET"]
+
+
+@pytest.mark.parametrize(("provider", "endpoint"), [("openai", "messages"), ("anthropic", "responses")])
+def test_an_endpoint_is_its_providers_own(provider: str, endpoint: str) -> None:
+    for front in (f"/{provider}/v1", f"{RUN}/{provider}", "/mock/v1"):
+        with pytest.raises(SpendGuardError) as refused:
+            match("POST", f"{front}/{endpoint}")
+        assert refused.value.code is Code.ROUTE_NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -50,11 +85,15 @@ def test_model_calls_have_four_roots(target: str, provider: str, agent: str, run
         "/v1/chat/completions#x",
         "/v1/chat/completions\\",
         "/v1/chat/completions/extra",
-        "/v1/responses",
+        "/v1/responses/compact",
+        "/v1/responses/resp_1",
+        "/mock/v1/responses/input_tokens",
         "/v1/batches",
         "/v1/images/generations",
         "/grok/v1/chat/completions",
-        "/anthropic/v1/messages",
+        "/anthropic/messages",
+        "/anthropic/v1/messages/batches",
+        "/v1/messages/count_tokens/x",
         "/v2/chat/completions",
         f"/v1/agents/{AGENT}/runs/r/chat/completions",
         f"/v1/agents/{AGENT}/runs/r/openai/v2/chat/completions",
@@ -77,6 +116,31 @@ def test_queries_are_an_allow_list(query: str) -> None:
     with pytest.raises(SpendGuardError) as refused:
         match("POST", f"/v1/chat/completions{query}")
     assert refused.value.code is Code.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize("query", ["beta=true", "client_version=0.169.0", "limit=5&beta=true"])
+def test_what_clients_add_to_a_question_about_models_passes(query: str) -> None:
+    """Older SDKs of Anthropic mark their beta side; Codex names itself."""
+    assert match("GET", f"/v1/models?{query}").name == "models"
+    if "limit" not in query:
+        assert match("GET", f"/v1/models/gpt-5?{query}").name == "model"
+
+
+@pytest.mark.parametrize(("query", "taken"), [("beta=true", True), ("beta=false", False), ("beta", False)])
+def test_only_messages_take_the_beta_mark(query: str, taken: bool) -> None:
+    """Anthropic's SDKs send it; nowhere else does it mean anything."""
+    for target in ("/v1/messages", "/anthropic/v1/messages/count_tokens", f"{RUN}/anthropic/messages"):
+        if taken:
+            assert match("POST", f"{target}?{query}").query == {"beta": "true"}
+            continue
+        with pytest.raises(SpendGuardError):
+            match("POST", f"{target}?{query}")
+    for target in ("/v1/responses", "/v1/chat/completions", "/v1/responses/input_tokens"):
+        with pytest.raises(SpendGuardError):
+            match("POST", f"{target}?{query}")
+    for twice in ("beta=true&beta=true", "beta=true&x=1"):
+        with pytest.raises(SpendGuardError):
+            match("POST", f"/v1/messages?{twice}")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "post"])

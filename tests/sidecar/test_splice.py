@@ -72,3 +72,45 @@ def test_the_result_is_the_object_with_that_member_set(
     changed = json.loads(spliced(raw, (name, str(number))))
     assert changed == {**value, name: number}
     assert list(changed) == list({**value, name: number})
+
+
+def test_members_are_left_out_with_their_commas() -> None:
+    def left(raw: bytes, *gone: str) -> bytes:
+        document = parse(raw)
+        return splice.apply(document.text, splice.remove_members(document, gone))
+
+    raw = b'{ "a" : 1 , "b":[2] ,\n"c":3 }'
+    assert left(raw, "b") == b'{ "a" : 1 ,\n"c":3 }'
+    assert left(raw, "a") == b'{ "b":[2] ,\n"c":3 }'
+    assert left(raw, "c") == b'{ "a" : 1 , "b":[2] }'
+    assert left(raw, "a", "b", "c") == b"{  }"
+    assert left(raw, "x") == raw
+
+
+@relaxed
+@given(objects, st.sets(names), st.booleans())
+def test_what_is_left_out_is_gone_and_nothing_else(
+    members: dict[str, object], gone: set[str], add: bool
+) -> None:
+    document = parse(json.dumps(members, indent=1).encode())
+    edits = splice.remove_members(document, gone)
+    if add and document.members:
+        edits.append(splice.set_member(document, "added", "1"))
+    kept = {name: value for name, value in members.items() if name not in gone}
+    if kept or not (add and document.members):
+        expected = kept | ({"added": 1} if add and document.members else {})
+        assert json.loads(splice.apply(document.text, edits)) == expected
+
+
+@relaxed
+@given(st.lists(scalars, max_size=6), st.data())
+def test_elements_are_left_out_with_their_commas(items: list[object], data: st.DataObject) -> None:
+    document = parse(
+        json.dumps({"x": 0, "list": items, "y": 0}, indent=data.draw(st.none() | st.just(1))).encode()
+    )
+    spans = document.elements("list")
+    assert [json.loads(document.text[start:end]) for start, end in spans] == items
+    drops = data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items)))
+    left = json.loads(splice.apply(document.text, splice.remove(spans, drops)))
+    kept = [item for item, drop in zip(items, drops, strict=True) if not drop]
+    assert left == {"x": 0, "list": kept, "y": 0}

@@ -209,7 +209,7 @@ def test_a_lock_has_an_age_that_no_calendar_can_change() -> None:
 def test_a_call_is_priced_for_the_time_it_may_have_run(now_ns: int, until_ns: int) -> None:
     """From its begin to now; where now cannot be, to its deadline, which the hold covers."""
     held = hold_call("c1", deadline_ns=300)
-    plan = Plan({}, None, None, None, None, held, 100, "")  # type: ignore[arg-type]
+    plan = Plan(None, None, None, None, None, held, 100, "")  # type: ignore[arg-type]
     assert plan.until_ns(now_ns) == until_ns
 
 

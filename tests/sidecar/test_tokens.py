@@ -97,3 +97,19 @@ def test_the_ladder_leaves_out_what_says_less_than_the_window(bound: int, rungs:
 def test_the_window_is_the_smaller_of_the_two_limits() -> None:
     limits = Limits(input_tokens_max=5_000, context_tokens=1_200, output_tokens_max=100)
     assert tokens.ladder(limits, 9_999) == (InputBound("window", 1_200),)
+
+
+@relaxed
+@given(values)
+def test_what_is_counted_is_the_compact_json(value: object) -> None:
+    """Written fast where that makes no difference, else as Python writes it."""
+    member = parse(json.dumps({"x": value}, ensure_ascii=False).encode()).members["x"]
+    dense = json.dumps(member.value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert tokens.input_bytes([member]) == len(dense) + tokens.number_bytes(member)
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**70), [1.5, 2**64], 1e22, 1e-7, [1e16], '\x00\x1f\x7f\u2028"'])
+def test_odd_numbers_and_characters_are_counted_alike(value: object) -> None:
+    member = parse(json.dumps({"x": value}, ensure_ascii=False).encode()).members["x"]
+    dense = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert tokens.input_bytes([member]) == len(dense) + tokens.number_bytes(member)

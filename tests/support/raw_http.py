@@ -5,6 +5,7 @@ TimeoutError where none comes.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ ANSWER_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """When a client leaves: after so many bytes of its request or of the answer, or so long after asking."""
+    """When a client leaves: after so many bytes of its request, of the answer or of the answer's body, or so
+    long after asking.
+    """
 
     after_sent: int | None = None
     after_received: int | None = None
+    after_body: int | None = None
     after_seconds: float | None = None
 
 
@@ -59,7 +63,14 @@ async def send(port: int, raw: bytes, leave: Leave = STAY) -> Answer | None:
     except ConnectionError:
         return None
     finally:
-        writer.transport.abort()
+        await leave_now(writer)
+
+
+async def leave_now(writer: asyncio.StreamWriter) -> None:
+    """Drop a connection, and return when the socket is closed."""
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def _talk(
@@ -88,6 +99,10 @@ async def _read(reader: asyncio.StreamReader, leave: Leave) -> Answer | None:
         if not chunk:
             return _answer(bytes(received), broken=broken)
         received += chunk
+        if leave.after_body is not None:
+            so_far = _answer(bytes(received), broken=False)
+            if so_far is not None and len(so_far.body) >= leave.after_body:
+                return None
     return None
 
 

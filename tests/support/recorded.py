@@ -56,6 +56,9 @@ from replies import (
 __all__ = ["Act", "Received", "RecordedUpstream", "Recording", "Reply", "default_usage", "load", "load_all"]
 
 PIECES = (61, 7, 1, 300, 13, 2)
+ENDLESS_SECONDS = 0.02
+"""Between two pieces of an answer that never ends."""
+
 _BODY_BYTES_MAX = 64 * 2**20
 
 UsageOf = Callable[[dict[str, Any]], tuple[int, int]]
@@ -72,6 +75,7 @@ class Act:
     `reset`: drop the connection (RST) before the head. `hang`: never answer. `hang_after`, `cut_after`: stop,
     or drop the connection, after so many body bytes. `pause_after`: stop there until `resume()`.
     `chunk_bytes`: send the body in pieces of this size.
+    `endless`: after the body send this again and again, until the caller has had enough.
     `reply`: send this in place of the recorded or invented answer.
     """
 
@@ -81,6 +85,7 @@ class Act:
     cut_after: int | None = None
     pause_after: int | None = None
     chunk_bytes: int | None = None
+    endless: bytes = b""
     reply: Reply | None = None
 
 
@@ -174,7 +179,7 @@ class RecordedUpstream:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        received = Received(request.method, request.path, dict(request.headers), body)
+        received = Received(request.method, request.path, dict(request.headers), body, request.query_string)
         act = self.director(received) or (self._script.popleft() if self._script else Act())
         reply = act.reply or self._answer(received)
         with self._arrival:
@@ -190,7 +195,7 @@ class RecordedUpstream:
 
     async def _send(self, request: web.Request, reply: Reply, act: Act) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
-        if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+        if not reply.headers.get("content-type", "").startswith("text/event-stream") and not act.endless:
             response.content_length = len(reply.body)
         sent = 0
         try:
@@ -206,6 +211,9 @@ class RecordedUpstream:
                     if request.transport is not None:
                         request.transport.close()
                     return response
+            while act.endless and not self._closing.is_set():
+                await response.write(act.endless)
+                await asyncio.sleep(ENDLESS_SECONDS)
             await response.write_eof()
         except ConnectionError:
             pass  # the caller has left, which many a test wants

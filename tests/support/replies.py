@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 _JSON = {"content-type": "application/json"}
@@ -19,6 +20,7 @@ class Received:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Recording:
     request_body: bytes
     reply: Reply
     request: dict[str, Any] = field(repr=False)
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(name: str) -> Recording:
@@ -52,7 +56,17 @@ def load(name: str) -> Recording:
     request_body = _bytes_of(request)
     parsed = json.loads(request_body) if request_body.startswith(b"{") else {}
     reply = Reply(response["status"], headers, _bytes_of(response))
-    return Recording(name, raw["provider"], request["path"], request_body, reply, parsed)
+    query = urlencode(request.get("query") or {})
+    return Recording(
+        name,
+        raw["provider"],
+        request["path"],
+        request_body,
+        reply,
+        parsed,
+        query,
+        request.get("headers") or {},
+    )
 
 
 def load_all() -> list[Recording]:

@@ -22,6 +22,7 @@ from spendguard_daemon.runtime import Home, read_admin_token, read_daemon_info
 START_SECONDS = 30
 DAEMON = (sys.executable, "-P", "-m", "spendguard_daemon")
 PROVIDER_KEY = "sk-canary-0123456789abcdef"
+ANTHROPIC_KEY = "sk-ant-canary-0123456789abcdef"
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
 
@@ -42,8 +43,10 @@ class Sidecar:
         self._command = command
         self._env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._env |= {"SPENDGUARD_HOME": str(root), "OPENAI_API_KEY": PROVIDER_KEY}
+        self._env["ANTHROPIC_API_KEY"] = ANTHROPIC_KEY
         if upstream_url:
             self._env["SPENDGUARD_OPENAI_BASE_URL"] = upstream_url
+            self._env["SPENDGUARD_ANTHROPIC_BASE_URL"] = upstream_url.removesuffix("/v1")
         self._env |= env or {}
         self._http: httpx.Client | None = None
 
@@ -162,11 +165,17 @@ class Sidecar:
 
     def chat(self, agent_id: str, body: object, *, run: str | None = None, **headers: str) -> httpx.Response:
         """Send a chat completion; `body` is JSON, or raw bytes as they are."""
+        return self.send("/v1/chat/completions", agent_id, body, run=run, **headers)
+
+    def send(
+        self, path: str, agent_id: str, body: object, *, run: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """Send a request of an agent to any path; `body` is JSON, or raw bytes as they are."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json", "x-cynsta-agent-id": agent_id, **headers}
         if run is not None:
             sent["x-cynsta-run-id"] = run
-        return self.http.post("/v1/chat/completions", content=raw, headers=sent)
+        return self.http.post(path, content=raw, headers=sent)
 
     def journal(self) -> list[dict[str, Any]]:
         """Return every record of the journal, but for one that is being written at this moment."""

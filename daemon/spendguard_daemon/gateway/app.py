@@ -15,10 +15,13 @@ from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, respond
 from spendguard_daemon.gateway.connections import Connections
 from spendguard_daemon.gateway.control import Control
+from spendguard_daemon.gateway.counts import CountRoutes
+from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, ModelList
 from spendguard_daemon.gateway.proxy import serve_call
-from spendguard_daemon.gateway.routes import OPEN, Route, match
+from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, match
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ports import Rng
+from spendguard_daemon.providers import FORMATS
 from spendguard_daemon.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -31,9 +34,20 @@ class Gateway:
     """Checks who is asking and hands over to the guard or to the control API."""
 
     def __init__(
-        self, *, guard: Guard, control: Control, settings: Settings, token: str, port: int, rng: Rng
+        self,
+        *,
+        guard: Guard,
+        counts: CountRoutes,
+        models: ModelList,
+        control: Control,
+        settings: Settings,
+        token: str,
+        port: int,
+        rng: Rng,
     ):
         self._guard = guard
+        self._counts = counts
+        self._models = models
         self._control = control
         self._settings = settings
         self._token = token
@@ -54,23 +68,40 @@ class Gateway:
                 headers.getall("sec-fetch-site", []),
             )
             route = match(request.method, request.raw_path)
-            if route.endpoint:
-                return await serve_call(self._guard, self._settings, request, route, call_id)
+            if route.name in MODEL_ROUTES:
+                return await self._of_agent(request, route, call_id)
             if route.name not in OPEN and self._settings.control != "open-loopback":
                 slots = access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", []))
                 access.require_admin(slots, self._token)
             return await self._control.handle(request, route)
         except SpendGuardError as error:
-            return respond.refusal(error, call_id, provider=route.provider, endpoint=route.endpoint)
+            return respond.refusal(error, call_id, *_asker(request, route))
         except Exception:  # the last fence: whatever it is, the client gets an answer and the log the trace
             log.exception("internal error", extra={"facts": {"call_id": call_id, "route": route.name}})
             fault = SpendGuardError(Code.INTERNAL, f"Internal error: call {call_id}; see the daemon's log")
-            return respond.refusal(fault, call_id, provider=route.provider, endpoint=route.endpoint)
+            return respond.refusal(fault, call_id, *_asker(request, route))
+
+    async def _of_agent(self, request: web.BaseRequest, route: Route, call_id: str) -> web.StreamResponse:
+        """Answer what agents ask for: a call, or something free."""
+        if route.name == "call":
+            return await serve_call(self._guard, self._settings, request, route, call_id)
+        if route.name == "count":
+            return await self._counts.serve(request, route, call_id)
+        return self._models.serve(request, route)
 
     def refuse_broken(self) -> web.Response:
         """Answer what is no HTTP request, or none that two servers would read alike."""
         broken = MalformedError("HTTP request", "one that follows RFC 9112")
         return respond.refusal(broken, self._rng.uuid4())
+
+
+def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str]:
+    """Return the provider and endpoint whose error shape the asker understands."""
+    if route.endpoint:
+        return route.speaker, route.endpoint
+    if ANTHROPIC_VERSION in request.headers and ("anthropic", "messages") in FORMATS:
+        return "anthropic", "messages"
+    return "openai", "chat/completions"
 
 
 def listen(port: int) -> list[socket.socket]:

@@ -4,16 +4,18 @@ Extra fields are allowed (design 6); duplicate keys, floats, booleans for number
 """
 
 import re
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
 from spendguard_daemon.errors import MalformedError
-from spendguard_daemon.ledger.events import Concurrency, Overflow
+from spendguard_daemon.ledger.events import AgentPolicy, Concurrency, Overflow
 from spendguard_daemon.money import CENTS_MAX, Nusd, from_cents
 from spendguard_daemon.providers.json_text import parse
+from spendguard_daemon.settings import CHOICES, FEATURES_MAX, RANGES, is_feature
 from spendguard_daemon.text import NAME_LENGTH_MAX, is_name, safe
+from spendguard_daemon.wire import ChangePolicy
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -65,6 +67,42 @@ def overflow(text: str | None) -> Overflow | None:
             return text
         case _:
             raise MalformedError("overflow", "clamp or refuse")
+
+
+def policy(change: ChangePolicy | None, before: AgentPolicy | None) -> AgentPolicy | None:
+    """Return an agent's own policy after a change, None where nothing was said of it."""
+    if change is None:
+        return None
+    own = before or AgentPolicy()
+    given = {name: value for name in _POLICY if (value := getattr(change, name)) is not msgspec.UNSET}
+    for name, value in given.items():
+        if value is not None and not _POLICY[name][0](value):
+            raise MalformedError(f"policy.{name}", _POLICY[name][1])
+    if given.get("allow") is not None:
+        given["allow"] = sorted(set(given["allow"])) or None
+    after = msgspec.structs.replace(own, **given)
+    return None if after == own else after
+
+
+def _one_of(name: str) -> tuple[Callable[[Any], bool], str]:
+    return CHOICES[name].__contains__, " or ".join(CHOICES[name])
+
+
+_USES_MIN, _USES_MAX = RANGES["hosted_tool_uses"]
+_POLICY: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "hosted_tools": _one_of("hosted_tools"),
+    "hosted_tool_uses": (
+        lambda value: _USES_MIN <= value <= _USES_MAX,
+        f"a whole number from {_USES_MIN} to {_USES_MAX}",
+    ),
+    "server_state": _one_of("server_state"),
+    "exact_count": _one_of("exact_count"),
+    "allow": (
+        lambda value: len(value) <= FEATURES_MAX and all(map(is_feature, value)),
+        f"at most {FEATURES_MAX} features as refusals name them, such as anthropic.tool:bash_20250124",
+    ),
+}
+"""What each setting of an agent's own policy takes, and how to say so."""
 
 
 def reason(text: str | None, default: str) -> str:

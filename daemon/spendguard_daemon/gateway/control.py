@@ -87,6 +87,7 @@ class Control:
                 mock=new.mock,
                 actor=asked.actor,
                 idempotency=asked.idempotency,
+                policy=bodies.policy(new.policy, None),
             )
         )
         account = self._ledger.state.accounts[agent_of(made) or agent_id]
@@ -101,15 +102,16 @@ class Control:
 
     async def _change_agent(self, asked: Asked) -> web.Response:
         change = bodies.decode(asked.body, wire.ChangeAgent)
-        live_account(self._ledger.state, asked.agent_id)
+        before = live_account(self._ledger.state, asked.agent_id).policy
         changed = cmd.ChangeAgent(
             agent_id=asked.agent_id,
             name=None if change.name is None else bodies.name(change.name),
             concurrency=bodies.concurrency(change.concurrency),
             overflow=bodies.overflow(change.overflow),
             actor=asked.actor,
+            policy=bodies.policy(change.policy, before),
         )
-        if changed.name or changed.concurrency or changed.overflow:
+        if changed.name or changed.concurrency or changed.overflow or changed.policy:
             await self._ledger.submit(changed)
         if change.frozen is True:
             why = bodies.reason(change.reason, "frozen by operator")

@@ -19,6 +19,7 @@ from spendguard_daemon.money import format_usd
 from spendguard_daemon.planner import PriceSource
 from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamRequest
 from spendguard_daemon.provider_keys import ProviderKeys
+from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
 from spendguard_daemon.settings import PROVIDERS, SERVED, Settings
 
@@ -28,8 +29,11 @@ TEST_SECONDS = 15
 GRACE_SECONDS = 20
 """How long calls in flight may go on after a polite wish to stop; then they are cut and settle at worst."""
 
-FREE_PATHS: Mapping[str, str] = {"openai": "/models"}
-"""A request of each provider that costs nothing and needs the key: its list of models."""
+FREE_QUESTIONS: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "openai": ("/models", ()),
+    "anthropic": ("/v1/models", (("anthropic-version", "2023-06-01"),)),
+}
+"""A request of each provider that costs nothing and needs the key, its list of models: path and headers."""
 
 
 class GrantDaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,17 +209,15 @@ class DaemonControl:
         if name not in SERVED:
             what = "is not served yet" if name in PROVIDERS else "is no provider"
             raise SpendGuardError(
-                Code.ROUTE_NOT_FOUND, f"Route not found: {name!r} {what}; only {', '.join(SERVED)} is"
+                Code.ROUTE_NOT_FOUND, f"Route not found: {name!r} {what}; only {' and '.join(SERVED)} are"
             )
-        headers = (("authorization", f"Bearer {self._keys().get(name)}"), ("accept-encoding", "identity"))
+        path, headers = FREE_QUESTIONS[name]
+        keyed = (*headers, ("accept-encoding", "identity"), *key_headers(name, self._keys().get(name)))
+        question = UpstreamRequest(provider=name, method="GET", path=path, headers=keyed, body=b"")
         seconds = min(TEST_SECONDS, self._settings.idle_seconds)
         try:
             async with asyncio.timeout(seconds):
-                response = await self._upstreams(name).send(
-                    UpstreamRequest(
-                        provider=name, method="GET", path=FREE_PATHS[name], headers=headers, body=b""
-                    )
-                )
+                response = await self._upstreams(name).send(question)
         except (NotSentError, UpstreamLostError, TimeoutError) as error:
             detail = str(error) or f"{name} did not answer within {seconds} s"
             return wire.ProviderTest(

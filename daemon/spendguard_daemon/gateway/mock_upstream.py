@@ -14,7 +14,7 @@ from spendguard_daemon.aside import aside
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ports import UpstreamLostError, UpstreamRequest
 from spendguard_daemon.providers import mock
-from spendguard_daemon.providers.contract import Request
+from spendguard_daemon.providers.contract import Asked, Request
 from spendguard_daemon.providers.json_text import Json
 
 _WORDS = (
@@ -44,10 +44,10 @@ class MockUpstream:
 
     async def send(self, request: UpstreamRequest) -> "MockResponse":
         """Answer one request; never raises, as there is no network to fail. `hang` hangs in the body."""
-        if request.path != mock.FORMAT.upstream_path or request.method != "POST":
+        if request.path != mock.PATH or request.method != "POST":
             return _error(404, "no such route", None)
         try:
-            read = await aside(lambda: mock.FORMAT.read(request.body), len(request.body))
+            read = await aside(lambda: mock.FORMAT.read(Asked(request.body)), len(request.body))
             directive = mock.read_directive(read.document.value("metadata"))
         except SpendGuardError as refusal:
             return _error(400, refusal.detail, refusal.facts.get("path"))

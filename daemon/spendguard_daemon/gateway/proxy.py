@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from spendguard_daemon.call import AnswerTornError, Arrival, ClientGoneError
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
@@ -89,18 +90,32 @@ def _too_large(bytes_max: int) -> SpendGuardError:
     )
 
 
-async def serve_call(
-    guard: Guard, settings: Settings, request: web.BaseRequest, route: Route, call_id: str
-) -> web.StreamResponse:
-    """Serve one model call. Raises SpendGuardError where nothing was sent to the client yet."""
-    headers = request.headers
-    identity = access.identify(
+def identity_of(headers: CIMultiDictProxy[str], route: Route) -> access.Identity:
+    """Return for whom a request of an agent is; raises what `access.identify` raises."""
+    return access.identify(
         access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", [])),
         route.agent_id,
         route.run_id,
         headers.getall(access.AGENT_HEADER, []),
         [headers.getall(name, []) for name in access.RUN_HEADERS],
     )
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers by names in lower case; one sent several times is one list (RFC 9110 5.3)."""
+    joined: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined
+
+
+async def serve_call(
+    guard: Guard, settings: Settings, request: web.BaseRequest, route: Route, call_id: str
+) -> web.StreamResponse:
+    """Serve one model call. Raises SpendGuardError where nothing was sent to the client yet."""
+    headers = request.headers
+    identity = identity_of(headers, route)
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     guard.check_agent(identity.agent_id)
     client = HttpClient(request, settings.idle_seconds)
@@ -112,9 +127,10 @@ async def serve_call(
             run_id=identity.run_id,
             provider=route.provider,
             endpoint=route.endpoint,
-            headers={name.lower(): value for name, value in headers.items()},
+            headers=lower(headers),
             body=await read_body(request, settings.body_bytes_max, settings.body_seconds),
             idempotency_key=key,
+            query=route.query,
         ),
         client,
     )

@@ -18,14 +18,16 @@ def value(body: msgspec.Struct | Mapping[str, object], status: int = 200) -> web
     return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, content_type=JSON)
 
 
-def refusal(error: SpendGuardError, call_id: str, *, provider: str = "", endpoint: str = "") -> web.Response:
+def refusal(
+    error: SpendGuardError, call_id: str, provider: str = "openai", endpoint: str = "chat/completions"
+) -> web.Response:
     """Answer with an error of ours, in the error shape of the provider whose route was called.
 
     The reader is often the agent itself: it gets the remedy for agents, never a command that raises money.
     """
     entry = TABLE[error.code]
     facts = {"code": error.code.value, **error.facts, "call_id": call_id, "remedy": entry.agent_remedy}
-    form = format_for(provider or "openai", endpoint or "chat/completions")
+    form = format_for(provider, endpoint)
     headers = {"x-spendguard-source": "spendguard", "x-spendguard-call-id": call_id}
     retry = facts.get("affordable") if entry.retry is None else entry.retry
     if isinstance(retry, bool):

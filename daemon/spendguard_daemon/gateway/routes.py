@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
+from spendguard_daemon.providers import FORMATS, speaker_of
 
-PROVIDERS = ("openai", "mock")
-CALL_TAILS: Mapping[tuple[str, ...], str] = {("chat", "completions"): "chat/completions"}
-"""What follows the version segment of a model call -> its endpoint."""
+PROVIDERS = tuple(dict.fromkeys(provider for provider, _ in FORMATS))
+COUNT_TAILS: Mapping[tuple[str, ...], str] = {
+    ("messages", "count_tokens"): "messages",
+    ("responses", "input_tokens"): "responses",
+}
+"""What follows the version segment of a free count route -> the endpoint whose requests it counts."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -44,16 +48,28 @@ _CONTROL = {
     "POST v1/providers/reload": "reload_providers",
     "POST v1/providers/{provider}/test": "test_provider",
 }
-QUERIES: Mapping[str, frozenset[str]] = {"list_calls": frozenset({"limit", "before"})}
+
+MARKS = frozenset({"beta", "client_version"})
+"""What older SDKs of Anthropic, and Codex, add to a question about models; it changes nothing here."""
+
+PAGE = frozenset({"limit", "after_id", "before_id"})
+QUERIES: Mapping[str, frozenset[str]] = {
+    "list_calls": frozenset({"limit", "before"}),
+    "models": PAGE | MARKS,
+    "model": MARKS,
+}
 """Query parameters that a route takes; any other is refused."""
 
 OPEN = frozenset({"health", "ready", "root"})
 """Routes that need no token."""
 
+MODEL_ROUTES = frozenset({"call", "count", "models", "model"})
+"""Routes of agents, which name themselves in other ways than operators do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request asks for. `endpoint` is set exactly for model calls."""
+    """What a request asks for. `call` alone may cost money; `endpoint` names the wire format it is in."""
 
     name: str
     endpoint: str = ""
@@ -62,6 +78,11 @@ class Route:
     run_id: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def speaker(self) -> str:
+        """The provider whose error shape the asker understands."""
+        return speaker_of(self.provider, self.endpoint)
 
 
 @dataclass(slots=True)
@@ -95,11 +116,10 @@ def match(method: str, target: str) -> Route:
     """Return the route of a request; raise ROUTE_NOT_FOUND or METHOD_NOT_ALLOWED (facts: allow)."""
     path, _, query = target.partition("?")
     segments = _segments(path)
-    found = _call(segments) or _control(method, segments)
-    if found.endpoint and method != "POST":
-        raise _not_allowed(["POST"])
-    if found.name == "root" and method not in ("GET", "HEAD"):
-        raise _not_allowed(["GET", "HEAD"])
+    found = _of_agents(segments) or _control(method, segments)
+    methods = _METHODS.get(found.name)
+    if methods and method not in methods:
+        raise _not_allowed(methods)
     return Route(
         found.name,
         found.endpoint,
@@ -107,8 +127,17 @@ def match(method: str, target: str) -> Route:
         found.agent_id,
         found.run_id,
         found.params,
-        _query(found.name, query),
+        _query(found, query),
     )
+
+
+_METHODS = {
+    "call": ["POST"],
+    "count": ["POST"],
+    "models": ["GET"],
+    "model": ["GET"],
+    "root": ["GET", "HEAD"],
+}
 
 
 def control_patterns() -> Mapping[str, str]:
@@ -128,7 +157,7 @@ def _segments(path: str) -> list[str]:
     return segments
 
 
-def _call(segments: list[str]) -> Route | None:
+def _of_agents(segments: list[str]) -> Route | None:
     """Match the four roots of model calls: bare, by provider, and both under an agent's run."""
     rest, agent_id, run_id = segments, "", ""
     if rest[:2] == ["v1", "agents"] and len(rest) >= 5 and rest[3] == "runs":
@@ -136,13 +165,33 @@ def _call(segments: list[str]) -> Route | None:
     provider = rest[0] if rest and rest[0] in PROVIDERS else ""
     rest = rest[1:] if provider else rest
     if not rest and (provider or run_id or not segments):
-        return Route("root", provider=provider, agent_id=agent_id, run_id=run_id)
+        return Route("root", _spoken(provider), provider, agent_id, run_id)
     if rest[0] == "v1":
         rest = rest[1:]
     elif not (provider and run_id):
         return None
-    endpoint = CALL_TAILS.get(tuple(rest), "")
-    return Route("call", endpoint, provider, agent_id, run_id) if endpoint else None
+    name, endpoint, params = _tail(provider, rest)
+    return Route(name, endpoint, provider, agent_id, run_id, params) if name else None
+
+
+def _tail(provider: str, rest: list[str]) -> tuple[str, str, dict[str, str]]:
+    """Return name, endpoint and parameters of what follows the version segment; no name where nothing is."""
+    joined = "/".join(rest)
+    if (speaker_of(provider, joined), joined) in FORMATS:
+        return "call", joined, {}
+    counted = COUNT_TAILS.get(tuple(rest), "")
+    if counted and provider != "mock" and (speaker_of(provider, counted), counted) in FORMATS:
+        return "count", counted, {}
+    if rest == ["models"]:
+        return "models", _spoken(provider), {}
+    if len(rest) == 2 and rest[0] == "models":
+        return "model", _spoken(provider), {"model": rest[1]}
+    return "", "", {}
+
+
+def _spoken(provider: str) -> str:
+    """Return an endpoint of a provider, whose wire format answers about no endpoint are in."""
+    return next((endpoint for name, endpoint in FORMATS if name == provider), "")
 
 
 def _control(method: str, segments: list[str]) -> Route:
@@ -162,17 +211,22 @@ def _control(method: str, segments: list[str]) -> Route:
     return Route(node.methods[method], agent_id=params.get("agent", ""), params=params)
 
 
-def _query(name: str, query: str) -> dict[str, str]:
+def _query(route: Route, query: str) -> dict[str, str]:
     if not query:
         return {}
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
     except ValueError:
         raise MalformedError("query", "name=value") from None
-    allowed = QUERIES.get(name, frozenset())
-    if len(dict(pairs)) != len(pairs) or not set(dict(pairs)) <= allowed:
+    named = dict(pairs)
+    if route.name in ("call", "count") and route.endpoint == "messages":
+        if pairs != [("beta", "true")]:  # so Anthropic's SDKs mark what uses beta features
+            raise MalformedError("query", "only beta=true")
+        return named
+    allowed = QUERIES.get(route.name, frozenset())
+    if len(named) != len(pairs) or not set(named) <= allowed:
         raise MalformedError("query", f"only {', '.join(sorted(allowed))}" if allowed else "none")
-    return dict(pairs)
+    return named
 
 
 def _not_found() -> SpendGuardError:

@@ -6,10 +6,12 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 from collections.abc import Iterable
 from itertools import islice
 
+import msgspec
+
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
-from spendguard_daemon.ledger.events import DaemonLimitSet, Event
+from spendguard_daemon.ledger.events import AgentPolicy, DaemonLimitSet, Event
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.ledger.views import CallView, RunView
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
@@ -42,6 +44,7 @@ def agent(account: Account, state: State, now: Now) -> wire.Agent:
         settled_usd=format_usd(account.settled_nusd) if has_budget else None,
         calls_in_flight=account.calls_open,
         locked_run_id=lock.run_id if lock else None,
+        policy=msgspec.convert(msgspec.to_builtins(account.policy or AgentPolicy()), wire.AgentPolicy),
     )
 
 

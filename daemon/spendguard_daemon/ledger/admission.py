@@ -36,12 +36,7 @@ def admit(state: State, command: HoldCall, now: Now) -> Hold:
     of INSUFFICIENT_BUDGET, BUDGET_HELD and DAEMON_CAP, which carry the whole sum; LEDGER_REFUSED where the
     command makes no sense.
     """
-    _check(state, command)
-    account = _callable_account(state, command, now)
-    if account.concurrency == "exclusive":
-        block = state.turns.block(command.agent_id, command.run_id, now)
-        if block is not None:
-            raise _locked(block)
+    account = _admissible(state, command, now)
     chosen = _choose(account, command, _money(state, account).free_nusd)
     if chosen is None:
         raise refusal(state, command)
@@ -69,6 +64,16 @@ def admit(state: State, command: HoldCall, now: Now) -> Hold:
     )
 
 
+def fits(state: State, command: HoldCall, now: Now, *, whole: bool) -> bool:
+    """Tell whether a call would get its hold now; `whole`: with all the output that it wants.
+
+    Raises what has nothing to do with the sum, as `admit` does.
+    """
+    account = _admissible(state, command, now)
+    chosen = _choose(account, command, _money(state, account).free_nusd)
+    return chosen is not None and (not whole or chosen[1] == command.output_tokens)
+
+
 def refusal(state: State, command: HoldCall) -> SpendGuardError:
     """Return the refusal of a call whose worst case is not free, with the numbers that explain it.
 
@@ -86,17 +91,31 @@ def refusal(state: State, command: HoldCall) -> SpendGuardError:
         code = Code.DAEMON_CAP if by_daemon else Code.INSUFFICIENT_BUDGET
     cheapest = min(command.offers, key=lambda offer: offer.cost.at(command.output_tokens))
     most_tokens = max(offer.cost.most_tokens(money.remaining_nusd) for offer in command.offers)
+    affordable_tokens = min(most_tokens, command.output_tokens)
+    if affordable_tokens < command.least_output_tokens:
+        affordable_tokens = 0
     facts = _balances(state, account, by_daemon=by_daemon) | {
         "worst_case_usd": format_usd(cheapest.cost.at(command.output_tokens)),
         "input_tokens_bound": cheapest.input_tokens,
         "rung": cheapest.rung,
         "asked_output_tokens": command.asked_output_tokens,
         "floor_output_tokens": needed_tokens,
-        "affordable_max_tokens": max(0, min(most_tokens, command.output_tokens)),
+        "affordable_max_tokens": affordable_tokens,
     }
     if code is Code.BUDGET_HELD:
         facts["retry_after_ms"] = HELD_RETRY_MS
     return SpendGuardError(code, _sentence(code, facts), remedy=TABLE[code].agent_remedy, facts=facts)
+
+
+def _admissible(state: State, command: HoldCall, now: Now) -> Account:
+    """Return the account of a call that only its money can still stop."""
+    _check(state, command)
+    account = _callable_account(state, command, now)
+    if account.concurrency == "exclusive":
+        block = state.turns.block(command.agent_id, command.run_id, now)
+        if block is not None:
+            raise _locked(block)
+    return account
 
 
 def _check(state: State, command: HoldCall) -> None:

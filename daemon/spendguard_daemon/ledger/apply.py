@@ -138,6 +138,7 @@ def _apply_agent(state: State, event: ev.AgentEvent, wall_ns: int) -> None:
         state.accounts[event.agent_id] = Account(
             event.agent_id, event.name, wall_ns, event.concurrency, event.overflow, event.mock
         )
+        state.accounts[event.agent_id].policy = event.policy
         return
     account = _account(state, event.agent_id)
     if isinstance(event, ev.BudgetSet):
@@ -147,6 +148,7 @@ def _apply_agent(state: State, event: ev.AgentEvent, wall_ns: int) -> None:
         account.name = account.name if event.name is None else event.name
         account.concurrency = event.concurrency or account.concurrency
         account.overflow = event.overflow or account.overflow
+        account.policy = event.policy or account.policy
     elif isinstance(event, ev.AgentDel):
         account.deleted = True
     elif isinstance(event, ev.RestoreConfirmed):

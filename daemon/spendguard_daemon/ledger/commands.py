@@ -7,7 +7,7 @@ that the same one is not carried out twice. Knows nothing of state, disk or HTTP
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spendguard_daemon.ledger.events import Concurrency, CostLine, Idempotency, Overflow
+from spendguard_daemon.ledger.events import AgentPolicy, Concurrency, CostLine, Idempotency, Overflow
 from spendguard_daemon.money import LinearCost
 
 
@@ -30,6 +30,7 @@ class NewAgent:
     mock: bool
     actor: str
     idempotency: Idempotency | None = None
+    policy: AgentPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class ChangeAgent:
     concurrency: Concurrency | None = None
     overflow: Overflow | None = None
     actor: str = "operator"
+    policy: AgentPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,9 @@ class HoldCall:
     """Set money aside for one call, before its first byte leaves.
 
     `offers` are tried in the order given. `output_tokens` is the cap per choice that is wanted, as asked by
-    the client or injected by us; it may be clamped down to `floor_output_tokens`. `deadline_ns` is the wall
-    time by which the call will have ended.
+    the client or injected by us; it may be clamped down to `floor_output_tokens`. A cap below
+    `least_output_tokens` the provider would refuse, so none is proposed. `deadline_ns` is the wall time by
+    which the call will have ended.
     """
 
     call_id: str
@@ -156,6 +159,7 @@ class HoldCall:
     rates: Mapping[str, int]
     deadline_ns: int
     idempotency: Idempotency | None = None
+    least_output_tokens: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,11 @@ class MarkSent:
 
 @dataclass(frozen=True, slots=True)
 class SettleCall:
-    """Replace a hold by the real cost; above the hold it becomes an overrun."""
+    """Replace a hold by the real cost; above the hold it becomes an overrun.
+
+    `answer_id` is the provider's name for the answer, where a later request may go on from it; `state_tokens`
+    the most that it then adds to that request's input, None where that is not known.
+    """
 
     call_id: str
     cost_nusd: int
@@ -176,6 +184,8 @@ class SettleCall:
     lines: Sequence[CostLine]
     http_status: int | None
     reason: str
+    answer_id: str | None = None
+    state_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +195,7 @@ class SettleAtWorst:
     call_id: str
     reason: str
     http_status: int | None
+    answer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

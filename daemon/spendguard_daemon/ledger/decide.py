@@ -66,6 +66,7 @@ def _new_agent(state: State, command: cmd.NewAgent) -> ev.AgentNew:
         mock=command.mock,
         actor=command.actor,
         idempotency=command.idempotency,
+        policy=command.policy,
     )
 
 
@@ -73,7 +74,8 @@ def _change_agent(account: Account, command: cmd.ChangeAgent) -> tuple[ev.Event,
     name = command.name if command.name != account.name else None
     concurrency = command.concurrency if command.concurrency != account.concurrency else None
     overflow = command.overflow if command.overflow != account.overflow else None
-    if (name, concurrency, overflow) == (None, None, None):
+    policy = command.policy if command.policy != account.policy else None
+    if (name, concurrency, overflow, policy) == (None, None, None, None):
         return ()
     return (
         ev.AgentSet(
@@ -82,6 +84,7 @@ def _change_agent(account: Account, command: cmd.ChangeAgent) -> tuple[ev.Event,
             name=name,
             concurrency=concurrency,
             overflow=overflow,
+            policy=policy,
         ),
     )
 

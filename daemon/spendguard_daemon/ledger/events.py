@@ -19,6 +19,19 @@ CostLine = dict[str, int | str]
 """One line of a bill: name, quantity, unit, rate, and cost_nusd as an exact decimal string."""
 
 
+class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one agent's requests are read by in place of `[policy]`; what is absent is as set there.
+
+    `allow` does not replace the operator's list: its features are allowed beside those of `[policy] allow`.
+    """
+
+    hosted_tools: Literal["strip", "refuse", "allow"] | None = None
+    hosted_tool_uses: int | None = None
+    server_state: Literal["window", "refuse"] | None = None
+    exact_count: Literal["on_deny", "never"] | None = None
+    allow: list[str] | None = None
+
+
 class Idempotency(msgspec.Struct, frozen=True):
     """The Idempotency-Key of a request, the route it is for, and half the SHA-256 of its body (32 hex)."""
 
@@ -64,16 +77,18 @@ class AgentNew(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="ag
     mock: bool
     actor: str
     idempotency: Idempotency | None = None
+    policy: AgentPolicy | None = None
 
 
 class AgentSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="agent_set", omit_defaults=True):
-    """An agent's settings changed; None leaves one as it was."""
+    """An agent's settings changed; None leaves one as it was. `policy` takes the place of the one before."""
 
     agent_id: str
     actor: str
     name: str | None = None
     concurrency: Concurrency | None = None
     overflow: Overflow | None = None
+    policy: AgentPolicy | None = None
 
 
 class AgentDel(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="agent_del"):
@@ -179,8 +194,12 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="sent")
     changed: list[str]
 
 
-class Settle(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="settle"):
-    """The real cost is known and within the hold."""
+class Settle(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="settle", omit_defaults=True):
+    """The real cost is known and within the hold.
+
+    `answer_id` is the provider's name for the answer, where a later request may go on from it; `state_tokens`
+    the most that it then adds to that request's input, None where that is not known.
+    """
 
     call_id: str
     agent_id: str
@@ -193,9 +212,13 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="sett
     funded_nusd: int
     settled_nusd: int
     held_nusd: int
+    answer_id: str | None = None
+    state_tokens: int | None = None
 
 
-class SettleWorst(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="settle_worst"):
+class SettleWorst(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="settle_worst", omit_defaults=True
+):
     """The outcome is unknown: the hold is charged whole, until a person adjusts it."""
 
     call_id: str
@@ -207,6 +230,7 @@ class SettleWorst(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag=
     funded_nusd: int
     settled_nusd: int
     held_nusd: int
+    answer_id: str | None = None
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="void"):
@@ -222,7 +246,7 @@ class Void(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="void")
     held_nusd: int
 
 
-class Overrun(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="overrun"):
+class Overrun(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="overrun", omit_defaults=True):
     """The provider billed more than the hold: booked in full, and a bug in our bound."""
 
     call_id: str
@@ -236,6 +260,8 @@ class Overrun(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="ove
     funded_nusd: int
     settled_nusd: int
     held_nusd: int
+    answer_id: str | None = None
+    state_tokens: int | None = None
 
 
 class Adjust(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="adjust", omit_defaults=True):

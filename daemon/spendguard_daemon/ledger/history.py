@@ -29,10 +29,16 @@ class _Ring:
     def __init__(self, calls_max: int, calls_per_agent_max: int) -> None:
         self._max, self._per_agent_max = calls_max, calls_per_agent_max
         self.by_id: dict[str, CallView] = {}
+        self.by_answer: dict[tuple[str, str], str] = {}
         self._by_agent: dict[str, dict[str, None]] = {}
 
-    def add(self, view: CallView) -> None:
+    def put(self, view: CallView) -> None:
         self.by_id[view.call_id] = view
+        if view.answer_id is not None:
+            self.by_answer[view.agent_id, view.answer_id] = view.call_id
+
+    def add(self, view: CallView) -> None:
+        self.put(view)
         of_agent = self._by_agent.setdefault(view.agent_id, {})
         of_agent[view.call_id] = None
         if len(of_agent) > self._per_agent_max:
@@ -44,7 +50,10 @@ class _Ring:
         return (self.by_id[call_id] for call_id in reversed(self._by_agent.get(agent_id, {})))
 
     def _drop(self, call_id: str) -> None:
-        agent_id = self.by_id.pop(call_id).agent_id
+        dropped = self.by_id.pop(call_id)
+        agent_id = dropped.agent_id
+        if self.by_answer.get((agent_id, dropped.answer_id or "")) == call_id:
+            del self.by_answer[agent_id, dropped.answer_id or ""]
         of_agent = self._by_agent[agent_id]
         del of_agent[call_id]
         if not of_agent:
@@ -63,6 +72,11 @@ class History:
     def call(self, call_id: str) -> CallView | None:
         """Return a call, None where there was none or it is forgotten."""
         return self._calls.by_id.get(call_id) or self._refusals.by_id.get(call_id)
+
+    def answered(self, agent_id: str, answer_id: str) -> CallView | None:
+        """Return the call of this agent that a provider's answer of this id was given to, as far as kept."""
+        call_id = self._calls.by_answer.get((agent_id, answer_id))
+        return None if call_id is None else self._calls.by_id[call_id]
 
     def calls(self, agent_id: str, limit: int, before_call_id: str | None = None) -> list[CallView]:
         """Return at most `limit` calls of an agent, newest first, from the one before `before_call_id` on.
@@ -135,7 +149,7 @@ class History:
         elif isinstance(event, ev.CallEvent):
             view = self._calls.by_id.get(event.call_id)
             if view is not None:
-                self._calls.by_id[event.call_id] = changed(view, event, wall_ns)
+                self._calls.put(changed(view, event, wall_ns))
             self._note_cost(event, view, wall_ns)
 
     def kept(self) -> Kept:

@@ -57,6 +57,7 @@ def end(state: State, command: cmd.EndCommand) -> tuple[ev.Event, ...]:
                 funded_nusd=after.funded_nusd,
                 settled_nusd=after.settled_nusd,
                 held_nusd=after.held_nusd,
+                answer_id=command.answer_id,
             ),
         )
     after = _after(state, hold, 0)
@@ -88,6 +89,8 @@ def _settle(state: State, hold: ev.Hold, command: cmd.SettleCall) -> ev.Settle:
         funded_nusd=after.funded_nusd,
         settled_nusd=after.settled_nusd,
         held_nusd=after.held_nusd,
+        answer_id=command.answer_id,
+        state_tokens=command.state_tokens,
     )
 
 
@@ -105,6 +108,8 @@ def _overrun(state: State, hold: ev.Hold, command: cmd.SettleCall) -> tuple[ev.E
         funded_nusd=after.funded_nusd,
         settled_nusd=after.settled_nusd,
         held_nusd=after.held_nusd,
+        answer_id=command.answer_id,
+        state_tokens=command.state_tokens,
     )
     excess_nusd = command.cost_nusd - hold.amount_nusd
     overdrawn = after.funded_nusd - after.settled_nusd < 0

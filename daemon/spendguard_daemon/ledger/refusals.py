@@ -61,7 +61,13 @@ PLAIN_FACTS = ("path", "feature", "dimension")
 """Recorded where they are plain names; else they may be the client's words."""
 
 QUOTING = frozenset(
-    {Code.MALFORMED_REQUEST, Code.UNKNOWN_MODEL, Code.UNPRICED_DIMENSION, Code.UNBOUNDED_FEATURE}
+    {
+        Code.MALFORMED_REQUEST,
+        Code.UNKNOWN_MODEL,
+        Code.UNPRICED_DIMENSION,
+        Code.UNBOUNDED_FEATURE,
+        Code.FOREIGN_STATE,
+    }
 )
 """Refusals whose sentence may repeat a part of the request: only their title is recorded."""
 

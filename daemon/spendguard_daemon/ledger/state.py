@@ -44,6 +44,7 @@ class Account:
     held_nusd: int = 0
     calls_open: int = 0
     restored: bool = False
+    policy: ev.AgentPolicy | None = None
 
     @property
     def remaining_nusd(self) -> int:

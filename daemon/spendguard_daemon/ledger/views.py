@@ -42,6 +42,8 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     adjusted_from_nusd: int | None = None
     ended_ns: int | None = None
+    answer_id: str | None = None
+    state_tokens: int | None = None
 
 
 class RunView(msgspec.Struct, kw_only=True):
@@ -86,9 +88,16 @@ def changed(view: CallView, event: ev.CallEvent, wall_ns: int) -> CallView:
             cost_nusd = 0
         case ev.SettleWorst():
             state, cost_nusd = "settled_worst", event.cost_nusd
+            view = replace(view, answer_id=event.answer_id)
         case ev.Settle() | ev.Overrun():
             state = "settled" if isinstance(event, ev.Settle) else "overrun"
-            view = replace(view, usage=event.usage, lines=event.lines)
+            view = replace(
+                view,
+                usage=event.usage,
+                lines=event.lines,
+                answer_id=event.answer_id,
+                state_tokens=event.state_tokens,
+            )
             cost_nusd = event.cost_nusd
     return replace(
         view,

@@ -3,13 +3,26 @@
 Owns the shape of a card on the wire (costs.md A3) and what makes one implausible. Knows nothing of
 signatures and times of documents. Invariant: a card that it returns can price every tier of every period it
 lists, with the same dimensions in each tier.
+
+    endpoints   ["chat/completions", ...]      aliases    other exact names of the model
+    limits      context, max_input, max_output, min_output?, image_tokens? (the most that one image takes),
+                audio_bytes_per_token? (the least audio that makes one token)
+    tok         per_request?, per_message?, per_tool?, tools_base? (framing, in tokens), enc? (the tokenizer
+                of the model's text, where it is one that we can count with)
+    periods     [{from, rates: {service tier: {dimension: rate}}, tiers?: [{input_tokens_ge, rates}]}]
+    fees        {event: fee}    modifiers_bp  {"geo:us": 11000}    storage_cache_mtok_hour
+    reasoning   implicit_cache_write   free    flags, false where they are not there
+
+What has a question mark may be left out, as may all after `periods`: a document written before `enc`,
+`image_tokens` and `audio_bytes_per_token` existed is as valid as ever.
 """
 
 import re
 from collections.abc import Mapping
 from itertools import pairwise
 
-from spendguard_daemon.pricing.ratecard import DIMENSIONS, FEES, Period, RateCard, Tier
+from spendguard_daemon.pricing.dimensions import DIMENSIONS, FEES
+from spendguard_daemon.pricing.ratecard import Period, RateCard, Tier
 from spendguard_daemon.pricing.wire_json import KEY, Row, invalid
 from spendguard_daemon.usage import Limits
 
@@ -22,8 +35,12 @@ FEE_MAX = 10**10
 MODIFIER_MAX_BP = 1_000_000
 TOKENS_MAX = 10**9
 FRAMING_TOKENS_MAX = 100_000
+IMAGE_TOKENS_MAX = 10**6
+AUDIO_BYTES_MAX = 10**6
+"""A second of uncompressed studio sound; more in one token would be another slip of the unit."""
 
 _NAME = re.compile(r"[a-z0-9_:./-]{1,64}")
+_ENCODING = re.compile(r"cl100k_base|o200k_base")
 _FRAMING = {
     "per_request": "per_request_tokens",
     "per_message": "per_message_tokens",
@@ -77,13 +94,34 @@ def _read_limits(row: Row, *, output_optional: bool) -> tuple[Limits, int]:
     context = part.integer("context", 1, TOKENS_MAX)
     input_max = part.integer("max_input", 1, context)
     output_max = part.integer("max_output", 0 if output_optional else 1, context)
-    output_min = part.integer("min_output", 0, output_max) if "min_output" in part else min(1, output_max)
+    output_min = _optional(part, "min_output", 0, output_max)
+    image_tokens = _optional(part, "image_tokens", 1, IMAGE_TOKENS_MAX)
+    audio_bytes = _optional(part, "audio_bytes_per_token", 1, AUDIO_BYTES_MAX)
     part.end()
-    framing: dict[str, int] = {}
-    if "tok" in row:
-        given = row.row("tok").integers(frozenset(_FRAMING), 0, FRAMING_TOKENS_MAX)
-        framing = {_FRAMING[name]: tokens for name, tokens in given.items()}
-    return Limits(input_max, context, output_max, **framing), output_min
+    framing, encoding = _read_tok(row.row("tok")) if "tok" in row else ({}, None)
+    limits = Limits(
+        input_max,
+        context,
+        output_max,
+        image_tokens_max=image_tokens,
+        audio_bytes_per_token=audio_bytes,
+        encoding=encoding,
+        **framing,
+    )
+    return limits, min(1, output_max) if output_min is None else output_min
+
+
+def _read_tok(part: Row) -> tuple[dict[str, int], str | None]:
+    framing = {
+        field: part.integer(name, 0, FRAMING_TOKENS_MAX) for name, field in _FRAMING.items() if name in part
+    }
+    encoding = part.text("enc", _ENCODING) if "enc" in part else None
+    part.end()
+    return framing, encoding
+
+
+def _optional(part: Row, key: str, low: int, high: int) -> int | None:
+    return part.integer(key, low, high) if key in part else None
 
 
 def _read_periods(row: Row) -> tuple[Period, ...]:

@@ -105,7 +105,7 @@ class PriceBook:
             raise SpendGuardError(
                 Code.UNKNOWN_MODEL,
                 f"Unknown model for pricing: {provider}:{model}",
-                facts={"provider": provider, "model": model},
+                facts={"provider": provider, "model": model, "setting": "[prices.overrides]"},
             )
         return card
 

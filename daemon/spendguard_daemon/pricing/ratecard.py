@@ -2,49 +2,23 @@
 
 Owns the cost arithmetic (costs.md A3, A4): integers only, summed exactly in pico-USD, rounded up once. Knows
 nothing of documents, signatures, budgets or requests. Invariant: for every usage within what `quote` was told
-(input within the bound, output within choices x cap, buckets within reach, events within their counts),
+(input within the bound, output within choices x cap, buckets within reach, events within their counts, the
+service tier asked for or the default one, modifiers among those given or plain),
 `price(usage).total_nusd <= quote(...).at(cap)`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.money import NUSD_MAX, PUSD_PER_NUSD, LinearCost, Nusd, ceil_div
 from spendguard_daemon.pricing import buckets
+from spendguard_daemon.pricing import modifiers as scaling
+from spendguard_daemon.pricing.dimensions import OUTPUT_DIMENSIONS
 from spendguard_daemon.usage import Limits, Usage, absurd
 
-INPUT_DIMENSIONS = frozenset(
-    {
-        "input",
-        "cache_read",
-        "cache_write",
-        "cache_write_1h",
-        "input_audio",
-        "cache_read_audio",
-        "input_image",
-        "input_video",
-    }
-)
-OUTPUT_DIMENSIONS = frozenset({"output", "reasoning_output", "output_audio", "output_image"})
-DIMENSIONS = INPUT_DIMENSIONS | OUTPUT_DIMENSIONS
-FEES = frozenset(
-    {
-        "web_search",
-        "file_search",
-        "x_search",
-        "code_execution",
-        "maps",
-        "grounding_query",
-        "grounded_request",
-        "container_session",
-        "container_hour",
-        "request",
-        "violation",
-    }
-)
-
-BASIS_POINTS = 10_000
+DEFAULT_TIER = "default"
 NO_EVENTS: Mapping[str, int] = {}
 
 
@@ -96,7 +70,7 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call cost: the sum of the lines, times each modifier / 10,000, rounded up once, is the total."""
+    """What a call cost, rounded up once: token lines times each modifier / 10,000, and event lines."""
 
     total_nusd: Nusd
     lines: tuple[CostLine, ...]
@@ -140,27 +114,31 @@ class RateCard:
         """Return the most a call can cost, as a function of its output cap per choice (costs.md A4).
 
         `input_tokens` bounds the whole billed input, `reach` names the dimensions beside input and output
-        that the request may be billed at, `events` the most of each fee it may cause, and the call runs
-        within [from_ns, until_ns]. The dearest rate over all periods and tiers it may land in is taken, for
-        input and for output apart. Raises UNPRICED_DIMENSION where the card lacks a rate within reach.
+        that the request may be billed at, `events` the most of each fee it may cause, `service_tier` the
+        tier asked for (a provider may serve the default one instead), `modifiers` all that may scale it, and
+        the call runs within [from_ns, until_ns]. The dearest rate over all periods and tiers it may land in
+        is taken, for input and for output apart. Raises UNPRICED_DIMENSION where the card lacks a rate
+        within reach.
         """
         reachable = self._reachable(input_tokens, from_ns, until_ns, service_tier)
         input_rate = max(self._dearest_input(rates, reach) for rates in reachable)
         output_rate = max(self._dearest_output(rates, reach) for rates in reachable)
         fees_nusd = sum(fee * count for _, fee, count in self._fee_items(events))
-        factor, divisor = self._scale(modifiers)
+        factor, unit = _product(scaling.worst(modifiers, self._modifier_bp))
         return LinearCost(
-            fixed=(input_rate * input_tokens + fees_nusd * PUSD_PER_NUSD) * factor,
+            fixed=input_rate * input_tokens * factor + fees_nusd * PUSD_PER_NUSD * unit,
             per_token=output_rate * choices * factor,
-            divisor=divisor,
+            divisor=PUSD_PER_NUSD * unit,
         )
 
     def price(self, usage: Usage, *, from_ns: int, until_ns: int, modifiers: tuple[str, ...] = ()) -> Cost:
         """Return what a call with this usage costs, at the dearest of the periods it ran in.
 
-        Raises UNPRICED_DIMENSION where the usage needs a rate that the card lacks, UPSTREAM_FAILED where the
-        usage cannot be true; such a call is settled at its hold.
+        `modifiers` are those of the request; they count for what the usage does not report (its geography,
+        its speed). Raises UNPRICED_DIMENSION where the usage needs a rate that the card lacks,
+        UPSTREAM_FAILED where the usage cannot be true; such a call is settled at its hold.
         """
+        modifiers = scaling.applied(modifiers, usage.modifiers)
         bills = [self._price_in(period, usage, modifiers) for period in self._in_force(from_ns, until_ns)]
         return max(bills, key=lambda cost: cost.total_nusd)
 
@@ -177,17 +155,19 @@ class RateCard:
         """Return, flat, the rates that a hold is based on: what its ledger record keeps.
 
         `input` is the base rate, `input@272001` that of a tier, `input+1` that of the next period within the
-        call's time; `fee:` and `bp:` mark fees and modifiers.
+        call's time, `flex:input` that of another service tier; `fee:` and `bp:` mark fees and modifiers.
         """
         flat: dict[str, int] = {}
         for index, period in enumerate(self._in_force(from_ns, until_ns)):
             for tier in _tiers_up_to(period, input_tokens):
                 start = f"@{tier.input_tokens_ge}" if tier.input_tokens_ge else ""
                 later = f"+{index}" if index else ""
-                rates = self._rates_for(tier, service_tier)
-                flat |= {f"{name}{start}{later}": rate for name, rate in rates.items()}
+                for served in _served(service_tier):
+                    apart = "" if served == DEFAULT_TIER else f"{served}:"
+                    rates = self._rates_for(tier, served)
+                    flat |= {f"{apart}{name}{start}{later}": rate for name, rate in rates.items()}
         flat |= {f"fee:{name}": fee for name, fee, _ in self._fee_items(events)}
-        flat |= {f"bp:{name}": self._modifier_bp(name) for name in modifiers}
+        flat |= {f"bp:{name}": self._bp(name) for name in modifiers}
         return flat
 
     def _price_in(self, period: Period, usage: Usage, modifiers: tuple[str, ...]) -> Cost:
@@ -199,11 +179,14 @@ class RateCard:
             CostLine(f"fee:{name}", count, "event", fee, fee * count * PUSD_PER_NUSD)
             for name, fee, count in self._fee_items(usage.events)
         ]
-        factor, divisor = self._scale(modifiers)
-        total = ceil_div(sum(line.cost_pusd for line in lines) * factor, divisor)
+        factors = {name: self._bp(name) for name in modifiers}
+        factor, unit = _product(factors.values())
+        # Providers scale what tokens cost; a search costs the same from anywhere.
+        pusd = sum(line.cost_pusd * (factor if line.unit == "token" else unit) for line in lines)
+        total = ceil_div(pusd, PUSD_PER_NUSD * unit)
         if total > NUSD_MAX:
             raise absurd("its cost is beyond the largest amount")
-        return Cost(Nusd(total), tuple(lines), {name: self._modifier_bp(name) for name in modifiers})
+        return Cost(Nusd(total), tuple(lines), factors)
 
     def _token_line(self, rates: Mapping[str, int], name: str, quantity: int) -> CostLine:
         rate = self._rate(rates, name)
@@ -215,6 +198,8 @@ class RateCard:
             names.add("cache_write")
         # A provider may serve any input from its cache unasked; that matters only where it is the dearer.
         names |= {"cache_read"} & rates.keys()
+        if "cache_write_1h" in reach:
+            names |= {"cache_write"} & rates.keys()
         if "input_audio" in reach:
             names |= {"cache_read_audio"} & rates.keys()
         return max(self._rate(rates, name) for name in sorted(names))
@@ -228,9 +213,10 @@ class RateCard:
         self, input_tokens: int, from_ns: int, until_ns: int, service_tier: str
     ) -> list[Mapping[str, int]]:
         return [
-            self._rates_for(tier, service_tier)
+            self._rates_for(tier, served)
             for period in self._in_force(from_ns, until_ns)
             for tier in _tiers_up_to(period, input_tokens)
+            for served in _served(service_tier)
         ]
 
     def _in_force(self, from_ns: int, until_ns: int) -> tuple[Period, ...]:
@@ -269,13 +255,8 @@ class RateCard:
             raise self._unpriced(f"modifier:{name}")
         return self.modifiers_bp[name]
 
-    def _scale(self, modifiers: tuple[str, ...]) -> tuple[int, int]:
-        """Return the factor for a sum in pico-USD, and what to divide by to get nano-USD."""
-        factor, divisor = 1, PUSD_PER_NUSD
-        for name in modifiers:
-            factor *= self._modifier_bp(name)
-            divisor *= BASIS_POINTS
-        return factor, divisor
+    def _bp(self, name: str) -> int:
+        return scaling.points(name, self._modifier_bp)
 
     def _unpriced(self, dimension: str) -> SpendGuardError:
         return SpendGuardError(
@@ -283,6 +264,17 @@ class RateCard:
             f"Unpriced dimension: the card of {self.provider}:{self.model} has no rate for {dimension}",
             facts={"provider": self.provider, "model": self.model, "dimension": dimension},
         )
+
+
+def _served(service_tier: str) -> tuple[str, ...]:
+    """Return the tiers that may serve a call: a provider short of the one asked for serves the default."""
+    return (DEFAULT_TIER,) if service_tier == DEFAULT_TIER else (DEFAULT_TIER, service_tier)
+
+
+def _product(factors: Iterable[int]) -> tuple[int, int]:
+    """Return the product of factors in basis points, and what stands for 1 beside it."""
+    points = list(factors)
+    return prod(points), scaling.BASIS_POINTS ** len(points)
 
 
 def _tiers_up_to(period: Period, input_tokens: int) -> list[Tier]:

@@ -28,6 +28,7 @@ class Meter(Protocol):
 
     complete: bool
     model: str | None
+    answer_id: str | None
     problem: str | None
     documented_error: bool
 
@@ -64,6 +65,10 @@ class _Answer:
     @property
     def model(self) -> str | None:
         return self._meter.model
+
+    @property
+    def answer_id(self) -> str | None:
+        return self._meter.answer_id
 
     @property
     def problem(self) -> str | None:

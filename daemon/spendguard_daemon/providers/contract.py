@@ -9,18 +9,61 @@ from typing import Protocol
 
 from spendguard_daemon.errors import Fact
 from spendguard_daemon.providers.json_text import Document
+from spendguard_daemon.providers.policy import CAREFUL, Policy
 from spendguard_daemon.usage import InputBound, Limits, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asked for: the untouched body, and what beside it changes how it is read.
+
+    `headers` have lower-case names, `query` holds the parameters of the route's allow-list. `model` and
+    `stream` are set where the path names them (Gemini).
+    """
+
+    body: bytes = field(repr=False)
+    policy: Policy = CAREFUL
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What in a request is not billed by its bytes, each bounded by a cap of the model's card (`Limits`).
+
+    `images` is their number. `audio_bytes` is the size of the audio as decoded. `documents` tells that the
+    body holds files whose text does not follow from their bytes (PDF): the window alone bounds those.
+    """
+
+    images: int = 0
+    audio_bytes: int = 0
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request that was read and found billable within bounds.
 
-    `asked_output_tokens` is the client's own cap per choice, in its own field `asked_field`; both None where
-    there is none. `input_bytes` counts what may be billed as input, `messages` and `tools` are their numbers,
-    for framing. `reach` names the rates beyond plain input and output that the call may land in.
-    `wants_usage`: the client itself asked for usage in the stream. `service_tier` is the tier that
-    `rewrite` pins. `document` is what `rewrite` needs: the text, and the values of small members.
+    Output: `asked_output_tokens` is the client's own cap per choice (0 is a cap), in its own field
+    `asked_field`; both None where there is none. `capless` formats have no output at all (embeddings).
+    `floor_output_tokens` is the least cap that the request can live with (a thinking budget + 1024), below
+    `least_output_tokens` the provider itself refuses it (a thinking budget + 1).
+    `uncapped` names the output that is billed beside the cap: `reasoning`, `calls` of functions.
+    Input: `input_bytes` counts what may be billed as input, media apart. `messages` and `tools` are their
+    numbers, for framing.
+    `input_tokens_exact` is set where the client sent token ids. `state_ids` are earlier answers at the
+    provider that this request goes on from, `foreign_state` other input there that nobody here can size.
+    `leaves_out`: the provider may leave earlier turns out of this input that a later request sees again.
+    `passes` is how often the provider may read the whole context (more than 1 with hosted tools),
+    `output_passes` how often it may write the whole cap.
+    Rates: `reach` names the rates beyond plain input and output that the call may land in, `events` the most
+    of each fee, `service_tier` the tier that `rewrite` pins, `modifiers` what scales the whole bill.
+    `wants_usage`: the client itself asked for usage in the stream. `stripped` names what `rewrite` leaves
+    out, `headers` are those to send beside our own, `query` what follows the path. `document` is what
+    `rewrite` needs: the text, and the values of small members; `changed` says in what it already differs from
+    what the client sent.
     """
 
     model: str
@@ -35,6 +78,30 @@ class Request:
     wants_usage: bool
     service_tier: str
     document: Document = field(repr=False)
+    capless: bool = False
+    floor_output_tokens: int = 0
+    least_output_tokens: int = 1
+    uncapped: frozenset[str] = frozenset()
+    input_tokens_exact: int | None = None
+    media: Media = Media()
+    state_ids: tuple[str, ...] = ()
+    foreign_state: bool = False
+    leaves_out: bool = False
+    passes: int = 1
+    output_passes: int = 1
+    events: Mapping[str, int] = field(default_factory=dict)
+    modifiers: tuple[str, ...] = ()
+    stripped: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    query: str = ""
+    changed: tuple[str, ...] = ()
+
+    def uncapped_tokens(self, limits: Limits, *, reasoning: bool) -> int:
+        """Return the most output tokens of one choice that may be billed beside its cap."""
+        if not (self.uncapped if reasoning else self.uncapped - {"reasoning"}):
+            return 0
+        known = limits.uncapped_tokens_max
+        return limits.context_tokens if known is None else known
 
     def without_text(self) -> "Request":
         """Return what must outlive the rewriting: all but the text, which may be 32 MiB."""
@@ -51,6 +118,14 @@ class Outgoing:
     body: bytes = field(repr=False)
     changed: tuple[str, ...]
     hides_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CountQuestion:
+    """A question to a provider's free count endpoint: the path below its base URL, and the body."""
+
+    path: str
+    body: bytes = field(repr=False)
 
 
 class AnswerReader(Protocol):
@@ -75,6 +150,10 @@ class AnswerReader(Protocol):
         """The model that the answer names."""
 
     @property
+    def answer_id(self) -> str | None:
+        """The id under which the provider keeps the answer, where a later request may go on from it."""
+
+    @property
     def problem(self) -> str | None:
         """Why the usage cannot be relied on."""
 
@@ -97,14 +176,37 @@ class Format(Protocol):
         """The name in routes and records: `chat/completions`."""
 
     @property
-    def upstream_path(self) -> str:
-        """The path below the provider's base URL."""
+    def brought_back(self) -> tuple[str, ...]:
+        """The provider's answer headers that the client may see; a name that ends in `-` is a prefix."""
 
-    def read(self, body: bytes) -> Request:
+    def read(self, asked: Asked) -> Request:
         """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION."""
 
-    def bounds(self, request: Request, limits: Limits) -> tuple[InputBound, ...]:
-        """Return the upper bounds of the input known without asking anyone, smallest first, at least one."""
+    def path(self, request: Request) -> str:
+        """Return the path below the provider's base URL, with its query."""
+
+    def auth(self, key: str) -> tuple[tuple[str, str], ...]:
+        """Return the headers that carry the operator's provider key."""
+
+    def bounds(
+        self, request: Request, limits: Limits, state_tokens: int | None = None
+    ) -> tuple[InputBound, ...]:
+        """Return the upper bounds of the input known without asking anyone, smallest first, at least one.
+
+        `state_tokens` is the size of what `state_ids` name, None where it is not known. Raises
+        UNBOUNDED_FEATURE where the card has no cap for media of the request.
+        """
+
+    def local_bound(
+        self, asked: Asked, request: Request, limits: Limits, state_tokens: int | None = None
+    ) -> InputBound | None:
+        """Return a bound from counting tokens here (rung `local`), slow; None where that cannot be done."""
+
+    def count_question(self, asked: Asked, request: Request) -> CountQuestion | None:
+        """Return what to ask the provider's free count endpoint; None where it cannot tell."""
+
+    def count_bound(self, request: Request, status: int, body: bytes) -> InputBound | None:
+        """Return the bound that its answer gives (rung `counted`), margin included; None for no answer."""
 
     def floor_output_tokens(self, request: Request, *, output_tokens_min: int, reasoning: bool) -> int:
         """Return the smallest cap that a clamp may reach; never above what the client asked for."""

@@ -67,9 +67,20 @@ class Document:
 
     def child(self, name: str) -> "Document":
         """Return the member `name`, which must be an object, as a document in the same text."""
-        start = self.members[name].value_start
-        members, _ = _members(self.text, start, _Decoding())
-        return Document(self.text, start, members)
+        return object_at(self.text, self.members[name].value_start)
+
+    def elements(self, name: str) -> list[tuple[int, int]]:
+        """Return where each element of the member `name`, which must be an array, begins and ends."""
+        text, position = self.text, _skip(self.text, self.members[name].value_start + 1)
+        spans: list[tuple[int, int]] = []
+        scan = json.JSONDecoder().raw_decode
+        while not text.startswith("]", position):
+            _, end = scan(text, position)
+            spans.append((position, end))
+            position = _skip(text, end)
+            if text.startswith(",", position):
+                position = _skip(text, position + 1)
+        return spans
 
     def forgetting(self, names: Collection[str]) -> "Document":
         """Return the document with null for the values of these members; their places stay.
@@ -115,6 +126,12 @@ def parse(raw: bytes, *, lone_surrogates: bool = False, values_max: int = VALUES
 def parse_object(raw: bytes) -> dict[str, Json]:
     """Read a body that must be one JSON object, as its values alone; raises MalformedError."""
     return {name: member.value for name, member in parse(raw).members.items()}
+
+
+def object_at(text: str, start: int) -> Document:
+    """Return the object at a place of a text that was parsed before."""
+    members, _ = _members(text, start, _Decoding())
+    return Document(text, start, members)
 
 
 def kind_of(value: Json) -> str:

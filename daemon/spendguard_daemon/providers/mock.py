@@ -12,6 +12,8 @@ from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers import openai_chat
 
 FORMAT = openai_chat.FORMAT
+PATH = "/chat/completions"
+"""The one path that the mock answers."""
 
 MODELS = ("mock-small", "mock-large")
 CONTEXT_TOKENS = 128_000

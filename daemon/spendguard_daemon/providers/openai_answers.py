@@ -5,6 +5,7 @@ Owns what the numbers mean, not how bytes are relayed (`answers`). Sources: the 
 believed only where nothing else in the answer speaks against it.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -13,6 +14,7 @@ from spendguard_daemon.errors import MalformedError, SpendGuardError
 from spendguard_daemon.providers.answers import JsonAnswer, StreamAnswer
 from spendguard_daemon.providers.contract import AnswerReader
 from spendguard_daemon.providers.json_text import Json, kind_of, parse
+from spendguard_daemon.providers.openai_usage import count, part
 from spendguard_daemon.providers.sse import Event
 from spendguard_daemon.usage import Usage, absurd
 
@@ -24,6 +26,7 @@ _USAGE_VALUES_MAX = 1_000
 _PROBLEM_CHARACTERS_MAX = 200
 _NULL = msgspec.Raw(b"null")
 _EMPTY_LIST = b"[] \t\r\n"
+_NO_NAMES: Mapping[str, str] = {}
 
 
 def reader(*, stream: bool, hides_usage: bool, encoding: str) -> AnswerReader:
@@ -40,20 +43,20 @@ def read_usage(report: Json) -> Usage:
     """
     if not isinstance(report, dict):
         raise absurd(f"usage is a {kind_of(report)}")
-    prompt, completion = _part(report, "prompt_tokens_details"), _part(report, "completion_tokens_details")
+    prompt, completion = part(report, "prompt_tokens_details"), part(report, "completion_tokens_details")
     usage = Usage(
-        input_tokens=_count(report, "prompt_tokens"),
-        cached_input_tokens=_count(prompt, "cached_tokens", 0),
-        cache_write_input_tokens=_count(prompt, "cache_write_tokens", 0),
-        audio_input_tokens=_count(prompt, "audio_tokens", 0),
-        output_tokens=_count(report, "completion_tokens"),
-        reasoning_output_tokens=_count(completion, "reasoning_tokens", 0),
-        audio_output_tokens=_count(completion, "audio_tokens", 0),
+        input_tokens=count(report, "prompt_tokens"),
+        cached_input_tokens=count(prompt, "cached_tokens", 0),
+        cache_write_input_tokens=count(prompt, "cache_write_tokens", 0),
+        audio_input_tokens=count(prompt, "audio_tokens", 0),
+        output_tokens=count(report, "completion_tokens"),
+        reasoning_output_tokens=count(completion, "reasoning_tokens", 0),
+        audio_output_tokens=count(completion, "audio_tokens", 0),
     )
     if usage.input_tokens < 1:
         raise absurd("prompt_tokens is 0: no prompt is empty")
     total = usage.input_tokens + usage.output_tokens
-    if _count(report, "total_tokens", total) != total:
+    if count(report, "total_tokens", total) != total:
         raise absurd("total_tokens is not prompt_tokens plus completion_tokens")
     return usage
 
@@ -62,11 +65,17 @@ class ChatMeter:
     """Reads the usage, model and end of one chat answer; satisfies `answers.Meter`."""
 
     documented_error = False
+    answer_id: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(
+        self, read: Callable[[Json], Usage] = read_usage, tiers: Mapping[str, str] = _NO_NAMES
+    ) -> None:
+        """Read usage by `read`; `tiers` are the card's names of the tiers, where the answer has others."""
         self.complete = False
         self.model: str | None = None
         self.problem: str | None = None
+        self._read_usage = read
+        self._tiers = tiers
         self._usage: Usage | None = None
         self._tier = ""
         self._absurd = False
@@ -77,7 +86,8 @@ class ChatMeter:
         """The last usage reported, at the tier named; None once any report could not be true."""
         if self._absurd or self._usage is None:
             return None
-        return replace(self._usage, service_tier=self._tier or "default")
+        tier = self._tiers.get(self._tier, self._tier)
+        return replace(self._usage, service_tier=tier or "default")
 
     def document(self, body: bytes) -> None:
         """Take a whole JSON answer."""
@@ -131,7 +141,7 @@ class ChatMeter:
             return
         self._content_since_usage = False
         try:
-            usage = read_usage(said.usage)
+            usage = self._read_usage(said.usage)
             if self._usage is not None:
                 _check_rise(self._usage, usage)
             self._usage = usage
@@ -216,25 +226,6 @@ def _read(data: bytes, glance: _Glance | None) -> _Said:
 def _check_rise(before: Usage, after: Usage) -> None:
     """Refuse a later report that takes tokens back: running totals only grow."""
     counts = after.counts()
-    for name, count in before.counts().items():
-        if counts.get(name, 0) < count:
-            raise absurd(f"{name} fell from {count} to {counts.get(name, 0)}")
-
-
-def _part(report: dict[str, Json], name: str) -> dict[str, Json]:
-    part = report.get(name)
-    if part is None:
-        return {}
-    if not isinstance(part, dict):
-        raise absurd(f"{name} is a {kind_of(part)}")
-    return part
-
-
-def _count(holder: dict[str, Json], name: str, otherwise: int | None = None) -> int:
-    """Return a count as it stands; `Usage` checks its range. None counts as absent."""
-    value = holder.get(name)
-    if value is None and otherwise is not None:
-        return otherwise
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise absurd(f"{name} is a {kind_of(value)}")
-    return value
+    for name, number in before.counts().items():
+        if counts.get(name, 0) < number:
+            raise absurd(f"{name} fell from {number} to {counts.get(name, 0)}")

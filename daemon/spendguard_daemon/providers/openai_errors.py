@@ -27,6 +27,7 @@ class ErrorMeter:
 
     usage: Usage | None = None
     model: str | None = None
+    answer_id: str | None = None
 
     def __init__(self) -> None:
         self.complete = False

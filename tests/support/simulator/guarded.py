@@ -29,6 +29,7 @@ from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.pricing.source import LocalPrices
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import Settings
+from spendguard_daemon.sharpen import Sharpener
 
 CUT_OFF = ("crash", "aborted", "no byte from the provider", "the call's deadline")
 """Why a call may be charged at worst though its provider's report was whole and true."""
@@ -164,6 +165,12 @@ class History:
             upstreams=lambda _: self._provider,
             settings=self._settings,
             clock=self._world.clock,
+            sharpener=Sharpener(
+                state=ledger.state,
+                upstreams=lambda _: self._provider,
+                clock=self._world.clock,
+                counting=_not_here,
+            ),
         )
         crowd = Crowd(self._world, ledger, guard, dice, loop)
         keeper = asyncio.create_task(prices.keep(), name="keeper")
@@ -261,3 +268,7 @@ def _reopen(disk: SimDisk, clock: SimClock) -> Ledger:
 def run(seed: int, calls: int = 300) -> Report:
     """Run one history."""
     return History(seed, calls).run()
+
+
+async def _not_here(_work: object, _size_bytes: int) -> None:
+    """Count no tokens: there is no thread in virtual time, and what the provider bills is up to the bytes."""

@@ -1,0 +1,128 @@
+"""The free count routes: `messages/count_tokens` and `responses/input_tokens`.
+
+They cost nothing, so there is no lock, no hold and no record; but an agent must be named, its body must be
+one that a call could have, and it may ask only so often. What it sent is forwarded with the operator's key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from spendguard_daemon.aside import aside
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.earlier import earlier
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
+from spendguard_daemon.free import FreeAnswer, UnansweredError, ask, post
+from spendguard_daemon.gateway.proxy import identity_of, lower, read_body
+from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.guard import ANSWERED, Guard
+from spendguard_daemon.ledger.budgets import live_account
+from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.pace import Pace
+from spendguard_daemon.planner import policy_of
+from spendguard_daemon.ports import Clock, Upstream
+from spendguard_daemon.provider_keys import ProviderKeys
+from spendguard_daemon.providers import Asked, Format, anthropic_count, format_for, key_headers
+from spendguard_daemon.relay import KEY_REJECTED, PASSED_ON
+from spendguard_daemon.settings import Settings
+
+PER_SECOND, BURST = 5, 60
+ANSWER_SECONDS = 30
+
+
+class CountRoutes:
+    """Serves both count routes. One per daemon, so that all share its pace."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        guard: Guard,
+        keys: Callable[[], ProviderKeys],
+        upstreams: Callable[[str], Upstream],
+        settings: Settings,
+        clock: Clock,
+    ):
+        self._ledger = ledger
+        self._guard = guard
+        self._keys = keys
+        self._upstreams = upstreams
+        self._settings = settings
+        self._pace = Pace(per_second=PER_SECOND, burst=BURST, clock=clock)
+
+    async def serve(self, request: web.BaseRequest, route: Route, call_id: str) -> web.Response:
+        """Ask the provider how many tokens a request has. Raises SpendGuardError."""
+        account = live_account(self._ledger.state, identity_of(request.headers, route).agent_id)
+        if account.mock:
+            raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
+        self._pace.check(account.agent_id)
+        body = await read_body(request, self._settings.body_bytes_max, self._settings.body_seconds)
+        policy = policy_of(self._settings, account.policy)
+        asked = Asked(body, policy=policy, headers=lower(request.headers), query=route.query)
+        question = await aside(lambda: _read(route, asked), len(body))
+        await earlier(question.state_ids, account.agent_id, self._ledger.history, self._guard.ending)
+        answer = await self._ask(route.speaker, question, asked)
+        headers = _brought_back(format_for(route.speaker, route.endpoint), answer) | {
+            "x-spendguard-call-id": call_id,
+            "x-spendguard-source": "provider",
+        }
+        return web.Response(status=answer.status, headers=headers, body=answer.body)
+
+    async def _ask(self, provider: str, question: "_Question", asked: Asked) -> FreeAnswer:
+        key = self._keys().get(provider)
+        passed = [(name, asked.headers[name]) for name in PASSED_ON if name in asked.headers]
+        request = post(
+            provider, question.path, (*passed, *question.headers, *key_headers(provider, key)), asked.body
+        )
+        facts: dict[str, Fact] = {"provider": provider}
+        try:
+            answer = await ask(self._upstreams(provider), request, ANSWER_SECONDS)
+        except UnansweredError as error:
+            raise _unreachable(str(error), facts) from error
+        if answer.status not in ANSWERED:
+            raise _unreachable(f"it answered {answer.status}", facts)
+        if answer.status in KEY_REJECTED:
+            title = TABLE[Code.PROVIDER_KEY_REJECTED].title
+            facts |= {"provider_status": answer.status}
+            raise SpendGuardError(
+                Code.PROVIDER_KEY_REJECTED,
+                f"{title}: {provider} answered {answer.status}; nothing was charged",
+                facts=facts,
+            )
+        if answer.status >= 400:
+            return replace(answer, body=answer.body.replace(key.encode(), b"[redacted]"))
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Where a question goes, beside what headers, and which earlier answers it goes on from."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    state_ids: tuple[str, ...]
+
+
+def _read(route: Route, asked: Asked) -> _Question:
+    """Read a question as strictly as the call that it is about; raises what readers of calls raise."""
+    if route.endpoint == "messages":
+        count = anthropic_count.read_count(asked)
+        return _Question(count.path, count.headers, ())
+    form = format_for(route.speaker, route.endpoint)
+    read = form.read(asked)
+    return _Question(f"{form.path(read)}/input_tokens", read.headers, read.state_ids)
+
+
+def _brought_back(form: Format, answer: FreeAnswer) -> dict[str, str]:
+    prefixes = tuple(name for name in form.brought_back if name.endswith("-"))
+    return {
+        name: value
+        for name, value in answer.headers.items()
+        if name in form.brought_back or name.startswith(prefixes)
+    }
+
+
+def _unreachable(why: str, facts: dict[str, Fact]) -> SpendGuardError:
+    title = TABLE[Code.UPSTREAM_UNREACHABLE].title
+    return SpendGuardError(Code.UPSTREAM_UNREACHABLE, f"{title}: {why}; nothing was charged", facts=facts)

@@ -1,0 +1,134 @@
+"""`GET /v1/models`, `/v1/models/{id}`: what an agent can call, from the price document, in the asker's shape.
+
+Nothing is asked of a provider. Listed is only what a call could be sent to: a priced model whose provider is
+served and has a key, under every name that the card knows. A mock agent sees the mock models alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
+from spendguard_daemon.gateway import respond
+from spendguard_daemon.gateway.proxy import identity_of
+from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.ledger.budgets import live_account
+from spendguard_daemon.ledger.state import State
+from spendguard_daemon.planner import PriceSource
+from spendguard_daemon.ports import Clock
+from spendguard_daemon.pricing.ratecard import RateCard
+from spendguard_daemon.provider_keys import ProviderKeys
+from spendguard_daemon.providers import BARE_ROOT, FORMATS
+from spendguard_daemon.wire import iso
+
+ANTHROPIC_VERSION = "anthropic-version"
+PAGE_MAX = 1000
+
+_LIMIT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+
+Named = tuple[str, RateCard]
+
+
+class ModelList:
+    """Answers both routes."""
+
+    def __init__(self, *, state: State, prices: PriceSource, keys: Callable[[], ProviderKeys], clock: Clock):
+        self._state = state
+        self._prices = prices
+        self._keys = keys
+        self._clock = clock
+
+    def serve(self, request: web.BaseRequest, route: Route) -> web.Response:
+        """Answer with the list, or with the one model that is named; raise ROUTE_NOT_FOUND for a stranger."""
+        as_anthropic = route.provider == "anthropic" or (
+            not route.provider and ANTHROPIC_VERSION in request.headers
+        )
+        found = self._callable(route, mock=self._is_mock(request, route), as_anthropic=as_anthropic)
+        shape = _anthropic_model if as_anthropic else _openai_model
+        if route.name == "models":
+            listed = _anthropic_page(found, route.query) if as_anthropic else _openai_list(found)
+            return respond.value(listed)
+        wanted = route.params["model"]
+        card = next((card for name, card in found if name == wanted), None)
+        if card is None:
+            raise SpendGuardError(
+                Code.ROUTE_NOT_FOUND,
+                f"Route not found: no model {wanted} that could be called here",
+                facts={"model": wanted},
+            )
+        return respond.value(shape((wanted, card)))
+
+    def _is_mock(self, request: web.BaseRequest, route: Route) -> bool:
+        """Tell whether a mock agent asks. Who names no agent sees what is real; who names one must be it."""
+        try:
+            agent_id = identity_of(request.headers, route).agent_id
+        except SpendGuardError as error:
+            if error.code is not Code.MISSING_AGENT:
+                raise
+            return route.provider == "mock"
+        return live_account(self._state, agent_id).mock
+
+    def _callable(self, route: Route, *, mock: bool, as_anthropic: bool) -> list[Named]:
+        book, keys = self._prices.current(self._clock.wall_ns()), self._keys()
+        found: list[Named] = []
+        for card in book.cards():
+            provider = card.provider
+            if mock is not (provider == "mock") or not _speaks(card, as_anthropic=as_anthropic):
+                continue
+            if not mock and (keys.origin(provider) == "absent" or route.provider not in ("", provider)):
+                continue
+            found += [(name, card) for name in (card.model, *card.aliases)]
+        return found
+
+
+def _speaks(card: RateCard, *, as_anthropic: bool) -> bool:
+    """Tell whether a client that speaks this wire format can call the model."""
+    return any(
+        (card.provider, endpoint) in FORMATS and (BARE_ROOT.get(endpoint) == "anthropic") is as_anthropic
+        for endpoint in card.endpoints
+    )
+
+
+def _openai_model(named: Named) -> Mapping[str, object]:
+    name, card = named
+    created = card.periods[0].from_ns // 1_000_000_000
+    return {"id": name, "object": "model", "created": created, "owned_by": card.provider}
+
+
+def _anthropic_model(named: Named) -> Mapping[str, object]:
+    name, card = named
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": iso(card.periods[0].from_ns),
+        "lifecycle": "active",
+        "max_input_tokens": card.limits.input_tokens_max,
+        "max_tokens": card.limits.output_tokens_max,
+    }
+
+
+def _openai_list(found: Sequence[Named]) -> Mapping[str, object]:
+    return {"object": "list", "data": [_openai_model(named) for named in found]}
+
+
+def _anthropic_page(found: Sequence[Named], query: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the page of the list that a query asks for, as Anthropic's SDKs turn pages."""
+    limit = query.get("limit", str(PAGE_MAX))
+    if not _LIMIT.fullmatch(limit) or int(limit) > PAGE_MAX:
+        raise MalformedError("query.limit", f"a whole number from 1 to {PAGE_MAX}")
+    ids = [name for name, _ in found]
+    start, end = 0, len(ids)
+    if "after_id" in query:
+        start = ids.index(query["after_id"]) + 1 if query["after_id"] in ids else end
+    if "before_id" in query:
+        end = ids.index(query["before_id"]) if query["before_id"] in ids else 0
+        start = max(start, end - int(limit))
+    page = [_anthropic_model(named) for named in found[start:end][: int(limit)]]
+    return {
+        "data": page,
+        "has_more": start + len(page) < end or ("before_id" in query and start > 0),
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+    }

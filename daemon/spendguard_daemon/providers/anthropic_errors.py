@@ -1,0 +1,103 @@
+"""Anthropic's error answer: the one shape by which it says that it did, and bills, nothing; and ours in it.
+
+Sources: the anthropic SDK 2.12.0, `types/shared/error_response.py`, `error_type.py`, `_exceptions.py`
+(`error.details`), and recording 28. Strict on purpose: a member beyond those could be an answer, or its
+usage, in other words.
+"""
+
+import json
+from collections.abc import Mapping
+
+from spendguard_daemon.errors import Fact, MalformedError
+from spendguard_daemon.providers import sse
+from spendguard_daemon.providers.answers import ERROR_BYTES_MAX, JsonAnswer
+from spendguard_daemon.providers.contract import AnswerReader
+from spendguard_daemon.providers.json_text import Json, parse
+from spendguard_daemon.usage import Usage
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""The error type that Anthropic gives each status. [sdk] `error_type.py`; [docs] errors."""
+
+_VALUES_MAX = 100
+_MEMBERS = frozenset({"type", "error", "request_id"})
+_ERROR_MEMBERS = frozenset({"type", "message", "details"})
+
+
+def reader(encoding: str) -> AnswerReader:
+    """Return the reader of one answer that is no success."""
+    return JsonAnswer(ErrorMeter(), encoding, bytes_max=ERROR_BYTES_MAX)
+
+
+def error_body(status: int, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
+    """Return an error of ours in Anthropic's shape; ASCII, so no text of a client can break it."""
+    kind = TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    error = {"type": kind, "message": detail}
+    answer = {"type": "error", "error": error, "detail": detail, "spendguard": dict(spendguard)}
+    return json.dumps(answer).encode()
+
+
+class ErrorMeter:
+    """Tells the documented error from anything else; satisfies `answers.Meter`. It never finds usage."""
+
+    usage: Usage | None = None
+    model: str | None = None
+    answer_id: str | None = None
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.documented_error = False
+        self.problem: str | None = None
+
+    def document(self, body: bytes) -> None:
+        """Take a whole answer."""
+        try:
+            answer = parse(body, lone_surrogates=True, values_max=_VALUES_MAX)
+        except MalformedError:
+            self.problem = "the error answer is not JSON that can be read"
+            return
+        self.complete = True
+        members = {name: member.value for name, member in answer.members.items()}
+        self.documented_error = _is_documented(members)
+        if not self.documented_error:
+            self.problem = "the error answer is not the documented one"
+
+    def event(self, _event: sse.Event) -> bool:
+        """Errors are no streams."""
+        return False
+
+    def end(self) -> None:
+        """Errors are no streams."""
+
+
+def _is_documented(members: Mapping[str, Json]) -> bool:
+    error = members.get("error")
+    return (
+        members.get("type") == "error"
+        and members.keys() <= _MEMBERS
+        and isinstance(members.get("request_id"), str | None)
+        and isinstance(error, dict)
+        and error.keys() <= _ERROR_MEMBERS
+        and isinstance(error.get("type"), str)
+        and isinstance(error.get("message"), str)
+        and _is_flat(error.get("details"))
+    )
+
+
+def _is_flat(details: Json) -> bool:
+    """Tell whether the details are a code and plain facts, none of which is a usage."""
+    if details is None:
+        return True
+    return isinstance(details, dict) and all(
+        name != "usage" and not isinstance(value, dict) for name, value in details.items()
+    )

@@ -1,0 +1,225 @@
+"""Stepping the balance from $1 to 0 in 200 steps, for each shape of request that has a minimum (done line 7).
+
+At every step one request goes out or is refused. What goes out is judged twice: by a provider as strict as
+the real ones, which must have nothing to refuse, and by an independent count of the most that it may bill,
+which must be within what is left. Where it is refused, the `max_tokens` that the 402 names must go through.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from billing import anthropic, openai
+from published import catalogue_row
+from recorded import RecordedUpstream
+from scripted import ScriptedProvider, Turn, complaint
+from sidecar import Sidecar
+from till import nusd
+
+STEPS = 200
+DOLLAR_NUSD = 10**9
+STEP_NUSD = DOLLAR_NUSD // STEPS
+FINE = range(0, 2 * STEP_NUSD, STEP_NUSD // 20)
+"""Balances near nothing, where minimums matter most."""
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One kind of request. `least`: below this cap its provider answers 400; `useful`: design 5.3's floor."""
+
+    name: str
+    path: str
+    body: Body
+    cap: str
+    least: int = 1
+    useful: int = 1_024
+
+    def asking(self, cap: int) -> Body:
+        """Return the same request with another cap."""
+        return {name: value for name, value in self.body.items() if name not in CAPS} | {self.cap: cap}
+
+    @property
+    def asked(self) -> int | None:
+        """The cap that the request itself asks for."""
+        value: int | None = self.body.get(self.cap)
+        return value
+
+    @property
+    def floor(self) -> int:
+        """The least cap that may go out."""
+        floor = max(self.least, min(self.useful, self.asked or self.useful))
+        budget = (self.body.get("thinking") or {}).get("budget_tokens")
+        return floor if budget is None else min(max(floor, budget + 1_024), self.asked or 0)
+
+
+CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+HELLO = [{"role": "user", "content": "Say hello, at some length. é"}]
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+THINKING = {"type": "enabled", "budget_tokens": 4_096}
+
+SHAPES = [
+    Shape("chat", CHAT, {"model": "gpt-4.1", "messages": HELLO}, "max_completion_tokens"),
+    Shape("chat-capped", CHAT, {"model": "gpt-4o", "messages": HELLO, "max_tokens": 16_000}, "max_tokens"),
+    Shape(
+        "chat-reasoning",
+        CHAT,
+        {"model": "gpt-5.5", "messages": HELLO, "max_completion_tokens": 30_000},
+        "max_completion_tokens",
+        useful=4_096,
+    ),
+    Shape("responses", RESPONSES, {"model": "gpt-4o", "input": "hi"}, "max_output_tokens", least=16),
+    Shape(
+        "responses-least",
+        RESPONSES,
+        {"model": "o1-pro", "input": "hi", "max_output_tokens": 16},
+        "max_output_tokens",
+        least=16,
+        useful=4_096,
+    ),
+    Shape(
+        "responses-pro",
+        RESPONSES,
+        {"model": "o1-pro", "input": "hi", "max_output_tokens": 1_500},
+        "max_output_tokens",
+        least=16,
+        useful=4_096,
+    ),
+    Shape(
+        "messages-thinking",
+        MESSAGES,
+        {"model": "claude-opus-4-1", "messages": HELLO, "max_tokens": 32_000, "thinking": THINKING},
+        "max_tokens",
+    ),
+    Shape(
+        "messages-thinking-tight",
+        MESSAGES,
+        {"model": "claude-opus-4-1", "messages": HELLO, "max_tokens": 4_200, "thinking": THINKING},
+        "max_tokens",
+    ),
+]
+
+
+def worst_nusd(path: str, body: Body) -> int:
+    """Return the most that the provider may bill for what left us, counted apart from the code under test."""
+    by_path: dict[str, Callable[[], Any]] = {
+        CHAT: lambda: openai.chat(body, counted=False),
+        RESPONSES: lambda: openai.responses(body, counted=False, state_tokens=None),
+        MESSAGES: lambda: anthropic.messages(body, {}),
+    }
+    worst: int = by_path[path]().nusd()
+    return worst
+
+
+class Purse:
+    """An agent with $1 whose balance is set by correcting what an earlier call of it cost."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self.sidecar = sidecar
+        self.agent = sidecar.agent(cents=100)
+        body = {"model": "gpt-4o-mini", "max_tokens": 16, "messages": HELLO}
+        self.ballast = sidecar.send(CHAT, self.agent, body).headers["x-spendguard-call-id"]
+        self.spent_nusd = 0
+        self.affordable = 0
+
+    def leave(self, balance_nusd: int) -> None:
+        """Let so much remain."""
+        ballast_nusd = DOLLAR_NUSD - balance_nusd - self.spent_nusd
+        to_usd = f"{ballast_nusd // 10**9}.{ballast_nusd % 10**9:09}"
+        path = f"/v1/calls/{self.ballast}/adjust"
+        self.sidecar.control("POST", path, {"cost_usd": to_usd, "reason": "stepping"})
+
+    def ask(self, path: str, body: Body) -> Any:
+        """Send a request of this agent; note what it cost."""
+        answer = self.sidecar.send(path, self.agent, body)
+        if answer.status_code == 200:
+            self.spent_nusd += nusd(answer.headers["x-spendguard-cost-usd"])
+        return answer
+
+
+@pytest.fixture(scope="module")
+def provider() -> ScriptedProvider:
+    """It bills a token of each kind, and is strict."""
+    return ScriptedProvider(lambda _path, _body: Turn("ok", fresh=1, output=1))
+
+
+@pytest.fixture(scope="module")
+def sidecar(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Sidecar]:
+    """One daemon for all shapes."""
+    with RecordedUpstream() as upstream:
+        upstream.director = provider
+        with Sidecar(tmp_path_factory.mktemp("stepping") / "home", upstream.base_url) as running:
+            yield running
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
+def test_every_step_is_within_what_is_left(
+    sidecar: Sidecar, provider: ScriptedProvider, shape: Shape
+) -> None:
+    """Sent at the floor or above and never for more than the balance, or refused with what would fit."""
+    purse, sent_caps, named = Purse(sidecar), [], []
+    provider.refused.clear()
+    most = catalogue_row("anthropic" if shape.path == MESSAGES else "openai", shape.body["model"])
+    wanted = min(shape.asked or 16_384, most["limits"]["max_output"])
+    balances = [DOLLAR_NUSD - step * STEP_NUSD for step in range(1, STEPS + 1)]
+    for balance_nusd in (*balances, *reversed(FINE)):
+        purse.leave(balance_nusd)
+        cap = step(purse, provider, shape, shape.body, balance_nusd)
+        if cap is not None:
+            assert min(shape.floor, wanted) <= cap <= wanted, f"{cap} at {balance_nusd}"
+            sent_caps.append(cap)
+            continue
+        affordable = purse.affordable
+        assert 0 <= affordable < min(shape.floor, wanted), f"{affordable} named at {balance_nusd}"
+        if affordable:
+            named.append(affordable)
+            purse.leave(balance_nusd)
+            again = step(purse, provider, shape, shape.asking(affordable), balance_nusd)
+            assert again == affordable, f"{affordable} was named at {balance_nusd}, and refused or cut"
+    assert provider.refused == []
+    assert sent_caps == sorted(sent_caps, reverse=True)
+    assert sent_caps[0] > sent_caps[-1] or shape.floor == wanted
+    assert named or shape.floor == shape.least
+    assert sidecar.budget(purse.agent)["held_usd"] == "0.00"
+
+
+def step(purse: Purse, provider: ScriptedProvider, shape: Shape, body: Body, balance_nusd: int) -> int | None:
+    """Make one call; return the cap that went out, None where the budget refused it."""
+    before = len(provider.received)
+    answer = purse.ask(shape.path, body)
+    if answer.status_code == 402:
+        facts = answer.json()["spendguard"]
+        assert facts["code"] == "insufficient_budget"
+        assert nusd(facts["remaining_usd"]) == balance_nusd
+        assert nusd(facts["worst_case_usd"]) > balance_nusd
+        assert len(provider.received) == before
+        purse.affordable = facts["affordable_max_tokens"]
+        fits = f"max_tokens {purse.affordable} would fit"
+        assert (fits if purse.affordable else "no max_tokens would fit") in answer.json()["detail"]
+        return None
+    assert answer.status_code == 200, f"{answer.text} at {balance_nusd}; {provider.refused}"
+    (sent,) = provider.received[before:]
+    assert worst_nusd(shape.path, sent) <= nusd(answer.headers["x-spendguard-held-usd"]) <= balance_nusd
+    (cap,) = [sent[name] for name in CAPS if name in sent]
+    assert isinstance(cap, int)
+    return cap
+
+
+def test_the_provider_of_this_test_is_strict() -> None:
+    """It refuses what the real ones would, so that a shape which passes has passed something."""
+    refused = [
+        (RESPONSES, {"model": "gpt-4o", "input": "hi", "max_output_tokens": 15}),
+        (
+            MESSAGES,
+            {"model": "claude-opus-4-1", "messages": HELLO, "max_tokens": 4_096, "thinking": THINKING},
+        ),
+        (CHAT, {"model": "o1", "messages": HELLO, "max_tokens": 16}),
+        (CHAT, {"model": "gpt-4o", "messages": HELLO, "max_tokens": 16_385}),
+        (CHAT, {"model": "gpt-4o", "messages": HELLO, "max_tokens": 0}),
+    ]
+    assert all(complaint(path, body) for path, body in refused)
+    assert not any(complaint(shape.path, json.loads(json.dumps(shape.body))) for shape in SHAPES)

@@ -1,0 +1,158 @@
+"""Hold and bill side by side: what the code under test holds for a request, and what its provider bills.
+
+The hold is made as the planner makes it: the request is read, bounded by each rung, priced and rewritten to a
+cap; the bill is made from the bytes that would leave, by `openai` and `anthropic`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+
+import signed_prices
+from billing import anthropic, openai
+from billing.anthropic_requests import messages_cases
+from billing.cases import Case
+from billing.openai_requests import chat_cases, embeddings_cases, responses_cases
+from billing.worst import Worst
+from json_values import relaxed
+from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.planner import offer
+from spendguard_daemon.pricing import catalogue
+from spendguard_daemon.pricing.document import PriceBook, read_document
+from spendguard_daemon.pricing.ratecard import RateCard
+from spendguard_daemon.providers import FORMATS, Asked, Format, Request
+from spendguard_daemon.usage import InputBound
+
+CASES: dict[str, st.SearchStrategy[Case]] = {
+    "chat/completions": chat_cases,
+    "responses": responses_cases,
+    "embeddings": embeddings_cases,
+    "messages": messages_cases,
+}
+DEFAULT_CAP = 16_384
+UNKNOWN_STATE_TOKENS = 5_000
+"""What earlier responses hold that only the provider knows the size of."""
+
+HOUR_NS = 3_600 * 10**9
+BOOK = PriceBook(
+    read_document(signed_prices.body(providers=catalogue.merge(catalogue.bundled().models)), "00" * 32),
+    catalogue.MOCK_CARDS,
+    self_signed=True,
+)
+
+
+def check(case: Case) -> str:
+    """Return how a case went; raise AssertionError where a bill exceeds its hold."""
+    form = FORMATS[case.provider, case.endpoint]
+    asked = Asked(case.raw, policy=case.policy, headers=case.headers)
+    try:
+        request = form.read(asked)
+        card = BOOK.card(case.provider, request.model)
+        rungs = list(_rungs(form, asked, request, card, case))
+        until_ns = signed_prices.NOW_NS + HOUR_NS
+        offers = [offer(rung, request, card, signed_prices.NOW_NS, until_ns) for rung, _ in rungs]
+    except SpendGuardError as refusal:
+        return f"refused: {refusal.code.value}"
+    cap = _cap(case, form, request, card)
+    body = json.loads(form.rewrite(request, output_tokens=cap).body)
+    bills: dict[tuple[bool, int | None], int] = {}
+    for one, (_, state_tokens) in zip(offers, rungs, strict=True):
+        counted = one.rung in ("local", "counted") and case.provider == "openai"
+        if (counted, state_tokens) not in bills:
+            worst = _worst(
+                case.endpoint, body, dict(request.headers), counted=counted, state_tokens=state_tokens
+            )
+            bills[counted, state_tokens] = worst.nusd()
+        billed, held = bills[counted, state_tokens], one.cost.at(cap)
+        assert billed <= held, f"billed {billed} > held {held} nUSD by {one.rung} ({one.input_tokens} tokens)"
+    return "accepted"
+
+
+def _worst(
+    endpoint: str, body: dict[str, Any], headers: dict[str, str], *, counted: bool, state_tokens: int | None
+) -> Worst:
+    """Return the most that the provider may bill for what left us."""
+    match endpoint:
+        case "chat/completions":
+            return openai.chat(body, counted=counted)
+        case "responses":
+            return openai.responses(body, counted=counted, state_tokens=state_tokens)
+        case "embeddings":
+            return openai.embeddings(body, counted=counted)
+        case "messages":
+            return anthropic.messages(body, headers)
+    raise ValueError(endpoint)
+
+
+def run(endpoint: str, examples: int, *, seed: int | None = None) -> Counter[str]:
+    """Draw so many cases of a format and check each; return how they went, or raise for the first bad one.
+
+    With a seed the cases are always the same, and nothing is kept for other runs.
+    """
+    went: Counter[str] = Counter()
+
+    @given(CASES[endpoint])
+    def one(case: Case) -> None:
+        went[check(case)] += 1
+
+    if seed is None:
+        settings(relaxed, max_examples=examples)(one)()
+    else:
+        settings(relaxed, max_examples=examples, database=None)(seeded(seed)(one))()
+    return went
+
+
+def _rungs(
+    form: Format, asked: Asked, request: Request, card: RateCard, case: Case
+) -> Iterator[tuple[InputBound, int | None]]:
+    """Yield each bound, and the size of the earlier responses if it was made from that."""
+    for bound in form.bounds(request, card.limits, case.state_tokens):
+        yield bound, case.state_tokens
+    local = form.local_bound(asked, request, card.limits, case.state_tokens)
+    if local is not None:
+        yield local, case.state_tokens
+    if case.cap_share % 4:
+        return  # a fourth of the cases is enough for the slowest rung
+    state_tokens = case.state_tokens
+    if request.state_ids and state_tokens is None:
+        state_tokens = UNKNOWN_STATE_TOKENS
+    counted = _counted(form, asked, request, state_tokens)
+    if counted is not None:
+        yield counted, state_tokens
+
+
+def _counted(form: Format, asked: Asked, request: Request, state_tokens: int | None) -> InputBound | None:
+    """Ask the provider's count endpoint, which answers the truth about what it is asked, and no more."""
+    question = form.count_question(asked, request)
+    if question is None:
+        return None
+    body = json.loads(question.body) | {
+        "max_output_tokens": 1,
+        "max_tokens": 1,
+        "service_tier": "standard_only",
+    }
+    truth = _worst(
+        form.endpoint, body, dict(request.headers), counted=True, state_tokens=state_tokens
+    ).input_tokens
+    if truth >= openai.WINDOW:
+        return None  # it would count a file, whose text nobody here knows
+    answer = {"object": "response.input_tokens", "input_tokens": truth}
+    return form.count_bound(request, 200, json.dumps(answer).encode())
+
+
+def _cap(case: Case, form: Format, request: Request, card: RateCard) -> int:
+    """Return an output cap that a clamp could leave: anything from the floor to what is wanted."""
+    if request.capless:
+        return 0
+    floor = form.floor_output_tokens(
+        request, output_tokens_min=card.output_tokens_min, reasoning=card.reasoning
+    )
+    wanted = DEFAULT_CAP if request.asked_output_tokens is None else request.asked_output_tokens
+    wanted = min(wanted, card.limits.output_tokens_max)
+    floor = min(max(floor, request.floor_output_tokens), wanted)
+    return floor + (wanted - floor) * case.cap_share // 1000
