@@ -8,6 +8,7 @@ import re
 
 from spendguard_daemon.call import Plan
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger.events import ANSWERED_BY
 from spendguard_daemon.pricing.ratecard import Cost
 from spendguard_daemon.usage import Usage
 
@@ -29,7 +30,7 @@ def bill(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tu
     if plan.provider in plan.book.providers_of(answered_by):
         other = plan.book.card(plan.provider, answered_by)
         its_cost = other.price(usage, from_ns=plan.from_ns, until_ns=until_ns)
-        return max(cost, its_cost, key=lambda either: either.total_nusd), f"answered by model {other.model}"
+        return max(cost, its_cost, key=lambda either: either.total_nusd), f"{ANSWERED_BY}{other.model}"
     if any(answered_by.startswith(name) and _DATE.fullmatch(answered_by, len(name)) for name in names):
         return cost, ""
     # Its name stays out of the records: an answer may have put its words there.

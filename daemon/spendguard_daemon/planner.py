@@ -4,6 +4,7 @@ Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing le
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Protocol
 
 from spendguard_daemon.aside import aside
@@ -27,6 +28,14 @@ IMPLICIT_RUN = "default"
 """The run that calls without a run id join (design 4)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a body says, and which request it is, where the client gave that a key."""
+
+    request: Request
+    idempotency: Idempotency | None
+
+
 class PriceSource(Protocol):
     """Where the verified price document in force comes from."""
 
@@ -48,16 +57,16 @@ class Planner:
     def plan(
         self,
         arrival: Arrival,
-        request: Request,
+        reading: Reading,
         account: Account,
         distrusted: Collection[tuple[str, str, str]],
     ) -> Plan:
-        """Return the plan of a call that was read as `request`.
+        """Return the plan of a call that was read as `reading`.
 
         `distrusted` names (provider, model, rung) whose bound was overrun once. Raises what the price
         document and the keys raise; the model is added to the facts once it is known.
         """
-        from_ns = self._clock.wall_ns()
+        request, from_ns = reading.request, self._clock.wall_ns()
         book = self._prices.current(from_ns)
         provider = _provider_of(book, request.model, arrival.provider, account)
         card = book.card(provider, request.model)
@@ -91,7 +100,7 @@ class Planner:
             document_sha256=book.document_sha256,
             rates=card.pinned_rates(input_tokens=trusted[-1].tokens, from_ns=from_ns, until_ns=until_ns),
             deadline_ns=until_ns,
-            idempotency=_idempotency(arrival),
+            idempotency=reading.idempotency,
         )
         return Plan(arrival.headers, form, request, card, book, hold, from_ns, key)
 
@@ -101,10 +110,14 @@ class Planner:
         return IMPLICIT_RUN if self._settings.anonymous_run == "join" else f"own-{arrival.call_id}"
 
 
-async def read(arrival: Arrival) -> Request:
+async def read(arrival: Arrival) -> Reading:
     """Read the body of a call, a large one aside. Raises what its format's reader raises."""
-    form, body = format_for(arrival.provider or "openai", arrival.endpoint), arrival.body
-    return await aside(lambda: form.read(body), len(body))
+    return await aside(lambda: _read(arrival), len(arrival.body))
+
+
+def _read(arrival: Arrival) -> Reading:
+    request = format_for(arrival.provider or "openai", arrival.endpoint).read(arrival.body)
+    return Reading(request, _idempotency(arrival))
 
 
 async def rewritten(plan: Plan, hold: Hold) -> Outgoing:

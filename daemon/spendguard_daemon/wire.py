@@ -12,7 +12,10 @@ CONTROL_JSON_BYTES_MAX = 64 * 1024
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """A budgeted identity. Money fields are absent until a budget is set."""
+    """A budgeted identity. Money fields are absent until a budget is set.
+
+    `restored`: it came back with a backup, and waits for `POST .../confirm`, which says what it spent since.
+    """
 
     agent_id: str
     name: str
@@ -29,6 +32,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     settled_usd: str | None = None
     calls_in_flight: int = 0
     locked_run_id: str | None = None
+    restored: bool = False
 
 
 class Agents(msgspec.Struct, frozen=True):
@@ -69,6 +73,16 @@ class ChangeAgent(msgspec.Struct, frozen=True, kw_only=True):
     overflow: str | None = None
     frozen: bool | None = None
     reason: str | None = None
+
+
+class ConfirmRestored(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/agents/{id}/confirm`: what the agent spent between the backup and its restore; 0: nothing.
+
+    It is charged, and the agent goes on, unless it was frozen for another reason too.
+    """
+
+    spent_usd: str
+    reason: str = ""
 
 
 class GrantBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,11 +259,20 @@ class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
+class UnconfirmedAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """How many unconfirmed calls an agent has, and what they were charged together."""
+
+    agent_id: str
+    agent_name: str
+    calls: int
+    charged_usd: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator.
 
     `state` is up, or draining: it stops, and takes no new calls. `unconfirmed_*` count all unconfirmed calls;
-    `unconfirmed` shows the newest of them.
+    `unconfirmed` shows the newest of them, `unconfirmed_agents` whose they are, the dearest first.
     """
 
     state: str = "up"
@@ -268,6 +291,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     settled_at_worst_at_start: int
     warnings: list[str]
     unconfirmed: list[Unconfirmed] = []
+    unconfirmed_agents: list[UnconfirmedAgent] = []
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,7 +128,9 @@ async def test_a_failed_sync_ends_the_daemon_before_anything_leaves(tmp_path: Pa
         answers = await asyncio.gather(before, *(send(sidecar.port, raw) for _ in range(10)))
         # The process may answer the last of them before it is gone, with the refusal and nothing else.
         assert answers[0] is None
-        assert all(answer is None or answer.json()["spendguard"]["code"] == "disk_failed" for answer in answers)
+        assert all(
+            answer is None or answer.json()["spendguard"]["code"] == "disk_failed" for answer in answers
+        )
         code, said = await asyncio.to_thread(sidecar.died)
         assert (code, said["code"]) == (74, "disk_failed")
         assert (tmp_path / "syncs").read_bytes() == b"x", "a failed sync is not tried again"

@@ -3,6 +3,7 @@
 Amounts are shown as they are, negative ones too; `remaining_cents` rounds down, `locked_cents` up.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
@@ -42,6 +43,7 @@ def agent(account: Account, state: State, now: Now) -> wire.Agent:
         settled_usd=format_usd(account.settled_nusd) if has_budget else None,
         calls_in_flight=account.calls_open,
         locked_run_id=lock.run_id if lock else None,
+        restored=account.restored,
     )
 
 
@@ -137,6 +139,23 @@ def unconfirmed(state: State) -> list[wire.Unconfirmed]:
             ended_at=iso(ended.ended_ns),
         )
         for ended in newest
+    ]
+
+
+def unconfirmed_agents(state: State) -> list[wire.UnconfirmedAgent]:
+    """Show which agents have unconfirmed calls, how many, and their sum; the dearest first."""
+    calls, charged_nusd = Counter[str](), Counter[str]()
+    for ended in state.unconfirmed.values():
+        calls[ended.agent_id] += 1
+        charged_nusd[ended.agent_id] += ended.cost_nusd
+    return [
+        wire.UnconfirmedAgent(
+            agent_id=agent_id,
+            agent_name=state.accounts[agent_id].name or "",
+            calls=calls[agent_id],
+            charged_usd=format_usd(nusd),
+        )
+        for agent_id, nusd in charged_nusd.most_common()
     ]
 
 
