@@ -8,7 +8,7 @@ class has, for no test should hold those. Reads source files; runs nothing.
 import ast
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,17 @@ DAEMON = Path(__file__).resolve().parents[1] / "daemon" / "spendguard_daemon"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, the node it changes (as its number in a walk of the tree), and how."""
+    """One change: the file, the node it changes (as its number in a walk of the tree), and how.
+
+    `line` is the node's own, `statement_line` that of the statement it stands in.
+    """
 
     number: int
     file: str
     node: int
     variant: int
     line: int
+    statement_line: int
     what: str
     in_function: bool
 
@@ -168,57 +172,80 @@ FORM = {"strict", "frozen", "slots", "kw_only", "repr", "compare", "eq", "gc"}
 _TYPES = {"int", "str", "bool", "bytes", "float", "dict", "list", "tuple", "set", "frozenset"}
 
 
-def walk(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str, int | None, bool]]:
-    """Yield each node that may be changed, with its parent and its place there; True inside functions."""
+@dataclass(frozen=True)
+class Spot:
+    """A node that may be changed, and its place in its parent: a field, and of a list which entry."""
 
-    def visit(node: ast.AST, inside: bool) -> Iterator[tuple[ast.AST, ast.AST, str, int | None, bool]]:
-        for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns", "type_comment", "type_params"):
+    node: ast.AST
+    parent: ast.AST
+    field: str
+    entry: int | None
+    in_function: bool
+    statement_line: int
+
+
+def walk(tree: ast.Module) -> Iterator[Spot]:
+    """Yield every node that may be changed."""
+    yield from _below(tree, in_function=False, statement_line=0)
+
+
+def _below(node: ast.AST, *, in_function: bool, statement_line: int) -> Iterator[Spot]:
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "type_comment", "type_params"):
+            continue
+        # Defaults and decorators run where the function is defined.
+        inside = in_function or (is_function and field not in ("args", "decorator_list"))
+        for entry, child in enumerate(value) if isinstance(value, list) else ((None, value),):
+            if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr) or _is_form(child):
                 continue
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name in (
-                "args",
-                "decorator_list",
-            ):
-                deeper = inside  # defaults and decorators run where the function is defined
-            else:
-                deeper = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if isinstance(node, ast.keyword) and node.arg in FORM:
-                continue
-            for at, child in enumerate(value) if isinstance(value, list) else ((None, value),):
-                if isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr):
-                    yield child, node, name, at, deeper
-                    yield from visit(child, deeper)
-
-    yield from visit(tree, False)
+            line = child.lineno if isinstance(child, ast.stmt) else statement_line
+            spot = Spot(child, node, field, entry, inside, line)
+            yield spot
+            yield from _below(child, in_function=inside, statement_line=line)
 
 
-def mutants_of(file: str, first_number: int) -> list[Mutant]:
+def _is_form(node: ast.AST) -> bool:
+    return isinstance(node, ast.keyword) and node.arg in FORM
+
+
+def mutants_of(file: str) -> list[Mutant]:
     """Return all mutants of a file."""
     tree = ast.parse((DAEMON / file).read_text(encoding="utf-8"))
     found: list[Mutant] = []
-    for index, (node, _, _, _, inside) in enumerate(walk(tree)):
-        for variant, (what, _) in enumerate(variants(node)):
-            line = getattr(node, "lineno", 0)
-            found.append(Mutant(first_number + len(found), file, index, variant, line, what, inside))
+    for index, spot in enumerate(walk(tree)):
+        for variant, (what, _) in enumerate(variants(spot.node)):
+            line = getattr(spot.node, "lineno", spot.statement_line)
+            found.append(Mutant(0, file, index, variant, line, spot.statement_line, what, spot.in_function))
     return found
+
+
+def all_mutants(files: list[str]) -> list[Mutant]:
+    """Return every mutant of these files, numbered."""
+    found = [mutant for file in files for mutant in mutants_of(file)]
+    return [replace(mutant, number=number) for number, mutant in enumerate(found)]
 
 
 def mutated(mutant: Mutant) -> ast.Module:
     """Return the module's tree with the one change in it."""
     tree = ast.parse((DAEMON / mutant.file).read_text(encoding="utf-8"))
-    node, parent, name, at, _ = next(islice(walk(tree), mutant.node, None))
-    _, change = variants(node)[mutant.variant]
-    new = change(copy.copy(node))
-    if new is None:
-        new = ast.Pass()
-    ast.copy_location(new, node)
-    if at is None:
-        setattr(parent, name, new)
+    spot = next(islice(walk(tree), mutant.node, None))
+    _, change = variants(spot.node)[mutant.variant]
+    new = change(copy.copy(spot.node)) or ast.Pass()
+    ast.copy_location(new, spot.node)
+    if spot.entry is None:
+        setattr(spot.parent, spot.field, new)
     else:
-        getattr(parent, name)[at] = new
+        getattr(spot.parent, spot.field)[spot.entry] = new
     return ast.fix_missing_locations(tree)
 
 
 def module_name(file: str) -> str:
     """Return the module that a file is."""
     return "spendguard_daemon." + file.removesuffix(".py").replace("/", ".")
+
+
+def told(mutant: Mutant) -> str:
+    """Return what a mutant changes, for people; the same as long as its line stays the same."""
+    source = (DAEMON / mutant.file).read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
+    return f"{mutant.file}: {mutant.what}: {source}"

@@ -14,7 +14,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from spendguard_cli import verbs
-from spendguard_cli.commands import agents, budgets, config, demo, lifecycle, overview, providers, runs
+from spendguard_cli.commands import (
+    agents,
+    budgets,
+    config,
+    demo,
+    ledger,
+    lifecycle,
+    overview,
+    providers,
+    runs,
+)
 from spendguard_cli.context import Flags
 from spendguard_cli.output import Form, Output
 from spendguard_cli.session import Session
@@ -36,6 +46,7 @@ app.add_typer(agents.app, name="agent")
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")
 app.add_typer(providers.app, name="provider")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(config.app, name="config")
 demo.join(app)
 

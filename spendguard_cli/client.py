@@ -91,6 +91,11 @@ class Control:
         """Hide an agent for good; its history stays."""
         return self._send("DELETE", _agent(agent_id), None, wire.AgentDeleted)
 
+    def confirm_restored(self, agent_id: str, spent_usd: str, reason: str) -> wire.Agent:
+        """Enter what an agent spent between a backup and its restore; RESTORE_UNCONFIRMED is over then."""
+        body = {"spent_usd": spent_usd} | ({"reason": reason} if reason else {})
+        return self._send("POST", f"{_agent(agent_id)}/confirm", body, wire.Agent)
+
     def budget(self, agent_id: str) -> wire.Budget:
         """Return an agent's money; raise BUDGET_NOT_FOUND before the first grant."""
         return self._get(f"{_agent(agent_id)}/budget", wire.Budget)

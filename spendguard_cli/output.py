@@ -5,6 +5,7 @@ The only module that prints. It formats nothing itself: `render` and `views` do.
 
 import contextlib
 import sys
+from collections.abc import Iterable
 from enum import Enum
 
 from spendguard_cli import render
@@ -49,6 +50,10 @@ class Output:
         text = render.to_json(value) if self.form is Form.JSON else render.to_lines(value)
         if text:
             sys.stdout.write(text + "\n")
+
+    def pour(self, lines: Iterable[str]) -> None:
+        """Print text that is what was asked for as it stands, each part with its line end."""
+        sys.stdout.writelines(lines)
 
     def log(self, record: dict[str, object]) -> None:
         """Print one record of the sidecar's log as it comes."""

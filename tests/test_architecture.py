@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "patience": set(),
     "outcome": {"usage"},
     "call": PURE | {"ledger", "pricing", "providers"},
-    "bill": PURE | {"pricing", "call"},
+    "bill": PURE | {"ledger", "pricing", "call"},
     "planner": PURE
     | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier"},
     "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
@@ -73,6 +73,7 @@ CLI_MAY_IMPORT = {
     "canonical",
     "codes",
     "errors",
+    "ledger",
     "money",
     "ports",
     "provider_keys",
@@ -83,7 +84,13 @@ CLI_MAY_IMPORT = {
     "usage",
     "wire",
 }
-"""What loads neither aiohttp nor textual, and holds no ledger."""
+"""What loads neither aiohttp nor textual. Of the ledger only what reads, copies and restores its files."""
+
+OFFLINE = {
+    *("backup", "basis", "events", "folder", "lines", "manifest", "recovery", "replay", "restore"),
+    *("snapshot", "state", "times", "verify"),
+}
+"""The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands."""
 
 
 def imports(path: Path) -> set[str]:
@@ -121,8 +128,11 @@ def test_daemon_imports_follow_the_arrows(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(CLI.rglob("*.py")), ids=lambda p: str(p.relative_to(CLI)))
 def test_cli_speaks_http_only(path: Path) -> None:
-    """The CLI shares shapes and settings with the daemon, never its ledger, prices or server."""
+    """The CLI shares shapes and settings with the daemon, never a ledger at work, prices or server."""
     assert rooms(path) <= CLI_MAY_IMPORT
+    names = {name for name in imports(path) if name.startswith("spendguard_daemon.ledger.")}
+    assert {name.split(".")[2] for name in names} <= OFFLINE
+    assert not names or "ledger" in (path.parent.name, path.stem)
 
 
 def test_daemon_never_imports_the_cli() -> None:
@@ -186,5 +196,5 @@ def test_the_command_line_starts_light() -> None:
 
 def test_the_ledger_loads_no_network() -> None:
     """Money can be checked without a server."""
-    loaded = loaded_by("import spendguard_daemon.ledger.ledger")
+    loaded = loaded_by("import spendguard_daemon.ledger.ledger, spendguard_daemon.ledger.restore")
     assert not loaded & {"aiohttp", "httpx", "textual", "typer"}

@@ -8,6 +8,7 @@ import re
 
 from spendguard_daemon.call import Plan
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger.events import ANSWERED_BY
 from spendguard_daemon.pricing.ratecard import Cost
 from spendguard_daemon.usage import Usage
 
@@ -36,7 +37,7 @@ def bill(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tu
     if plan.provider in plan.book.providers_of(answered_by):
         other = plan.book.card(plan.provider, answered_by)
         its_cost = other.price(usage, modifiers=plan.request.modifiers, **span)
-        return max(cost, its_cost, key=lambda either: either.total_nusd), f"answered by model {other.model}"
+        return max(cost, its_cost, key=lambda either: either.total_nusd), f"{ANSWERED_BY}{other.model}"
     if any(_is_snapshot(answered_by, name.removesuffix(_LATEST)) for name in names):
         return cost, ""
     if any(_is_snapshot(name, answered_by) for name in names):

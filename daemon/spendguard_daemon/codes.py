@@ -388,7 +388,7 @@ TABLE: dict[Code, Entry] = {
         "The ledger is damaged",
         "A record that was durable once is missing or changed.",
         _ASK,
-        "restore the ledger folder from a backup; nothing is skipped or repaired silently",
+        "spendguard ledger verify shows all of it; spendguard ledger restore <backup> puts a backup there",
     ),
     Code.LEDGER_LOCKED: Entry(
         503,

@@ -88,10 +88,12 @@ class Guard:
         try:
             self._voids.look(arrival.agent_id)
             asked = self._planner.asked(arrival, account)
-            request = await read(asked, arrival)
-            before = await earlier(request.state_ids, account.agent_id, self._ledger.history, self.ending)
+            reading = await read(asked, arrival)
+            before = await earlier(
+                reading.request.state_ids, account.agent_id, self._ledger.history, self.ending
+            )
             distrusted = self._ledger.state.distrusted
-            plan = self._planner.plan(arrival, asked, request, account, before, distrusted)
+            plan = self._planner.plan(arrival, asked, reading, account, before, distrusted)
             plan = await self._sharpener.sharpen(plan, asked)
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
         except SpendGuardError as error:
@@ -101,7 +103,7 @@ class Guard:
             self._ledger.post(VoidCall(hold.call_id, "not sent: shutting down", None))
             raise _shutting_down()
         relay = Relay(plan, hold, client)
-        del arrival, asked, request, plan  # what the client sent must not live as long as the call
+        del arrival, asked, reading, plan  # what the client sent must not live as long as the call
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
         self._running[hold.call_id], self._relays[hold.call_id] = task, relay
         task.add_done_callback(lambda _: self._strike_off(relay, task))
@@ -183,9 +185,9 @@ class Guard:
         except BaseException as error:
             # Cut by shutdown or an operator, or a fault of our own: bytes may be out, so the table decides.
             relay.problem = "aborted" if isinstance(error, asyncio.CancelledError) else "internal error"
-            self._book(relay, outcomes.outcome(relay.seen(), self._settings.void_statuses))
+            await self._settle(relay)
             raise
-        charged_nusd = self._book(relay, outcomes.outcome(relay.seen(), self._settings.void_statuses))
+        charged_nusd = await self._settle(relay)
         return self._answer(relay, charged_nusd, Code.UPSTREAM_TIMEOUT if late else Code.UPSTREAM_FAILED)
 
     async def _forward(self, relay: Relay) -> None:
@@ -222,11 +224,18 @@ class Guard:
                 return
             yield chunk
 
-    def _book(self, relay: Relay, ended: Outcome) -> int:
-        """Book the one final record of a call, return what was charged (nUSD).
+    async def _settle(self, relay: Relay) -> int:
+        """Book the end of a call whose bytes left, return what was charged (nUSD).
 
-        Durability rides along: a settlement lost to a crash is charged at its hold, never at less.
+        Durability rides along, for an end lost to a crash is charged at the hold; only an overrun costs more.
         """
+        charged_nusd = self._book(relay, outcomes.outcome(relay.seen(), self._settings.void_statuses))
+        if charged_nusd > relay.hold.amount_nusd:
+            await self._ledger.durable()
+        return charged_nusd
+
+    def _book(self, relay: Relay, ended: Outcome) -> int:
+        """Book the one final record of a call, return what was charged (nUSD)."""
         booked = booking(relay, ended, self._clock.wall_ns())
         facts = {"call_id": relay.hold.call_id}
         if booked.odd:
@@ -248,10 +257,10 @@ class Guard:
             raise self._lost(relay, code)
         if relay.status in KEY_REJECTED:
             raise relay.key_rejected(charged_nusd)
-        remaining_nusd = self._ledger.state.accounts[relay.hold.agent_id].remaining_nusd
+        account = self._ledger.state.accounts[relay.hold.agent_id]
         headers = relay.headers() | {
             "x-spendguard-cost-usd": format_usd(charged_nusd),
-            "x-spendguard-remaining-cents": str(cents_floor(remaining_nusd)),
+            "x-spendguard-remaining-cents": str(cents_floor(account.remaining_nusd)),
         }
         if relay.status >= 500 and not self._affordable(relay.hold):
             headers["x-should-retry"] = "false"

@@ -4,7 +4,7 @@ Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing le
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from spendguard_daemon.aside import aside
@@ -38,6 +38,14 @@ IMPLICIT_RUN = "default"
 """The run that calls without a run id join (design 4)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a body says, and which request it is, where the client gave that a key."""
+
+    request: Request
+    idempotency: Idempotency | None
+
+
 class PriceSource(Protocol):
     """Where the verified price document in force comes from."""
 
@@ -65,17 +73,17 @@ class Planner:
         self,
         arrival: Arrival,
         asked: Asked,
-        request: Request,
+        reading: Reading,
         account: Account,
         earlier: Earlier,
         distrusted: Collection[tuple[str, str, str]],
     ) -> Plan:
-        """Return the plan of a call that was read as `request`.
+        """Return the plan of a call that was read as `reading`.
 
         `distrusted` names (provider, model, rung) whose bound was overrun once. Raises what the price
         document and the keys raise; the model is added to the facts once it is known.
         """
-        from_ns = self._clock.wall_ns()
+        request, from_ns = reading.request, self._clock.wall_ns()
         book = self._prices.current(from_ns)
         provider = _provider_of(book, request.model, arrival, account)
         card = book.card(provider, request.model)
@@ -114,7 +122,7 @@ class Planner:
                 modifiers=request.modifiers,
             ),
             deadline_ns=until_ns,
-            idempotency=_idempotency(arrival),
+            idempotency=reading.idempotency,
         )
         bodiless = replace(asked, body=b"")
         return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)
@@ -150,10 +158,10 @@ def policy_of(settings: Settings, own: AgentPolicy | None) -> Policy:
     )
 
 
-async def read(asked: Asked, arrival: Arrival) -> Request:
+async def read(asked: Asked, arrival: Arrival) -> Reading:
     """Read the body of a call, a large one aside. Raises what its format's reader raises."""
     form = format_for(speaker_of(arrival.provider, arrival.endpoint), arrival.endpoint)
-    return await aside(lambda: form.read(asked), len(asked.body))
+    return await aside(lambda: Reading(form.read(asked), _idempotency(arrival)), len(asked.body))
 
 
 async def rewritten(plan: Plan, hold: Hold) -> Outgoing:

@@ -30,6 +30,14 @@ class Rng(Protocol):
         """Return a random UUID in its usual text form."""
 
 
+class SyncError(OSError):
+    """A sync failed, for want of room or whatever else: what it was for may not be durable, ever.
+
+    A kind of its own, because a failed write may be tried again where there is room, a failed sync never: the
+    kernel may have dropped the pages, and the next sync would say that all is well.
+    """
+
+
 class DiskFile(Protocol):
     """An open file. Every method may raise OSError, and after one nothing about the file is certain."""
 
@@ -40,7 +48,7 @@ class DiskFile(Protocol):
         """Write some of `data` at `offset`, return how many bytes were taken."""
 
     def sync(self) -> None:
-        """Return when all that was written is durable (fdatasync; F_FULLFSYNC on macOS)."""
+        """Return when all that was written is durable (fdatasync; F_FULLFSYNC on macOS); raise SyncError."""
 
     def size(self) -> int:
         """Return how many bytes the file has now."""
@@ -86,7 +94,7 @@ class Disk(Protocol):
         """Give a file a second name, which must be free; raise OSError where the file system cannot."""
 
     def sync_folder(self, folder: Path) -> None:
-        """Make the names in a folder durable."""
+        """Make the names in a folder durable; raise SyncError."""
 
     def remove(self, path: Path) -> None:
         """Remove a file, if it is there; its name may come back after a power cut."""

@@ -10,7 +10,11 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from spendguard_daemon.ports import SyncError
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -77,8 +81,9 @@ class SystemFile:
         return os.pwrite(self._fd, data, offset)
 
     def sync(self) -> None:
-        """Return when all that was written is durable."""
-        _sync_data(self._fd)
+        """Return when all that was written is durable; raise SyncError."""
+        with _as_sync_error():
+            _sync_data(self._fd)
 
     def size(self) -> int:
         """Return how many bytes the file has now."""
@@ -160,10 +165,11 @@ class SystemDisk:
         target.hardlink_to(source)
 
     def sync_folder(self, folder: Path) -> None:
-        """Make the names in a folder durable."""
+        """Make the names in a folder durable; raise SyncError."""
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            with _as_sync_error():
+                os.fsync(fd)
         finally:
             os.close(fd)
 
@@ -186,16 +192,38 @@ class SystemDisk:
         flock, not lockf: a second attempt in the same process must fail too. The file stays when the lock is
         given up, for whoever unlinked it could lock a new file while another holds the old one.
         """
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A restore may have moved the folder away since the file was opened: what is locked then is
+                # the lock of another ledger, and the one at `path` is anybody's.
+                if _is_at(fd, path):
+                    return SystemFile(fd)
+            except BlockingIOError:
+                os.close(fd)
+                return None
+            except BaseException:
+                os.close(fd)
+                raise
             os.close(fd)
-            return None
-        except BaseException:
-            os.close(fd)
-            raise
-        return SystemFile(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Tell whether an open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _as_sync_error() -> Iterator[None]:
+    """Raise as SyncError what goes wrong in a sync."""
+    try:
+        yield
+    except OSError as error:
+        raise SyncError(error.errno, error.strerror) from error
 
 
 if sys.platform == "darwin":

@@ -32,7 +32,10 @@ class ChangePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """A budgeted identity. Money fields are absent until a budget is set."""
+    """A budgeted identity. Money fields are absent until a budget is set.
+
+    `restored`: it came back with a backup, and waits for `POST .../confirm`, which says what it spent since.
+    """
 
     agent_id: str
     name: str
@@ -50,6 +53,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     calls_in_flight: int = 0
     locked_run_id: str | None = None
     policy: AgentPolicy = AgentPolicy()
+    restored: bool = False
 
 
 class Agents(msgspec.Struct, frozen=True):
@@ -92,6 +96,16 @@ class ChangeAgent(msgspec.Struct, frozen=True, kw_only=True):
     frozen: bool | None = None
     reason: str | None = None
     policy: ChangePolicy | None = None
+
+
+class ConfirmRestored(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/agents/{id}/confirm`: what the agent spent between the backup and its restore; 0: nothing.
+
+    It is charged, and the agent goes on, unless it was frozen for another reason too.
+    """
+
+    spent_usd: str
+    reason: str = ""
 
 
 class GrantBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,11 +282,20 @@ class Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
+class UnconfirmedAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """How many unconfirmed calls an agent has, and what they were charged together."""
+
+    agent_id: str
+    agent_name: str
+    calls: int
+    charged_usd: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator.
 
     `state` is up, or draining: it stops, and takes no new calls. `unconfirmed_*` count all unconfirmed calls;
-    `unconfirmed` shows the newest of them.
+    `unconfirmed` shows the newest of them, `unconfirmed_agents` whose they are, the dearest first.
     """
 
     state: str = "up"
@@ -291,6 +314,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     settled_at_worst_at_start: int
     warnings: list[str]
     unconfirmed: list[Unconfirmed] = []
+    unconfirmed_agents: list[UnconfirmedAgent] = []
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spendguard_cli.amounts import cents, dollars, usd_of
 from spendguard_cli.commands.agents import Agent, AgentOption, named
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import CENTS_MAX, NUSD_PER_CENT, Nusd, format_usd, parse_amount, parse_usd
+from spendguard_daemon.money import format_usd
 
 if TYPE_CHECKING:
     from spendguard_daemon import wire
@@ -105,8 +106,8 @@ def adjust(
     For calls charged at worst, once the provider's bill is known. The same correction twice counts once.
     """
     session.operator_only("budget adjust")
-    cost = dollars(to)
-    session.out.show(session.control.adjust(call, format_usd(cost), reason))
+    cost_nusd = dollars("--to", to)
+    session.out.show(session.control.adjust(call, format_usd(cost_nusd), reason))
 
 
 @verb(
@@ -181,49 +182,14 @@ def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", re
     ignored, applied = value.topup_ignored_cents, value.topup_applied_cents or 0
     if not ignored:
         return
-    added = f"only {_usd(applied)} of {_usd(applied + ignored)} was added" if applied else "nothing was added"
+    added = (
+        f"only {usd_of(applied)} of {usd_of(applied + ignored)} was added" if applied else "nothing was added"
+    )
     session.out.warn(
-        f"{added}: the balance may not be above the limit of {_usd(value.hard_limit_cents or 0)}"
+        f"{added}: the balance may not be above the limit of {usd_of(value.hard_limit_cents or 0)}"
     )
     session.out.advise(remedy)
 
 
-def _usd(amount_cents: int) -> str:
-    return f"${amount_cents // 100}.{amount_cents % 100:02d}"
-
-
-def cents(option: str, text: str) -> int:
-    """Read an amount typed for `option` as whole cents; raise USAGE naming the option."""
-    try:
-        amount: Nusd = parse_amount(text)
-    except SpendGuardError as error:
-        if error.code is Code.USAGE:
-            raise SpendGuardError(Code.USAGE, f"{option}: {error.detail}", remedy=error.remedy) from None
-        raise SpendGuardError(
-            Code.USAGE,
-            f"{option}: {text!r} is too much",
-            remedy=f"the largest amount is {_usd(CENTS_MAX)}",
-        ) from None
-    whole, rest = divmod(amount, NUSD_PER_CENT)
-    if rest:
-        raise SpendGuardError(
-            Code.USAGE,
-            f"{option}: {text!r} is not a whole number of cents",
-            remedy="budgets are in whole cents",
-        )
-    return whole
-
-
 def _optional(option: str, text: str | None) -> int | None:
     return None if text is None else cents(option, text)
-
-
-def dollars(text: str) -> Nusd:
-    """Read an amount that is dollars by the option's own definition; the marks are welcome, not needed."""
-    plain = text.strip().lower().removeprefix("$").removesuffix("usd").rstrip()
-    try:
-        return parse_usd(plain)
-    except SpendGuardError as error:
-        raise SpendGuardError(
-            Code.USAGE, f"--to: {text!r} is not an amount in USD", remedy="write it like 0.0123"
-        ) from error

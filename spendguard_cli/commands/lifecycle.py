@@ -1,6 +1,7 @@
 """`up` `down` `restart` `status` `logs`: the sidecar's life."""
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 Port = Annotated[
     int | None,
     typer.Option("--port", min=0, max=65535, help="TCP port; 0 takes a free one.", show_default="8787"),
+]
+UnsafeFs = Annotated[
+    bool,
+    switch(
+        "--unsafe-fs",
+        help_text="Start on NFS, SMB, 9p or FUSE too, where locks and syncs may not hold; to keep it: "
+        "spendguard config set daemon.unsafe_fs allow.",
+    ),
 ]
 Now = Annotated[
     bool, switch("--now", help_text="Do not wait for calls in flight: charge them at their hold.")
@@ -50,13 +59,14 @@ def up(
     foreground: Annotated[
         bool, switch("--foreground", help_text="Stay in this terminal and log to it; for service managers.")
     ] = False,
+    unsafe_fs: UnsafeFs = False,
 ) -> None:
     """Start the sidecar, or say that it runs already."""
     from spendguard_cli import supervisor
 
     session.local_only("up")
     session.operator_only("up")
-    home = session.connection.home
+    home, env = session.connection.home, _env(session, unsafe_fs=unsafe_fs)
     wanted = session.connection.port if port is None else port
     if foreground:
         if supervisor.find(home) is not None:
@@ -67,8 +77,8 @@ def up(
             )
         supervisor.prepare(home)
         command = supervisor.command(wanted, foreground=True)
-        os.execve(command[0], command, supervisor.daemon_env(home, session.env))  # noqa: S606 - our own command
-    running, started = _up(session, home, wanted)
+        os.execve(command[0], command, supervisor.daemon_env(home, env))  # noqa: S606 - our own command
+    running, started = _up(session, home, wanted, env)
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
@@ -92,7 +102,7 @@ def down(session: Session, *, now: Now = False) -> None:
     session.out.show(shapes.Sidecar(state="down", home=str(home.root), changed=stopped))
 
 
-def restart(session: Session, *, port: Port = None, now: Now = False) -> None:
+def restart(session: Session, *, port: Port = None, now: Now = False, unsafe_fs: UnsafeFs = False) -> None:
     """Stop the sidecar and start it again.
 
     It keeps its port unless another is named or configured.
@@ -107,7 +117,8 @@ def restart(session: Session, *, port: Port = None, now: Now = False) -> None:
     before = supervisor.find_quietly(home)
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
-    running, started = supervisor.ensure(home, kept if port is None else port, session.env, session.out.say)
+    env = _env(session, unsafe_fs=unsafe_fs)
+    running, started = supervisor.ensure(home, kept if port is None else port, env, session.out.say)
     _show_up(session, running, started=started)
 
 
@@ -134,6 +145,7 @@ def status(session: Session) -> None:
     if now.state == "draining":
         session.out.advise("spendguard down --now, to cut the calls in flight and charge them at their hold")
     if now.unconfirmed:
+        session.out.advise("spendguard ledger export --unconfirmed, to list all that was charged at worst")
         session.out.advise(f"spendguard budget adjust --call {now.unconfirmed[0].call_id} --to <usd>")
 
 
@@ -174,13 +186,18 @@ def _show_absent(session: Session) -> None:
     session.out.advise("spendguard down --now" if held else "spendguard up")
 
 
-def _up(session: Session, home: "Home", port: int | None) -> "tuple[Running, bool]":
+def _env(session: Session, *, unsafe_fs: bool) -> Mapping[str, str]:
+    """Return the environment that a sidecar is started with; a flag there goes above what was in it."""
+    return {**session.env, "SPENDGUARD_DAEMON_UNSAFE_FS": "allow"} if unsafe_fs else session.env
+
+
+def _up(session: Session, home: "Home", port: int | None, env: Mapping[str, str]) -> "tuple[Running, bool]":
     """Return a sidecar that takes calls, started if need be; one that drains is waited for and replaced."""
     from spendguard_cli import stopping, supervisor
     from spendguard_cli.client import Control
 
     say = session.out.say
-    running, started = supervisor.ensure(home, port, session.env, say)
+    running, started = supervisor.ensure(home, port, env, say)
     if started:
         return running, True
     with Control(running.place.base_url, running.token, local=True) as control:
@@ -189,7 +206,7 @@ def _up(session: Session, home: "Home", port: int | None) -> "tuple[Running, boo
         return running, False
     say("the sidecar is stopping; it is started again when it has ended")
     stopping.await_end(home, now.calls_in_flight, say)
-    return supervisor.ensure(home, port, session.env, say)
+    return supervisor.ensure(home, port, env, say)
 
 
 def _show_up(session: Session, running: "Running", *, started: bool) -> None:

@@ -70,13 +70,22 @@ def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
             f"spendguard budget set --agent {bare.agent_id} --limit 5000",
             "this agent can spend nothing until it has a budget",
         )
+    waits = next((agent for agent in agents if agent.restored), None)
+    if waits is not None:
+        return (
+            f"spendguard agent unfreeze {waits.agent_id} --spent <amount>",
+            "it came back with a backup: say what it spent since; 0 accepts the loss",
+        )
     stopped = next((agent for agent in agents if agent.frozen), None)
     if stopped is not None:
         return f"spendguard agent get {stopped.agent_id}", "this agent is frozen: look before you unfreeze it"
     if all(provider.key == "absent" for provider in status.providers) and not all(a.mock for a in agents):
         return "spendguard provider set-key openai", "the sidecar has no provider key yet"
     if status.unconfirmed_calls:
-        return "spendguard status", "some calls were charged at worst; budget adjust corrects them"
+        return (
+            "spendguard ledger export --unconfirmed",
+            "lists the calls that were charged at worst; budget adjust corrects them",
+        )
     return (
         f"OPENAI_BASE_URL={base_url}/v1/agents/{agents[-1].agent_id}/runs/default/openai/v1",
         "points an unmodified OpenAI client at this agent's budget",

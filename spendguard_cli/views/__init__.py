@@ -7,10 +7,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from spendguard_cli import shapes
-from spendguard_cli.views import accounts, ink, sidecar
+from spendguard_cli.ledger import results
+from spendguard_cli.views import accounts, ink, ledger, sidecar
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
+    results.BackedUp: ledger.backed_up,
+    results.Exported: ledger.exported,
+    results.PutBack: ledger.put_back,
+    results.Verified: ledger.verified,
     shapes.AgentDetail: accounts.agent_detail,
     shapes.BudgetDetail: accounts.budget_detail,
     shapes.Config: sidecar.config,

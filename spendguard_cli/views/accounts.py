@@ -41,6 +41,8 @@ def agents(values: list[wire.Agent]) -> RenderableType:
 
 def state_of(value: wire.Agent, *, reason: bool) -> Text:
     """Say in a few words what an agent is doing or suffering, with the reason where there is room."""
+    if value.restored:
+        return ink.foreign("frozen: came back with a backup" if reason else "frozen: restored", BAD)
     if value.frozen:
         return ink.foreign(
             f"frozen: {value.frozen_reason}" if reason and value.frozen_reason else "frozen", BAD

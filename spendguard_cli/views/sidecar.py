@@ -77,7 +77,19 @@ def _unconfirmed(now: wire.Status) -> list[RenderableType]:
             ink.foreign(row.reason, QUIET),
         )
     more = now.unconfirmed_calls - len(now.unconfirmed)
-    return [Text(), made, *([Text(f"and {more} more", style=QUIET)] if more > 0 else [])]
+    rest = [Text(f"and {more} more", style=QUIET)] if more > 0 else []
+    return [Text(), made, *rest, Text(), _unconfirmed_agents(now.unconfirmed_agents)]
+
+
+def _unconfirmed_agents(values: list[wire.UnconfirmedAgent]) -> RenderableType:
+    made = ink.table("UNCONFIRMED BY AGENT", "CALLS", "CHARGED", right=("CALLS", "CHARGED"))
+    for value in values:
+        made.add_row(
+            ink.foreign(value.agent_name or value.agent_id, "bold"),
+            Text(str(value.calls)),
+            ink.usd(value.charged_usd),
+        )
+    return made
 
 
 def overview(value: shapes.Overview) -> RenderableType:

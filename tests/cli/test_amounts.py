@@ -2,7 +2,7 @@
 
 import pytest
 
-from spendguard_cli.commands.budgets import cents, dollars
+from spendguard_cli.amounts import cents, dollars
 from spendguard_daemon.errors import Code, SpendGuardError
 
 
@@ -35,13 +35,13 @@ def test_what_is_no_amount_is_a_usage_error_naming_the_option(text: str) -> None
 
 @pytest.mark.parametrize("text", ["0.0123", "$0.0123", "0.0123usd", "0.0123 USD"])
 def test_adjust_takes_dollars(text: str) -> None:
-    assert dollars(text) == 12_300_000
+    assert dollars("--to", text) == 12_300_000
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1e-3", "0.0000000001", "$$1", "99999999999"])
 def test_adjust_refuses_what_is_no_amount_in_dollars(text: str) -> None:
     with pytest.raises(SpendGuardError) as caught:
-        dollars(text)
+        dollars("--to", text)
     assert caught.value.code is Code.USAGE
 
 

@@ -36,7 +36,7 @@ def test_the_commands_of_the_design_are_there() -> None:
     wanted = """up down restart status logs agent:create agent:list agent:get agent:rename agent:delete
     agent:set agent:freeze agent:unfreeze budget:set budget:get budget:topup budget:adjust budget:daemon:set
     budget:daemon:topup budget:daemon:get run:create run:list provider:list provider:set-key provider:test
-    config:show config:set config:allow demo"""
+    config:show config:set config:allow ledger:verify ledger:export ledger:backup ledger:restore demo"""
     assert {":".join(path) for path in LEAVES} == set(wanted.split())
 
 
@@ -65,7 +65,7 @@ def test_every_command_has_at_least_one_example() -> None:
     assert {path for path, _ in EXAMPLES} == set(LEAVES)
 
 
-@pytest.mark.parametrize("path", [(), ("agent",), ("budget",), ("budget", "daemon")])
+@pytest.mark.parametrize("path", [(), ("agent",), ("budget",), ("budget", "daemon"), ("ledger",)])
 def test_groups_explain_themselves(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert _outcome([*path, "--help"]) == 0
     assert "Commands" in capsys.readouterr().out

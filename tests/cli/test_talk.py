@@ -120,7 +120,9 @@ def test_a_broken_file_is_named_first_with_what_to_do(shell: Shell, file: str, c
     (shell.home / file).chmod(0o600)
     refused = shell.run("up")
     assert refused.code in (2, 8)
-    said, remedy = refused.err.splitlines()
+    lines = refused.err.splitlines()
+    assert len(lines) == 2, refused.err
+    said, remedy = lines
     assert said.startswith((f"error: {file}", f"error: {shell.home / file}"))
     assert remedy.startswith("try: ")
 

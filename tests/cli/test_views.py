@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from spendguard_cli import shapes
+from spendguard_cli.ledger import results
 from spendguard_cli.views import MANY, ONE, ink, sidecar, view
 from spendguard_daemon import wire
 
@@ -38,6 +39,11 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
     if kind is wire.Status:
         values |= {"pricing": made(wire.Pricing), "providers": [made(wire.Provider)]}
         values |= {"daemon_budget": made(wire.DaemonBudget), "unconfirmed": [made(wire.Unconfirmed)]}
+        values["unconfirmed_agents"] = [made(wire.UnconfirmedAgent)]
+    if kind is results.Verified:
+        values["flaws"] = [made(results.Flaw)]
+    if kind is results.PutBack:
+        values["agents"] = [made(results.Frozen)]
     if kind is shapes.Config:
         values["settings"] = [made(shapes.Setting)]
     return kind(**(values | fields))

@@ -314,6 +314,16 @@ def test_a_file_system_that_is_not_to_be_trusted_needs_a_flag(tmp_path: Path) ->
 # -- time -------------------------------------------------------------------------------------------------
 
 
+async def at_rest(pid: int) -> None:
+    """Return once a process only waits: stopped in the middle of a step, it would read before it looks up."""
+    before, now = -1, 0
+    while before != now:
+        before = now
+        await asyncio.sleep(0.05)
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        (now,) = (int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt_switches"))
+
+
 async def test_a_daemon_that_was_stopped_past_a_deadline_ends_the_call_at_worst(tmp_path: Path) -> None:
     """Though the provider's answer came in the meantime: by the clock it came too late."""
     env = {"SPENDGUARD_LIMITS_IDLE_SECONDS": "1"}
@@ -326,6 +336,7 @@ async def test_a_daemon_that_was_stopped_past_a_deadline_ends_the_call_at_worst(
         call = asyncio.create_task(send(sidecar.port, chat(sidecar.port, agent_id, 1)))
         await asyncio.to_thread(upstream.wait_arrived, 1)
         assert sidecar.process is not None
+        await at_rest(sidecar.process.pid)
         os.kill(sidecar.process.pid, signal.SIGSTOP)
         try:
             await asyncio.sleep(1.3 + STALL_SECONDS)

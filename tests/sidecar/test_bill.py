@@ -156,6 +156,7 @@ def test_of_two_cards_the_dearer_counts(asked: str, named: str, card: str) -> No
         "gpt-4o-mini-1399",
         "gpt-4o-mini-audio-2024-07-18",
         "gpt-4o-mini-2024-07-18-x",
+        "gpt-9o-mini-2024-07-18",
         "gpt-4o-mini-\u0662\u0660\u0662\u0664-07-18",
         "GPT-4o-mini",
         "mock-small",

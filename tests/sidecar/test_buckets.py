@@ -120,9 +120,21 @@ def test_reasoning_is_plain_output_unless_it_has_a_rate() -> None:
     assert split == [("output", 21), ("reasoning_output", 64)]
 
 
-def test_output_parts_beyond_their_whole_are_absurd() -> None:
-    """10 of reasoning and 10 of audio do not go into 15."""
-    usage = Usage(output_tokens=15, reasoning_output_tokens=10, audio_output_tokens=10)
+def test_output_parts_may_fill_their_whole() -> None:
+    """Each at its own rate, and nothing is left for the plain one."""
+    usage = Usage(output_tokens=9, reasoning_output_tokens=4, audio_output_tokens=3, image_output_tokens=2)
+    assert buckets.of_output(usage, reasoning_apart=True) == [
+        ("output", 0),
+        ("reasoning_output", 4),
+        ("output_audio", 3),
+        ("output_image", 2),
+    ]
+
+
+@pytest.mark.parametrize("media", ["audio_output_tokens", "image_output_tokens"])
+def test_output_parts_beyond_their_whole_are_absurd(media: str) -> None:
+    """10 of reasoning and 10 of audio or images do not go into 15."""
+    usage = Usage(**{"output_tokens": 15, "reasoning_output_tokens": 10, media: 10})
     with pytest.raises(SpendGuardError) as refused:
         buckets.of_output(usage, reasoning_apart=True)
     assert refused.value.code is Code.UPSTREAM_FAILED

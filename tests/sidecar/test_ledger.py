@@ -128,7 +128,7 @@ async def test_a_failing_disk_stops_everything(desk: Desk, operation: str) -> No
         with pytest.raises(SpendGuardError, match="Input/output error") as caught:
             await asyncio.wait_for(submit, LONG)
         assert caught.value.code is Code.DISK_FAILED
-    assert waiting.done()
+    assert await code_of(waiting) in ("disk_failed", "agent_frozen")
     await settled_down()
     assert len(desk.failures.seen) == 1
     assert heard == []
@@ -167,7 +167,7 @@ async def test_listeners_hear_of_durable_events_in_order(desk: Desk) -> None:
     desk.disk.hook = None
     gate.open.release()
     await ledger.submit(settle("c1", 1_100))
-    assert heard == [("Hold", 4), ("Overrun", 5), ("Freeze", 6)]
+    assert heard == [("Hold", 4), ("Freeze", 5), ("Overrun", 6)]
 
 
 async def test_closing_records_it_and_refuses_what_comes_after(desk: Desk) -> None:
@@ -180,12 +180,29 @@ async def test_closing_records_it_and_refuses_what_comes_after(desk: Desk) -> No
     await ledger.close("down")
     assert await code_of(waiting) == "shutting_down"
     await ledger.close("down")
+    assert all(file.closed for file in desk.disk.opened)
     assert b'"t":"close","reason":"down"' in desk.lines()[-1]
     assert refused_code(lambda: ledger.post(settle("c0", 0))) == "shutting_down"
     again = open_ledger(desk.disk)
     assert again.recovered.settled_at_worst == ("c0",)
     await again.close("test")
     desk.ledger = again
+
+
+async def test_a_close_that_cannot_be_written_says_so(desk: Desk) -> None:
+    """The lock is given up all the same."""
+    ledger = await desk.fund(1_500)
+
+    def fail(name: str, path: Path) -> None:
+        if name == "write":
+            raise OSError(5, "Input/output error")
+
+    desk.disk.hook = fail
+    with pytest.raises(SpendGuardError, match="Input/output error"):
+        await ledger.close("down")
+    desk.disk.hook = None
+    assert len(desk.failures.seen) == 1
+    assert desk.disk.lock(FOLDER / "lock") is not None
 
 
 def test_one_home_has_one_ledger() -> None:
@@ -213,7 +230,7 @@ def test_a_first_start_leaves_one_durable_record() -> None:
     ledger = Ledger.open(
         FOLDER, disk=disk, clock=SimClock(), rng=SimRng(3), fatal=Failures(), version="0.3.0"
     )
-    assert ledger.recovered.records == 0
+    assert (ledger.recovered.records, ledger.recovered.warnings) == (0, ())
     (line,) = disk.crash().read(SEGMENT).splitlines()
     opened = SimRng(3).token(8).hex()
     assert f'"t":"open","version":"0.3.0","min_reader":1,"generation":1,"session":"{opened}"'.encode() in line

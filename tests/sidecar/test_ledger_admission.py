@@ -82,7 +82,9 @@ def test_an_agent_that_refuses_overflow_is_never_clamped() -> None:
     """Whole or not at all."""
     book = funded_book(999, overflow="refuse")
     assert refused(book, floor_output_tokens=1).code is Code.INSUFFICIENT_BUDGET
-    assert held(funded_book(1_000, overflow="refuse"), injected=True).output_tokens == 10
+    for concurrency in ("exclusive", "shared"):
+        book = funded_book(1_000, overflow="refuse", concurrency=concurrency)
+        assert held(book, injected=True).output_tokens == 10
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,7 @@ def test_commands_that_make_no_sense_are_refused() -> None:
         hold_call("c", choices=0),
         hold_call("c", offers=(offer(-1, 1),)),
         hold_call("c", offers=(offer(1, -1),)),
+        hold_call("c", offers=(offer(1, 1), offer(-1, 1))),
     ):
         assert refused_code(partial(book.execute, command)) == "ledger_refused"
 

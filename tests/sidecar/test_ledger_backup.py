@@ -21,13 +21,13 @@ from compacting import (
     power_cuts,
     same_ledger,
 )
-from ledger_kit import AGENT, FOLDER, HEAD, funded_book, hold_call, open_ledger, refused_code
+from ledger_kit import AGENT, FOLDER, HEAD, funded_book, hold_call, in_its_place, open_ledger, refused_code
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.backup import Backup, back_up
-from spendguard_daemon.ledger.folder import ARCHIVE, LedgerFolder, segment_name, snapshot_name
+from spendguard_daemon.ledger.folder import ARCHIVE, LOCK, LedgerFolder, segment_name, snapshot_name
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.lines import Slot, encode_slot
 from spendguard_daemon.ledger.manifest import (
@@ -81,7 +81,7 @@ def refusal(action: Any, *arguments: Any) -> SpendGuardError:
     """Return what an action is refused with."""
     with pytest.raises(SpendGuardError) as caught:
         action(*arguments)
-    return caught.value
+    return in_its_place(caught.value)
 
 
 def test_a_backup_is_a_whole_ledger_with_a_manifest() -> None:
@@ -93,14 +93,20 @@ def test_a_backup_is_a_whole_ledger_with_a_manifest() -> None:
     assert backup.manifest.seq == ledger._book.seq
     same_ledger(from_snapshot(disk, TARGET), from_genesis(disk))
     paths = {entry.path for entry in backup.manifest.files}
-    live = {name for name in disk.names(TARGET) if name != MANIFEST}
+    live = set(disk.names(TARGET)) - {MANIFEST, LOCK}
     assert paths == live | {f"{ARCHIVE}/{name}" for name in disk.names(TARGET / ARCHIVE)}
     for entry in backup.manifest.files:
         raw = disk.read(TARGET / entry.path)
         assert (entry.bytes, entry.sha256) == (len(raw), sha256_hex(raw))
     content = json.loads(disk.read(TARGET / MANIFEST))
     assert (content["backup"], content["sha256"]) == (1, backup.sha256)
-    assert decode_manifest(disk.crash().read(TARGET / MANIFEST)) == (backup.manifest, backup.sha256)
+    crashed = disk.crash()
+    assert decode_manifest(crashed.read(TARGET / MANIFEST)) == (backup.manifest, backup.sha256)
+    assert all(
+        crashed.read(TARGET / entry.path) == disk.read(TARGET / entry.path) for entry in backup.manifest.files
+    )
+    left_open = [file for file in disk.opened if not file.closed]
+    assert len(left_open) == 3, "the ledger's own: lock, head and segment"
 
 
 def test_closed_files_are_shared_and_the_open_segment_is_not() -> None:
@@ -158,16 +164,28 @@ def test_a_backup_needs_a_ledger_an_empty_target_and_a_head() -> None:
     with_history(disk)
     disk.put(TARGET / "note", b"mine")
     assert refused_code(lambda: backed_up(disk)) == Code.LEDGER_REFUSED
+    assert disk.names(TARGET) == ["note"]
     disk.files.pop(TARGET / "note")
     head = disk.read(HEAD)
     disk.put(HEAD, b"")
-    assert refusal(backed_up, disk).facts["file"] == "head"
+    assert refusal(backed_up, disk).facts == {"file": "head", "line": 1, "byte": 0}
     disk.put(HEAD, head)
     for name in [*disk.names(FOLDER), *disk.names(FOLDER / ARCHIVE)]:
         if name.startswith("seg-"):
             disk.put(FOLDER / name, b"")
             disk.files.pop(FOLDER / ARCHIVE / name, None)
-    assert "no segment" in refusal(backed_up, disk).detail
+    error = refusal(backed_up, disk)
+    assert "no segment" in error.detail
+    assert error.facts == {"file": "head", "line": 1, "byte": 0}
+
+
+def test_a_ledger_of_one_record_is_backed_up_too() -> None:
+    """Its only segment begins with the record that the head names."""
+    disk = SimDisk()
+    open_ledger(disk)
+    backup = backed_up(disk)
+    assert (backup.manifest.seq, backup.report.last_seq) == (1, 1)
+    assert {entry.path for entry in backup.manifest.files} == {HEAD.name, segment_name(1)}
 
 
 def test_a_backup_of_a_damaged_ledger_is_refused_and_is_none() -> None:
@@ -312,6 +330,21 @@ def test_the_new_name_is_durable_when_a_restore_returns() -> None:
     restored(disk)
     assert [operation for operation, _ in disk.operations[-3:]] == ["rename", "rename", "sync_folder"]
     assert disk.operations[-1][1] == FOLDER.parent.name
+    found = verify(FOLDER, disk=disk.crash())
+    assert (found.findings, found.warnings, found.first_seq) == ((), (), 1)
+    assert all(file.closed for file in disk.opened)
+
+
+def test_what_a_restore_left_that_was_cut_short_is_not_in_the_next_one() -> None:
+    """Neither beside its segments nor in its archive."""
+    disk = backup_of_a_history()
+    staging = FOLDER.with_name(FOLDER.name + RESTORING)
+    for path in (staging / segment_name(10**6), staging / ARCHIVE / segment_name(10**7)):
+        disk.put(path, b"of a restore that was cut short")
+    restored(disk)
+    whole = verify(FOLDER, disk=disk)
+    assert (whole.ok, whole.unfinished_bytes) == (True, 0)
+    assert {file.first_seq for file in LedgerFolder(FOLDER, disk).segments}.isdisjoint({10**6, 10**7})
 
 
 def test_a_restore_into_nothing_needs_no_ledger_there() -> None:
@@ -431,6 +464,7 @@ def test_a_restore_that_meets_any_failure_leaves_a_ledger_or_can_be_done_again()
     assert stop > 40
 
 
+@pytest.mark.sweep
 def test_the_power_may_go_at_any_operation_of_a_restore() -> None:
     """The old ledger is there, or the new one, or no daemon starts; and the restore can be done again."""
     whole = backup_of_a_history()
@@ -465,6 +499,33 @@ def test_the_power_may_go_at_any_operation_of_a_restore() -> None:
             assert verify(FOLDER, disk=again).ok
         stop += 1
     assert seen == {0, 1, 2}
+
+
+def test_what_comes_into_the_target_before_it_is_locked_is_not_touched() -> None:
+    """Somebody else was faster."""
+    disk = SimDisk()
+    with_history(disk)
+
+    def come(operation: str, path: Path) -> None:
+        if operation == "lock" and path.parent == TARGET:
+            disk.put(TARGET / "note", b"mine")
+
+    disk.hook = come
+    assert "not empty" in refusal(backed_up, disk).detail
+    assert set(disk.names(TARGET)) == {"note", LOCK}
+
+
+def test_a_small_backup_on_a_real_disk(tmp_path: Path) -> None:
+    """Into a folder that is not there yet, of a ledger that is."""
+    home, target, disk = tmp_path / "ledger", tmp_path / "backups" / "monday", SystemDisk()
+
+    def make() -> Backup:
+        return back_up(home, target, disk=disk, clock=SimClock(), version="1")
+
+    assert "There is no ledger" in refusal(make).detail
+    Ledger.open(home, disk=disk, clock=SimClock(), rng=SimRng(), fatal=print, version="1")
+    assert make().report.last_seq == 1
+    assert verify(target, disk=disk).ok
 
 
 async def test_backup_and_restore_on_a_real_disk(tmp_path: Path) -> None:

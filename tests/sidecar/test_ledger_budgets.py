@@ -98,10 +98,24 @@ def test_the_first_daemon_cap_counts_from_now() -> None:
     assert daemon.remaining_nusd == 850
     book.execute(cmd.SetDaemonLimit(100, None, "me"))
     assert daemon.remaining_nusd == 100
-    book.execute(cmd.SetDaemonLimit(None, None, "me"))
+    (event,) = book.execute(cmd.SetDaemonLimit(None, None, "me"))
+    assert isinstance(event, ev.DaemonLimitSet)
+    assert (event.applied_nusd, event.ignored_nusd, event.cut_nusd, event.funded_nusd) == (0, 0, 0, None)
     lifted = (daemon.limit_nusd, daemon.remaining_nusd, daemon.available_nusd)
     assert set(lifted) == {None}
     assert refused_code(lambda: book.execute(cmd.TopUpDaemon(1, "me"))) == "budget_not_found"
+
+
+def test_a_daemon_cap_that_is_spent_to_the_end_is_filled_again() -> None:
+    """From exactly nothing to exactly the limit."""
+    book = funded_book(9_000)
+    book.execute(cmd.SetDaemonLimit(1_000, None, "me"))
+    spend(book, "c", 1_000)
+    assert book.state.daemon.remaining_nusd == 0
+    (event,) = book.execute(cmd.TopUpDaemon(1_001, "me"))
+    assert isinstance(event, ev.DaemonLimitSet)
+    assert (event.applied_nusd, event.ignored_nusd, event.cut_nusd) == (1_000, 1, 0)
+    assert book.state.daemon.remaining_nusd == 1_000
 
 
 @pytest.mark.parametrize("amount", [-1, NUSD_MAX + 1, 1.5, True, "5", None])

@@ -5,15 +5,18 @@ import errno
 import gc
 import json
 import random
+import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compacting import (
+    AGENTS,
     SEGMENT_BYTES,
     PowerCutError,
     busy,
@@ -26,7 +29,7 @@ from compacting import (
     power_cuts,
     same_ledger,
 )
-from ledger_kit import AGENT, FOLDER, HEAD, Failures, hold_call, open_ledger
+from ledger_kit import AGENT, FOLDER, HEAD, Failures, hold_call, in_its_place, open_ledger
 from sim import SimClock, SimDisk
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -34,11 +37,12 @@ from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.compaction import _no_collections, archive_covered, make_snapshot
 from spendguard_daemon.ledger.events import Checkpoint
 from spendguard_daemon.ledger.folder import ARCHIVE, LedgerFolder, segment_name, snapshot_name
-from spendguard_daemon.ledger.history import KEPT_CALLS, KEPT_RUNS, History
+from spendguard_daemon.ledger.history import KEPT_CALLS, KEPT_REFUSALS, KEPT_RUNS, History
 from spendguard_daemon.ledger.journal import Entry
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.lines import encode_body
-from spendguard_daemon.ledger.sealed import seal
+from spendguard_daemon.ledger.refusals import Refusal
+from spendguard_daemon.ledger.sealed import opened, read, seal
 from spendguard_daemon.ledger.snapshot import Snapshot, SnapshotError, decode, encode, snapshot_of
 from spendguard_daemon.ledger.state import State
 
@@ -63,7 +67,7 @@ def refused(disk: SimDisk) -> SpendGuardError:
     """Return the refusal to open."""
     with pytest.raises(SpendGuardError) as caught:
         open_ledger(disk)
-    return caught.value
+    return in_its_place(caught.value)
 
 
 def twice_compacted() -> SimDisk:
@@ -116,14 +120,14 @@ def test_where_there_is_no_room_for_a_new_segment_the_old_one_goes_on() -> None:
     ledger = busy_ledger(disk, 0, segment_bytes=1)
 
     def full(operation: str, path: Path) -> None:
-        if operation == "sync_folder":
+        if operation == "open" and path.name.startswith("seg-"):
             raise OSError(errno.ENOSPC, "full")
 
     disk.hook = full
     ledger.post(cmd.Freeze(AGENT, "why", "test"))
     stale = segment_name(ledger._book.seq)
     disk.hook = None
-    assert disk.size(FOLDER / stale) == 0
+    disk.put(FOLDER / stale, b"")
     last = LedgerFolder(FOLDER, disk).segments[-2]
     disk.hook = full
     ledger.post(cmd.Freeze(AGENT, "worse", "test"))
@@ -196,6 +200,10 @@ def test_compaction_archives_what_the_snapshot_covers_and_keeps_two_snapshots() 
     assert live == [segment_name(covered[-1] + 1), snapshot_name(covered[-2]), snapshot_name(covered[-1])]
     assert [record["seq"] for record in lines(disk)] == list(range(1, ledger._book.seq + 1))
     assert not any(name.startswith(".") for name in disk.names(FOLDER))
+    crashed = disk.crash()
+    assert set(names(crashed)) >= set(live), "a snapshot that was dropped may come back"
+    assert names(crashed, FOLDER / ARCHIVE) == names(disk, FOLDER / ARCHIVE)
+    assert lines(crashed) == lines(disk)
 
 
 def test_a_checkpoint_says_what_less_and_sha256sum_say() -> None:
@@ -304,6 +312,16 @@ def test_a_start_reads_only_what_it_needs() -> None:
     assert archived[-1] in disk.names(FOLDER / ARCHIVE)
 
 
+def place(disk: SimDisk, through_seq: int) -> str:
+    """Return file and line of the checkpoint of a snapshot."""
+    folder = LedgerFolder(FOLDER, disk)
+    for part in folder.read_all(folder.segments):
+        for number, line in enumerate(part.raw.splitlines(), 1):
+            if b'"t":"checkpoint","through_seq":%d,' % through_seq in line:
+                return f"{part.name}, line {number}"
+    raise AssertionError("no checkpoint")
+
+
 def test_a_bad_snapshot_is_passed_over_for_the_one_before_or_the_first_record() -> None:
     """With a warning that names it; the money is the same."""
     disk = twice_compacted()
@@ -320,8 +338,8 @@ def test_a_bad_snapshot_is_passed_over_for_the_one_before_or_the_first_record() 
                     found.put(FOLDER / snapshot_name(seq), bytes(raw))
             ledger = open_ledger(found)
             assert money(ledger) == expected
-            assert [warning.split(",")[0] for warning in ledger.recovered.warnings] == [
-                snapshot_name(seq) for seq in reversed(bad)
+            assert [warning.rpartition(":")[0] for warning in ledger.recovered.warnings] == [
+                f"{snapshot_name(seq)}, named by {place(found, seq)}" for seq in reversed(bad)
             ]
 
 
@@ -335,8 +353,20 @@ def test_a_bad_snapshot_without_the_older_records_is_refused_by_its_name() -> No
         disk.files.pop(FOLDER / snapshot_name(seq))
     error = refused(disk.killed())
     assert error.code is Code.LEDGER_DAMAGED
-    assert error.facts["file"] == snapshot_name(seq)
+    assert error.facts == {"file": snapshot_name(seq), "line": 1, "byte": 0}
     assert segment_name(1) in error.detail
+
+
+def test_of_several_bad_snapshots_the_newest_is_named() -> None:
+    """It is the one that should have served; the journal still names the older one too."""
+    disk = twice_compacted()
+    older, newer = LedgerFolder(FOLDER, disk).snapshots
+    disk.files.pop(FOLDER / ARCHIVE / segment_name(1))
+    for seq in (older, newer):
+        disk.files.pop(FOLDER / snapshot_name(seq))
+    checkpoints = [line for line in lines(disk) if line["t"] == "checkpoint"]
+    assert [line["through_seq"] for line in checkpoints] == [older, newer]
+    assert refused(disk).facts["file"] == snapshot_name(newer)
 
 
 def test_without_any_checkpoint_a_missing_first_segment_is_refused() -> None:
@@ -390,6 +420,23 @@ def test_a_checkpoint_in_a_torn_tail_does_not_count() -> None:
     assert money(ledger) == expected
     assert ledger.recovered.torn_bytes == 39
     disk.files[path].data += b'\n{"seq":1,"t":"checkpoint"}\n'
+    assert money(open_ledger(disk.killed())) == expected
+    for name in disk.names(FOLDER / ARCHIVE):
+        disk.files.pop(FOLDER / ARCHIVE / name)
+    assert money(open_ledger(disk.killed())) == expected, "the whole checkpoint before it still counts"
+
+
+def test_half_a_checkpoint_does_not_hide_the_whole_one_before_it() -> None:
+    """In the same segment; the older records are not there to begin with instead."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 40)
+    compact(ledger, disk)
+    expected = money(ledger)
+    last = FOLDER / LedgerFolder(FOLDER, disk).segments[-1].name
+    assert b'"t":"checkpoint"' in disk.read(last)
+    for name in disk.names(FOLDER / ARCHIVE):
+        disk.files.pop(FOLDER / ARCHIVE / name)
+    disk.files[last].data += b'{"v":1,"t":"checkpoint","through_seq":1'
     assert money(open_ledger(disk.killed())) == expected
 
 
@@ -470,13 +517,19 @@ def test_what_a_snapshot_keeps_of_the_history_is_bounded() -> None:
         )
     for index in range(KEPT_RUNS + 3):
         ledger.history.note_run(f"agent-{index % 7}", f"run-{index}", index)
+    for index in range(KEPT_REFUSALS + 3):
+        clock.advance(2)
+        agent_id = AGENTS[index % 3]
+        ledger.refuse(Refusal(f"r-{index}", agent_id, "", "", "", "", Code.BUDGET_NOT_SET, "", {}))
     kept = ledger.history.kept()
+    assert [view.call_id for view in kept.refusals] == [f"r-{index + 3}" for index in range(KEPT_REFUSALS)]
     assert [view.call_id for view in kept.calls][:2] == ["old", "x-3"]
     assert len(kept.calls) == KEPT_CALLS + 1
     assert len(kept.runs) == KEPT_RUNS
     again = History.of(kept)
     assert again.call("old") == ledger.history.call("old")
     assert again.call("x-2") is None
+    assert again.call("r-3") == ledger.history.call("r-3") is not None
 
 
 async def until(condition: Any) -> None:
@@ -513,8 +566,38 @@ async def test_what_a_start_finds_closed_is_compacted_at_once() -> None:
     ledger = open_ledger(disk, segment_bytes=SEGMENT_BYTES)
     ledger.start(asyncio.get_running_loop())
     await until(lambda: LedgerFolder(FOLDER, disk).snapshots and not ledger._compaction.running)
+    assert ledger._compaction._covered_seq == LedgerFolder(FOLDER, disk).snapshots[-1]
     await ledger.close("test")
     assert lines(disk)[-2]["t"] == "checkpoint"
+
+
+async def test_one_compaction_runs_at_a_time() -> None:
+    """What is closed meanwhile waits for the next one."""
+    disk = SimDisk()
+    busy_ledger(disk, 40)
+    disk = disk.killed()
+    ledger = open_ledger(disk, segment_bytes=SEGMENT_BYTES)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(operation: str, path: Path) -> None:
+        if operation == "replace" and path.name.startswith("snap-"):
+            begun.set()
+            assert go_on.wait(20)
+
+    disk.hook = wait
+    ledger.start(asyncio.get_running_loop())
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert ledger._compaction.running
+    task, closed_seq = ledger._compaction._task, ledger._journal.closed_seq
+    busy(ledger, SimClock(), 40, 9)
+    await ledger.submit(cmd.Freeze(AGENT, "why", "test"))
+    assert ledger._journal.closed_seq > closed_seq
+    assert ledger._compaction._task is task
+    go_on.set()
+    await until(lambda: not ledger._compaction.running)
+    await ledger.submit(cmd.Unfreeze(AGENT, "test"))
+    await until(lambda: len(LedgerFolder(FOLDER, disk).snapshots) == 2)
+    await ledger.close("test")
 
 
 async def test_nothing_is_archived_before_its_checkpoint_is_durable() -> None:
@@ -570,11 +653,11 @@ async def failing_ledger(number: int, operation: str, name: str) -> tuple[Ledger
 async def test_a_disk_too_full_for_a_snapshot_stops_nothing() -> None:
     """The next closed segment is the time to try again."""
     ledger, disk, failures = await failing_ledger(errno.ENOSPC, "replace", "snap-")
+    closed_seq = ledger._journal.closed_seq
     await until(lambda: not ledger._compaction.running)
+    assert ledger._compaction._covered_seq == closed_seq, "these are not tried again"
     assert failures.seen == []
     disk.hook = None
-    ledger.post(cmd.Freeze(AGENT, "why", "test"))
-    await asyncio.sleep(0)
     assert LedgerFolder(FOLDER, disk).snapshots == ()
     busy(ledger, SimClock(), 40, 9)
     await until(lambda: LedgerFolder(FOLDER, disk).snapshots)
@@ -626,6 +709,32 @@ def test_the_garbage_collector_is_left_as_it_was() -> None:
     assert gc.isenabled()
 
 
+def test_segments_of_one_record_are_covered_to_the_last() -> None:
+    """The last one begins with the very record that the snapshot goes through."""
+    disk = SimDisk()
+    ledger = open_ledger(disk, segment_bytes=1)
+    first_steps(ledger)
+    through = ledger._journal.closed_seq
+    compact(ledger, disk)
+    assert LedgerFolder(FOLDER, disk).snapshots == (through,)
+    assert disk.names(FOLDER / ARCHIVE) == [segment_name(seq) for seq in range(1, through + 1)]
+    same_ledger(from_snapshot(disk), from_genesis(disk))
+
+
+def test_a_compaction_pauses_for_the_loop_every_so_many_records() -> None:
+    """While it replays, and while it makes the snapshot of what came of it."""
+    disk = SimDisk()
+    ledger = busy_ledger(disk, 0, segment_bytes=150_000)
+    while not ledger._journal.closed_seq:
+        ledger.post(cmd.Freeze(AGENT, f"reason {ledger._book.seq}", "test"))
+    through, pauses = ledger._journal.closed_seq, list[str]()
+    made = make_snapshot(FOLDER, disk, through, lambda: pauses.append("all"))
+    snapshot, _ = decode(disk.read(FOLDER / snapshot_name(made.through_seq)))
+    encode(snapshot, lambda: pauses.append("sealing"))
+    replaying = pauses.count("all") - pauses.count("sealing")
+    assert replaying == through // 128 > 3
+
+
 def test_archiving_can_be_repeated() -> None:
     """What a crash left undone is done by the next one."""
     disk = twice_compacted()
@@ -642,6 +751,23 @@ def test_a_segment_in_both_places_is_archived_over_its_copy() -> None:
     archive_covered(FOLDER, disk, LedgerFolder(FOLDER, disk).snapshots[-1])
     assert name not in disk.names(FOLDER)
     assert name in disk.names(FOLDER / ARCHIVE)
+
+
+class Long(msgspec.Struct):
+    """Something with a long list, and one with a single entry."""
+
+    entries: list[int]
+    single: list[int]
+
+
+def test_sealed_files_pause_every_so_many_entries() -> None:
+    """While they are written, and while they are read."""
+    long, pauses = Long(list(range(513)), [1]), list[int]()
+    raw, _ = seal(long, lambda: pauses.append(1))
+    assert len(pauses) == 4
+    pauses.clear()
+    assert read(opened(raw)[0], Long, lambda: pauses.append(1)) == long
+    assert len(pauses) == 4
 
 
 def test_sealed_files_pause_now_and_then() -> None:

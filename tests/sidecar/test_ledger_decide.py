@@ -42,6 +42,10 @@ def test_a_changed_agent_keeps_what_was_not_named() -> None:
     assert event == ev.AgentSet(agent_id=AGENT, actor="me", overflow="refuse")
     account = book.state.accounts[AGENT]
     assert (account.name, account.concurrency, account.overflow) == ("n", "exclusive", "refuse")
+    book.execute(cmd.ChangeAgent(AGENT, concurrency="shared"))
+    assert (account.name, account.concurrency, account.overflow) == ("n", "shared", "refuse")
+    book.execute(cmd.ChangeAgent(AGENT, name="other"))
+    assert (account.name, account.concurrency, account.overflow) == ("other", "shared", "refuse")
 
 
 def test_prices_never_go_back_for_a_key() -> None:
@@ -51,8 +55,12 @@ def test_prices_never_go_back_for_a_key() -> None:
     for sequence, digest in ((4, "a"), (5, "b")):
         command = cmd.AcceptPrices(sequence, digest, "key-1", "local")
         assert refused_code(partial(book.execute, command)) == "pricing_rollback"
+    book.execute(cmd.AcceptPrices(6, "b", "key-1", "local"))
+    assert (
+        refused_code(lambda: book.execute(cmd.AcceptPrices(5, "a", "key-1", "local"))) == "pricing_rollback"
+    )
     book.execute(cmd.AcceptPrices(1, "c", "key-2", "remote"))
-    book.execute(cmd.AcceptPrices(5, "a", "key-1", "local"))
+    book.execute(cmd.AcceptPrices(6, "b", "key-1", "local"))
     assert book.state.prices is not None
     assert (book.state.prices.key_id, book.state.high_water["key-2"].sequence) == ("key-1", 1)
 

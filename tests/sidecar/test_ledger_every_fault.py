@@ -177,14 +177,12 @@ class Fault:
     k: int
     number: int
     where: tuple[str, str] = ("", "")
-    size: int = 0
     after: list[tuple[str, str]] = field(default_factory=list)
 
     def on(self, disk: SimDisk) -> None:
         def hook(operation: str, path: Path) -> None:
             if disk.operations - 1 == self.k:
                 self.where = (operation, path.name)
-                self.size = len(disk.names_seen[path].data) if path in disk.names_seen else 0
                 raise OSError(self.number, os.strerror(self.number))
             if disk.operations - 1 > self.k:
                 self.after.append((operation, path.name))
@@ -193,9 +191,8 @@ class Fault:
 
     @property
     def lost_sync(self) -> bool:
-        """Whether it was the sync of records."""
-        operation, name = self.where
-        return operation == "sync" and name.startswith("seg-") and self.size > 0
+        """Whether it was a sync, of whatever: all of them are final."""
+        return self.where[0] in ("sync", "sync_folder")
 
 
 @lru_cache

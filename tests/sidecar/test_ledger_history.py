@@ -2,7 +2,8 @@
 
 import pytest
 
-from ledger_kit import AGENT, funded_book, hold_call, settle
+from ledger_kit import AGENT, funded_book, grant, hold_call, make_book, new_agent, settle
+from sim import SimClock
 from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import history as module
@@ -41,6 +42,7 @@ def test_a_call_is_followed_from_hold_to_end() -> None:
     held = view(book, "c1")
     assert (held.state, held.hold_nusd, held.cost_nusd, held.ended_ns) == ("held", 1_000, None, None)
     assert (held.rung, held.input_tokens, held.output_tokens, held.choices) == ("bytes", 100, 10, 1)
+    assert (held.sent, held.count) == (False, 1)
     book.execute(cmd.MarkSent("c1", ["max_tokens"]))
     assert (view(book, "c1").sent, view(book, "c1").changed) == (True, ["max_tokens"])
     book.execute(settle("c1", 70))
@@ -53,6 +55,27 @@ def test_a_call_is_followed_from_hold_to_end() -> None:
     book.execute(cmd.AdjustCall("c1", 60, "credit", "me"))
     adjusted = view(book, "c1")
     assert (adjusted.state, adjusted.cost_nusd, adjusted.adjusted_from_nusd) == ("settled", 60, 70)
+    assert adjusted.reason == "credit"
+    (run,) = book.history.runs(AGENT)
+    assert run.cost_nusd == 60
+
+
+def test_a_run_was_seen_last_when_its_last_call_ended() -> None:
+    """Not when that began; and an end that comes late does not set it back."""
+    clock = SimClock()
+    book = make_book(clock)
+    book.execute(new_agent())
+    book.execute(grant(9_000))
+    first_ns = clock.wall
+    for call_id in ("c1", "c2"):
+        book.execute(hold_call(call_id))
+    clock.advance(5)
+    book.execute(settle("c1", 1))
+    (run,) = book.history.runs(AGENT)
+    assert (run.first_ns, run.last_ns) == (first_ns, first_ns + 5 * 10**9)
+    book.history.note_run(AGENT, "run-1", clock.wall + 7)
+    book.execute(settle("c2", 1))
+    assert run.last_ns == clock.wall + 7
 
 
 def test_each_end_has_its_state_and_cost() -> None:
@@ -99,6 +122,7 @@ def test_a_refusal_is_shown_with_its_code() -> None:
         0,
         0,
     )
+    assert refused.count == 1
 
 
 def test_the_view_is_bounded_for_an_agent_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +148,14 @@ def test_the_view_is_bounded_for_an_agent_and_in_all(monkeypatch: pytest.MonkeyP
     assert len(book.history._calls.by_id) == 4
     assert book.history.call("c2") is None
     book.execute(settle("c2", 1))
+    assert set(book.history._refusals._by_agent) == {AGENT, "agent-4"}, "nothing is left of those forgotten"
+
+
+def test_the_bounds_of_the_view_are_what_the_api_shows_at_most() -> None:
+    """Calls, refusals and runs, in all and of one agent."""
+    assert (module.CALLS_MAX, module.CALLS_PER_AGENT_MAX) == (20_000, 1_000)
+    assert (module.REFUSALS_MAX, module.REFUSALS_PER_AGENT_MAX) == (4_000, 200)
+    assert module.RUNS_PER_AGENT_MAX == 1_000
 
 
 def test_runs_are_listed_by_when_they_were_last_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The pen: batches, short writes, group commit on a thread, and the stop at the first failure."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def make_writer(disk: SimDisk) -> Writer:
         generation=1,
         next_slot=0,
     )
+
+
+def test_a_segment_is_closed_by_the_batch_that_fills_it() -> None:
+    """To the byte; and the next one begins with nothing in it."""
+    disk = SimDisk()
+    segment = RollingSegment(FOLDER, disk, first_seq=1, limit_bytes=10)
+    segment.begin(1)
+    assert segment.write(b"9 bytes, ") == 9
+    segment.begin(2)
+    assert (segment.size(), segment.closed_seq) == (9, 0)
+    segment.write(b".")
+    segment.begin(3)
+    assert (segment.size(), segment.closed_seq) == (0, 2)
+    segment.write(b"more")
+    assert (segment.size(), disk.read(FOLDER / "seg-000000000003.jsonl")) == (4, b"more")
 
 
 class Heard:
@@ -86,10 +102,11 @@ def test_the_head_is_written_after_the_sync_in_two_slots_by_turns() -> None:
     assert ("sync", "head") not in names
 
 
-def test_short_writes_are_carried_on() -> None:
-    """A file that takes 10 bytes at a time gets the same bytes."""
+@pytest.mark.parametrize("most", [1, 10])
+def test_short_writes_are_carried_on(most: int) -> None:
+    """A file that takes a few bytes at a time gets the same bytes."""
     plain, short = SimDisk(), SimDisk()
-    short.write_bytes_max = 10
+    short.write_bytes_max = most
     for disk in (plain, short):
         make_writer(disk).write(entries(1, 2, 3))
     assert short.read(SEGMENT) == plain.read(SEGMENT)
@@ -169,6 +186,8 @@ async def test_stopping_writes_what_is_queued() -> None:
     """Then the files are closed."""
     disk, heard = SimDisk(), Heard()
     journal = start(disk, heard)
+    assert journal._thread is not None
+    assert journal._thread.daemon, "an exit without a stop must not hang"
     for seq in range(1, 50):
         journal.append(entries(seq))
     journal.stop()
@@ -193,6 +212,20 @@ def test_a_failure_after_the_loop_is_gone_is_still_heard() -> None:
     assert len(heard.failures) == 1
 
 
+def test_what_comes_after_the_loop_is_gone_is_written_at_once() -> None:
+    """There is no later in which it could ride along."""
+    disk, synced = SimDisk(), threading.Event()
+    heard = asyncio.run(_make_heard())
+    loop = asyncio.new_event_loop()
+    journal = Journal(make_writer(disk), on_durable=heard.on_durable, on_failure=heard.on_failure)
+    journal.start(loop)
+    loop.close()
+    disk.hook = lambda operation, path: synced.set() if operation == "sync" else None
+    journal.append(entries(1))
+    assert synced.wait(20)
+    journal.stop()
+
+
 async def _make_heard() -> Heard:
     return Heard()
 
@@ -207,8 +240,58 @@ def test_before_it_is_started_it_writes_at_once() -> None:
     heard = asyncio.run(_make_heard())
     journal = Journal(make_writer(disk), on_durable=heard.on_durable, on_failure=heard.on_failure)
     journal.append(entries(1))
-    assert heard.durable == [1]
+    journal.append(entries(2, 3))
+    assert heard.durable == [1, 3]
     disk.hook = _fail
-    journal.append(entries(2))
-    assert (heard.durable, len(heard.failures)) == ([1], 1)
+    journal.append(entries(4))
+    assert (heard.durable, len(heard.failures)) == ([1, 3], 1)
+    assert journal.failure is heard.failures[0]
     journal.stop()
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_a_failure_is_told_at_once_and_then_on_the_loop(started: bool) -> None:
+    """First where nothing can come between, on whatever thread that is."""
+    disk, told, done = SimDisk(), list[str](), asyncio.Event()
+
+    def on_failure(error: BaseException) -> None:
+        told.append("on the loop")
+        done.set()
+
+    journal = Journal(
+        make_writer(disk),
+        on_durable=lambda seq: None,
+        on_failure=on_failure,
+        at_once=lambda error: told.append("at once"),
+    )
+    if started:
+        journal.start(asyncio.get_running_loop())
+    disk.hook = _fail
+    journal.append(entries(1))
+    journal.hurry()
+    await asyncio.wait_for(done.wait(), 20)
+    journal.stop()
+    assert told == ["at once", "on the loop"]
+
+
+async def test_jobs_are_done_in_their_order_between_batches() -> None:
+    """On the journal's thread, one after the other."""
+    done, begun, go_on = list[str](), threading.Event(), threading.Event()
+    journal = start(SimDisk(), Heard())
+
+    def first() -> None:
+        begun.set()
+        assert go_on.wait(20)
+        done.append("first")
+
+    jobs = [asyncio.ensure_future(journal.run(first))]
+    assert await asyncio.to_thread(begun.wait, 20)
+    jobs += [
+        asyncio.ensure_future(journal.run(lambda name=name: done.append(name)))
+        for name in ("second", "third")
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*jobs), 20)
+    journal.stop()
+    assert done == ["first", "second", "third"]

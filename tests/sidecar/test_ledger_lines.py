@@ -108,6 +108,25 @@ def test_what_is_no_line_is_refused(line: bytes) -> None:
         open_line(line)
 
 
+def test_a_line_is_shorter_than_the_bound() -> None:
+    """With its LF it is 16 KiB at most."""
+    spare = LINE_BYTES_MAX - 1 - len(forged(reason=""))
+    assert open_line(forged(reason="x" * spare)).seq == 42
+    with pytest.raises(LineError, match="a line of 16384 bytes"):
+        open_line(forged(reason="x" * (spare + 1)))
+
+
+@pytest.mark.parametrize(
+    ("line", "proven"),
+    [(forged(ack=42), True), (forged(seq="42"), True), (forged()[:-1], False), (b"", False)],
+)
+def test_a_line_whose_hash_fits_was_written_so(line: bytes, proven: bool) -> None:
+    """No tear makes one, so it is harm."""
+    with pytest.raises(LineError) as caught:
+        open_line(line)
+    assert caught.value.proven == proven
+
+
 @pytest.mark.parametrize(
     ("line", "newer"),
     [
@@ -163,6 +182,23 @@ def test_a_record_that_no_line_can_hold_is_refused_before_it_is_one() -> None:
     assert open_line(line).seq == 2**53
 
 
+def test_what_a_reader_must_not_pass_over_says_so() -> None:
+    """An older one that knew nothing of restores would let every agent spend again."""
+    restored = ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="")
+    confirmed = ev.RestoreConfirmed(
+        agent_id="a", spent_nusd=0, reason="", actor="", funded_nusd=0, settled_nusd=0, held_nusd=0
+    )
+    for event in (restored, confirmed):
+        assert open_line(sealed(encode_body(event))).crit
+    assert not open_line(sealed(encode_body(CLOSE))).crit
+
+
+def test_an_event_tells_whose_it_is() -> None:
+    """An agent's, or nobody's."""
+    assert ev.agent_of(ev.Freeze(agent_id="a", reason="", actor="")) == "a"
+    assert ev.agent_of(CLOSE) is None
+
+
 def test_times_survive_to_the_nanosecond() -> None:
     """Also at the edges of a second, and before the epoch's first second is over."""
     for wall_ns in (0, 1, 999_999_999, WALL_NS, WALL_NS + 876_543_211, 4_102_444_800 * 10**9 - 1):
@@ -183,5 +219,7 @@ def test_a_head_slot_is_128_bytes_and_proves_itself() -> None:
             flipped[index] ^= 1 << bit
             assert decode_slot(bytes(flipped)) is None
     assert decode_slot(raw[:-1]) is None
+    assert decode_slot(raw.replace(b"ab" * 16, b"\xff" * 32)) is None
+    assert decode_slot(b"\xff" * 9 + raw[9:]) is None
     assert decode_slot(b"") is None
     assert decode_slot(bytes(128)) is None

@@ -17,6 +17,7 @@ from ledger_kit import (
 from sim import SimClock, SimDisk
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.lines import (
     decode_slot,
 )
@@ -156,6 +157,22 @@ def test_a_journal_that_is_gone_is_refused() -> None:
     assert caught.value.facts == {"file": FIRST_SEGMENT, "line": 1, "byte": 0}
 
 
+def test_no_ledger_is_begun_beside_a_restore_that_was_cut_short() -> None:
+    """The money is in the folder beside it; once that is renamed, or the ledger is there, all is well."""
+    beside = FOLDER.with_name("ledger.restoring")
+    disk = SimDisk()
+    disk.make_folder(beside)
+    with pytest.raises(SpendGuardError) as caught:
+        open_ledger(disk)
+    assert caught.value.code is Code.LEDGER_DAMAGED
+    assert caught.value.facts == {"file": "ledger.restoring", "line": 1, "byte": 0}
+    assert disk.names(FOLDER) == ["lock"]
+    disk.rename(beside, FOLDER.with_name("aside"))
+    open_ledger(disk)
+    disk.make_folder(beside)
+    assert open_ledger(disk.killed()).recovered.records == 1
+
+
 def test_a_refused_journal_is_left_as_it_was_and_the_lock_is_given_up() -> None:
     """Whoever looks into it finds the evidence untouched."""
     recorded = journal()
@@ -167,6 +184,38 @@ def test_a_refused_journal_is_left_as_it_was_and_the_lock_is_given_up() -> None:
         assert caught.value.code is Code.LEDGER_DAMAGED
     assert disk.read(SEGMENT) == damaged
     assert sorted(disk.names(FOLDER)) == ["head", "lock", FIRST_SEGMENT]
+
+
+def test_torn_bytes_that_are_kept_already_are_not_kept_twice() -> None:
+    """Recovery was cut short once they were safe, and before they were cut off."""
+    recorded = journal()
+    disk = disk_with(recorded.raw[:-7])
+    name = f"torn-{len(recorded.line_ends) - 1:012d}.bin"
+    disk.put(FOLDER / name, recorded.raw[recorded.line_ends[-2] : -7])
+    open_ledger(disk)
+    assert [found for found in disk.names(FOLDER) if found.startswith("torn")] == [name]
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(59.9, False), (60, True), (-5, False)])
+def test_a_clock_far_behind_is_told_to_the_operator(seconds: float, warned: bool) -> None:
+    """One that was corrected by less than a minute is not."""
+    disk, clock = SimDisk(), SimClock()
+    open_ledger(disk, clock).post(new_agent())
+    clock.advance(-seconds)
+    warnings = open_ledger(disk.killed(), clock).recovered.warnings
+    assert [f"the clock is {seconds:.0f} s behind" in warning for warning in warnings] == [True] * warned
+
+
+async def test_nobody_hears_now_of_what_the_start_recorded() -> None:
+    """It was durable before anyone could listen."""
+    disk = disk_with(journal().raw)
+    ledger = open_ledger(disk)
+    assert ledger.recovered.settled_at_worst
+    heard: list[str] = []
+    ledger.subscribe(lambda event, seq, wall_ns: heard.append(type(event).__name__))
+    ledger.post(cmd.Freeze(AGENT, "mad", "me"))
+    assert heard == ["Freeze"]
+    assert ledger._book.kept == []
 
 
 def test_a_clock_set_back_does_not_reorder_time() -> None:

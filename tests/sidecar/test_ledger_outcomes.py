@@ -29,12 +29,40 @@ def test_an_overrun_is_booked_whole_and_freezes_when_large(cost: int, frozen: bo
     book = funded_book(50_000)
     book.execute(hold_call("c"))
     events = book.execute(settle("c", cost))
-    assert isinstance(events[0], ev.Overrun)
+    assert isinstance(events[-1], ev.Overrun), "of a torn batch it must not be left without its freeze"
     account = book.state.accounts[AGENT]
     assert (account.settled_nusd, account.held_nusd) == (cost, 0)
     assert (account.frozen_reason is not None) == frozen == (len(events) == 2)
     assert book.state.distrusted == {("openai", "gpt-4o-mini", "bytes")}
     assert book.state.unconfirmed["c"].cost_nusd == cost
+
+
+def test_an_overrun_of_a_percent_is_told_to_the_nano_dollar() -> None:
+    """Of a hold of 10,000 nUSD it is 100."""
+    for cost, frozen in ((10_100, False), (10_101, True)):
+        book = funded_book(50_000)
+        book.execute(hold_call("c", output_tokens=100, floor_output_tokens=100))
+        assert (len(book.execute(settle("c", cost))) == 2) == frozen
+
+
+def test_an_overrun_that_spends_the_last_of_the_money_does_not_freeze() -> None:
+    """Nothing is left, and nothing is owed."""
+    book = funded_book(1_005)
+    book.execute(hold_call("c"))
+    assert len(book.execute(settle("c", 1_005))) == 1
+    assert book.state.accounts[AGENT].remaining_nusd == 0
+
+
+def test_what_was_spent_since_a_restore_is_an_amount_and_leaves_room_for_what_is_held() -> None:
+    """Checked where a person can still correct it."""
+    book = funded_book(50_000)
+    book.execute(hold_call("c"))
+    book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="me"))
+    for amount in (-1, NUSD_MAX - 999, NUSD_MAX + 1):
+        command = cmd.ConfirmRestored(AGENT, amount, "the page", "me")
+        assert refused_code(partial(book.execute, command)) == "malformed_request"
+    book.execute(cmd.ConfirmRestored(AGENT, NUSD_MAX - 1_000, "absurd, but it fits", "me"))
+    assert book.state.accounts[AGENT].settled_nusd == NUSD_MAX - 1_000
 
 
 def test_an_overrun_into_the_red_freezes_however_small() -> None:
@@ -43,6 +71,7 @@ def test_an_overrun_into_the_red_freezes_however_small() -> None:
     book.execute(hold_call("c"))
     assert len(book.execute(settle("c", 1_001))) == 2
     assert book.state.accounts[AGENT].remaining_nusd == -1
+    assert not book.state.turns.attached("c"), "it has ended, so it has no lock"
     book = funded_book(1_000)
     book.execute(hold_call("c"))
     book.execute(cmd.Freeze(AGENT, "mine", "me"))

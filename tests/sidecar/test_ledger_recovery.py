@@ -54,6 +54,7 @@ def refusal(segment: bytes, head: bytes | None = None, *others: Segment) -> Spen
     return error
 
 
+@pytest.mark.sweep
 def test_every_prefix_without_a_head_opens_with_its_whole_records() -> None:
     """Nothing whole is lost, the rest is a torn tail, and the state is that of the records that are there."""
     recorded = journal()
@@ -68,6 +69,7 @@ def test_every_prefix_without_a_head_opens_with_its_whole_records() -> None:
         assert (found.torn.raw if found.torn else b"") == torn
 
 
+@pytest.mark.sweep
 def test_every_prefix_with_the_head_of_its_moment_opens_with_all_that_was_acknowledged() -> None:
     """The head is that of the batch before the one that was being written when the power went."""
     recorded = journal()
@@ -78,6 +80,7 @@ def test_every_prefix_with_the_head_of_its_moment_opens_with_all_that_was_acknow
         assert found.warnings == () or found.torn is not None
 
 
+@pytest.mark.sweep
 def test_every_prefix_with_a_later_head_is_refused_naming_the_place() -> None:
     """What the head knows to have been durable must be there."""
     recorded = journal()
@@ -90,6 +93,7 @@ def test_every_prefix_with_a_later_head_is_refused_naming_the_place() -> None:
         assert error.facts == {"file": FIRST_SEGMENT, "line": whole + 1, "byte": recorded.line_ends[whole]}
 
 
+@pytest.mark.sweep
 def test_no_bit_flips_unseen_while_the_head_is_right() -> None:
     """Each of them is refused."""
     recorded = small_journal()
@@ -101,6 +105,7 @@ def test_no_bit_flips_unseen_while_the_head_is_right() -> None:
             assert "was durable" not in refusal(bytes(flipped), head).detail  # but what is wrong there
 
 
+@pytest.mark.sweep
 def test_without_a_head_a_flipped_bit_is_refused_or_taken_for_a_tear_of_the_last_batch() -> None:
     """What a later batch proves to have been durable is never dropped."""
     recorded = small_journal()
@@ -186,7 +191,37 @@ def test_another_generation_than_the_heads_is_refused() -> None:
     last = open_line(recorded.raw.splitlines()[-1])
     error = refusal(recorded.raw, encode_slot(Slot(last.seq, last.h, 2)) + bytes(128))
     assert "generation" in error.detail
-    assert error.facts["file"] == "head"
+    assert error.facts == {"file": "head", "line": 1, "byte": 0}
+
+
+def test_a_last_record_that_is_gone_is_missed_at_the_end() -> None:
+    """The head knows of it; what is there is whole."""
+    recorded = journal()
+    *_, before, end = recorded.line_ends
+    assert end == len(recorded.raw)
+    error = refusal(recorded.raw[:before], recorded.batches[-1].head)
+    assert "was durable" in error.detail
+    assert error.facts == {"file": FIRST_SEGMENT, "line": len(recorded.line_ends) - 1, "byte": before}
+
+
+def test_what_stands_behind_the_heads_slots_does_not_count() -> None:
+    """They are 128 bytes each, whatever follows."""
+    recorded = journal()
+    head = recorded.batches[-1].head
+    assert plan([Segment(FIRST_SEGMENT, recorded.raw)], head + b"x").warnings == ()
+    newest = max(head[:128], head[128:])
+    for alone in (newest + bytes(128), bytes(128) + newest):
+        assert plan([Segment(FIRST_SEGMENT, recorded.raw)], alone + b"x").warnings == ()
+
+
+def test_a_first_line_that_was_cut_short_is_a_tear() -> None:
+    """Nobody was told of any record; where there is a head, somebody was."""
+    recorded = journal()
+    torn = recorded.raw[: recorded.line_ends[1] - 1]
+    found = plan([Segment(FIRST_SEGMENT, torn)], None)
+    assert found.torn is not None
+    assert (found.seq, found.torn.raw, found.torn.first_seq) == (0, torn, 1)
+    refusal(torn, recorded.batches[0].head)
 
 
 def chained(*records: bytes, first_seq: int = 1, prev: str = GENESIS) -> tuple[bytes, str]:
@@ -267,5 +302,6 @@ def test_a_journal_may_lie_in_several_segments() -> None:
     assert torn.place.file == second.name
     for broken in (first.raw[:-3], first.raw[: journal().line_ends[8]], b""):
         refusal(broken, None, second)
-    with pytest.raises(SpendGuardError):
+    with pytest.raises(SpendGuardError, match="record 1 should follow here") as caught:
         plan([second], None)
+    assert caught.value.facts == {"file": second.name, "line": 1, "byte": 0}

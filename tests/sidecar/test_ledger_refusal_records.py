@@ -21,6 +21,13 @@ from spendguard_daemon.ledger.times import NS_PER_SECOND
 START_NS = 1_800_000_000 * NS_PER_SECOND
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let records be due after 10 ms, for timers run by the real clock."""
+    monkeypatch.setattr("spendguard_daemon.ledger.refusals.TOGETHER_NS", NS_PER_SECOND // 100)
+    monkeypatch.setattr("spendguard_daemon.ledger.desk.BLOCKED_SECONDS", 3_600)
+
+
 def at(seconds: float) -> Now:
     """Return a moment; the monotonic clock begins in the middle of nowhere."""
     ns = int(seconds * NS_PER_SECOND)
@@ -144,6 +151,45 @@ def test_all_agents_together_have_their_bytes_of_the_day_but_each_its_first_of_t
     assert len(desk.due(at(midnight + 1))) == 2
 
 
+def soon_after_each_other(desk: Refusals, start: float = 0) -> list[str]:
+    """Let an agent be refused for two reasons; return those that are recorded a second later."""
+    for code in (Code.INSUFFICIENT_BUDGET, Code.AGENT_FROZEN):
+        desk.note(refused(code.value, code=code), at(start))
+    return [record.call_id for record in desk.due(at(start + 1))]
+
+
+BOTH, FIRST = ["insufficient_budget", "agent_frozen"], ["insufficient_budget"]
+
+
+def test_only_the_first_record_of_an_agent_in_an_hour_is_free() -> None:
+    """The second reason of the same moment is no first one; and nothing is used yet."""
+    assert soon_after_each_other(Refusals()) == BOTH
+    assert soon_after_each_other(Refusals(agent_hour_bytes=1)) == BOTH
+    assert soon_after_each_other(Refusals(agent_hour_bytes=0)) == FIRST
+    assert soon_after_each_other(Refusals(day_bytes=0)) == FIRST
+
+
+def test_a_bound_is_reached_by_its_last_byte() -> None:
+    """Of the hour and of the day; and a new day begins with nothing used."""
+    desk = Refusals()
+    desk.note(refused(), at(0))
+    (record,) = desk.due(at(1))
+    for bounds, waits in (
+        ({"agent_hour_bytes": size(record)}, True),
+        ({"agent_hour_bytes": size(record) + 1}, False),
+        ({"day_bytes": size(record)}, True),
+        ({"day_bytes": size(record) + 1}, False),
+    ):
+        desk = Refusals(**bounds)
+        desk.note(refused(), at(0))
+        assert len(desk.due(at(1))) == 1
+        desk.note(refused(), at(2))
+        assert (desk.due(at(3)) == []) == waits
+    desk = Refusals(day_bytes=1)
+    assert soon_after_each_other(desk) == BOTH
+    assert soon_after_each_other(desk, DAY_NS / NS_PER_SECOND) == BOTH
+
+
 def test_what_waits_is_bounded() -> None:
     """Above the bound the one that waits longest is written early."""
     desk = Refusals(waiting_max=3)
@@ -154,7 +200,8 @@ def test_what_waits_is_bounded() -> None:
 
 
 def test_a_calendar_that_is_set_back_stops_no_record() -> None:
-    """Hours are counted by the monotonic clock."""
+    """Hours and days are counted by the monotonic clock."""
+    assert (HOUR_NS, DAY_NS) == (3_600 * 10**9, 86_400 * 10**9)
     desk = Refusals(agent_hour_bytes=1)
     desk.note(refused("c1"), Now(START_NS, 0))
     assert len(desk.due(Now(START_NS, 2 * NS_PER_SECOND))) == 1
@@ -224,7 +271,7 @@ def test_the_journal_alone_tells_why_a_call_was_refused() -> None:
     assert again.state.accounts[AGENT] == ledger.state.accounts[AGENT]
 
 
-async def test_a_record_is_written_also_when_nothing_else_happens() -> None:
+async def test_a_record_is_written_also_when_nothing_else_happens(soon: None) -> None:
     """A timer does it; and a closing ledger writes what is left, before its `close`."""
     disk, clock = SimDisk(), SimClock()
     ledger = opened(disk, clock)
@@ -250,7 +297,7 @@ async def test_a_record_is_written_also_when_nothing_else_happens() -> None:
     assert json.loads(disk.read(SEGMENT).splitlines()[-1])["t"] == "close"
 
 
-async def test_an_earlier_record_is_not_kept_waiting_by_a_later_one() -> None:
+async def test_an_earlier_record_is_not_kept_waiting_by_a_later_one(soon: None) -> None:
     """One agent's record is due at the end of the hour, another's in a second."""
     disk, clock = SimDisk(), SimClock()
     ledger = opened(disk, clock)
@@ -299,7 +346,7 @@ def test_a_full_disk_is_not_filled_further_with_refusals() -> None:
     assert record["facts"] == {"free_bytes": 500, "needed_bytes": 1_000}
 
 
-async def test_a_full_disk_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_looked_at_again(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a timer, until the record can be written; and none is written at the end of a full one."""
     monkeypatch.setattr("spendguard_daemon.ledger.desk.BLOCKED_SECONDS", 0.01)
     disk, clock = SimDisk(), SimClock()
@@ -325,6 +372,36 @@ async def test_a_full_disk_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -
     ledger.refuse(refused("c2"))
     await ledger.close("test")
     assert len(records(disk)) == 1
+
+
+async def test_a_full_disk_is_not_looked_at_all_the_time() -> None:
+    """Though the record is due; and after the close not at all."""
+    disk, clock = SimDisk(), SimClock()
+    ledger = opened(disk, clock, free_bytes_min=1_000)
+    loop = asyncio.get_running_loop()
+    ledger.start(loop)
+    disk.capacity_bytes = disk.used_bytes() + 900
+    clock.advance(2)
+    ledger.refuse(refused("c1"))
+    clock.advance(2)
+    ledger._desk._on_timer()
+    timer = ledger._desk._timer
+    assert timer is not None
+    assert 0.5 < timer.when() - loop.time() <= 1
+    await ledger.close("test")
+    assert timer.cancelled()
+
+
+async def test_a_record_is_come_back_for_when_it_is_due() -> None:
+    """Not before."""
+    ledger = opened(SimDisk(), SimClock())
+    loop = asyncio.get_running_loop()
+    ledger.start(loop)
+    ledger.refuse(refused("c1"))
+    timer = ledger._desk._timer
+    assert timer is not None
+    assert 0.5 < timer.when() - loop.time() <= 1
+    await ledger.close("test")
 
 
 def test_after_a_failure_of_the_disk_nothing_is_recorded() -> None:

@@ -12,6 +12,7 @@ from ledger_kit import (
     refused,
     settle,
 )
+from sim import SimClock
 from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger import commands as cmd
 
@@ -89,6 +90,18 @@ def test_a_refusal_says_when_nothing_would_fit() -> None:
     assert error.detail.endswith("$0.00000005 remains; no max_tokens would fit")
 
 
+def test_nothing_at_all_is_shown_as_nothing() -> None:
+    """A limit of 0, and all that follows from it, of an agent and of the daemon."""
+    nothing = {"limit_usd": "0.00", "remaining_usd": "0.00", "available_usd": "0.00", "held_usd": "0.00"}
+    facts = refused(funded_book(0)).facts
+    assert {name: facts[name] for name in nothing} == nothing
+    book = funded_book(5_000)
+    book.execute(cmd.SetDaemonLimit(0, None, "me"))
+    error = refused(book)
+    assert error.code is Code.DAEMON_CAP
+    assert {name: error.facts[name] for name in nothing} == nothing
+
+
 def test_held_money_is_a_refusal_worth_a_retry() -> None:
     """It fits what remains, not what is free."""
     book = funded_book(1_500)
@@ -100,6 +113,15 @@ def test_held_money_is_a_refusal_worth_a_retry() -> None:
         "Budget is held by calls in flight: this call can cost up to $0.000001, $0.0000015 remains, "
         "but only $0.0000005 is free"
     )
+
+
+def test_the_cheapest_way_tells_whether_a_retry_may_help() -> None:
+    """Where only that one fits what remains, money that is held may still be enough."""
+    book = funded_book(1_500)
+    held(book, "c1")
+    offers = (offer(900, 100, "window"), offer(0, 100, "bytes"))
+    assert refused(book, offers=offers).code is Code.BUDGET_HELD
+    assert refused(book, offers=offers[:1]).code is Code.INSUFFICIENT_BUDGET
 
 
 def test_the_daemons_cap_binds_beside_the_agents() -> None:
@@ -154,3 +176,16 @@ def test_a_lock_names_its_holder_its_age_and_its_deadline() -> None:
         "retry_after_ms": 1_000,
     }
     assert error.detail == "Agent budget is locked by an in-flight run: run run-9 has it for 0 s"
+
+
+def test_the_age_of_a_lock_is_told_in_whole_seconds() -> None:
+    """As many as have passed."""
+    clock = SimClock()
+    book = make_book(clock)
+    book.execute(new_agent())
+    book.execute(grant(50_000))
+    held(book, "c1", run_id="run-9")
+    clock.advance(61.9)
+    error = refused(book, run_id="run-1")
+    assert error.facts["locked_age_seconds"] == 61
+    assert error.detail.endswith("run run-9 has it for 61 s")

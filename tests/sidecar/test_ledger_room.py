@@ -26,7 +26,9 @@ from ledger_kit import (
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
+from spendguard_daemon.ledger.faults import disk_fault
 from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.ledger.recovery import newest_slot
 from spendguard_daemon.ledger.room import Ballast, RoomLimits
 
 BALLAST = FOLDER / "ballast"
@@ -158,6 +160,9 @@ def test_a_full_disk_at_the_head_costs_the_ballast_but_no_second_sync() -> None:
     ledger.post(cmd.Freeze(AGENT, "mad", "me"))
     assert desk.disk.operations.count(("sync", SEGMENT.name)) == before + 1
     assert not desk.disk.exists(BALLAST)
+    newest = newest_slot(desk.disk.read(HEAD))
+    assert newest is not None
+    assert newest.seq == ledger._book.seq
     desk.check_journal()
 
 
@@ -450,6 +455,35 @@ def test_a_half_made_ballast_is_made_anew() -> None:
     assert len(desk.disk.read(BALLAST)) == LIMITS.ballast_bytes
 
 
+def test_a_ledger_without_a_ballast_has_no_file_for_it() -> None:
+    """It has nothing to give, so it gives nothing."""
+    disk = SimDisk()
+    open_ledger(disk).post(new_agent())
+    assert not disk.exists(BALLAST)
+    ballast = Ballast(FOLDER, 0, disk=disk, rng=SimRng())
+    assert ballast.present
+    assert not ballast.drop()
+
+
+@pytest.mark.parametrize(("free", "kept"), [(10_000, True), (9_999, False)])
+def test_recovery_is_given_the_room_only_where_there_is_less_beside_it(free: int, kept: bool) -> None:
+    """To the byte."""
+    desk = Desk()
+    desk.fund()
+    desk.leave_bytes(free)
+    with Ballast(FOLDER, LIMITS.ballast_bytes, disk=desk.disk, rng=SimRng()).given_for_recovery():
+        assert desk.disk.exists(BALLAST) == kept
+
+
+def test_a_ballast_is_made_a_byte_at_a_time_if_need_be() -> None:
+    """And its file is closed."""
+    disk = SimDisk()
+    disk.write_bytes_max = 1
+    Ballast(FOLDER, 5, disk=disk, rng=SimRng()).make()
+    assert len(disk.crash().read(BALLAST)) == 5
+    assert all(file.closed for file in disk.opened)
+
+
 def test_a_ballast_is_not_made_of_zeros() -> None:
     """A file system that compresses would keep no room for them; and short writes are carried on."""
     disk = SimDisk()
@@ -467,6 +501,13 @@ def test_a_ballast_is_not_made_of_zeros() -> None:
     assert not disk.exists(BALLAST)
     assert not ballast.present
     assert not ballast.drop()
+
+
+def test_what_is_no_error_of_the_disk_is_no_full_disk() -> None:
+    """A bug on the journal's thread is a failure all the same."""
+    assert disk_fault(RuntimeError("a bug")).code is Code.DISK_FAILED
+    assert disk_fault(OSError(errno.EIO, "broken")).code is Code.DISK_FAILED
+    assert disk_fault(OSError(errno.EDQUOT, "quota")).code is Code.LEDGER_FULL
 
 
 # -- where it may lie -------------------------------------------------------------------------------------

@@ -185,6 +185,17 @@ def test_a_real_pause_starts_the_hold_anew() -> None:
     assert agent.blocked_by("A", 41) is None
 
 
+def test_another_run_that_comes_at_once_begins_anew() -> None:
+    """Only the holder itself did not let go for a moment."""
+    agent = Agent()
+    agent.attach("A", "a1", 0)
+    agent.detach("a1", 10)
+    agent.attach("B", "b1", 10.5)
+    lock = agent.turns.lock("a", at(12))
+    assert lock is not None
+    assert (lock.run_id, lock.age_ns) == ("B", 1.5 * SECOND)
+
+
 def test_overlapping_runs_of_a_once_shared_agent_block_each_other() -> None:
     """When concurrency becomes exclusive with several runs in flight, the lock passes on as they end."""
     agent = Agent()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from compacting import SEGMENT_BYTES, busy, busy_ledger, compact, first_steps, no_pause
+from compacting import AGENTS, SEGMENT_BYTES, busy, busy_ledger, compact, first_steps, no_pause
 from ledger_kit import AGENT, FOLDER, HEAD, funded_book, grant, hold_call, open_ledger, settle
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.ledger import commands as cmd
@@ -51,7 +51,10 @@ def whole() -> SimDisk:
 
 def found(disk: SimDisk) -> Finding:
     """Return the first finding."""
-    return verify(FOLDER, disk=disk).findings[0]
+    finding = verify(FOLDER, disk=disk).findings[0]
+    assert (finding.line == 1) == (finding.byte == 0), "only the first line begins at the first byte"
+    assert f"byte {finding.byte}" not in finding.what, "the place stands beside it"
+    return finding
 
 
 def test_a_whole_ledger_has_no_findings_and_its_sums_are_told() -> None:
@@ -64,9 +67,13 @@ def test_a_whole_ledger_has_no_findings_and_its_sums_are_told() -> None:
     total = sum(folder.size(file) for file in folder.segments)
     assert steps[-1] == (total, total) == (report.bytes, report.bytes)
     assert steps == sorted(steps)
+    assert {whole for _, whole in steps} == {total}
     ledger = open_ledger(disk)
     assert (report.first_seq, report.last_seq) == (1, ledger.recovered.records)
     assert report.calls_open == len(ledger.recovered.settled_at_worst)
+    journal = b"".join(folder.read(file).raw for file in folder.segments)
+    assert report.calls == journal.count(b'"t":"hold"') > 10
+    assert (report.segments, report.agents) == (len(folder.segments), len(AGENTS))
     daemon = ledger.state.daemon
     assert report.settled_nusd + report.held_nusd == daemon.settled_nusd
     assert json.loads(json.dumps(report.to_json()))["ok"] is True
@@ -139,6 +146,15 @@ def test_a_ledger_whose_archive_was_taken_away_is_verified_from_its_snapshot() -
     assert "record 1 should follow" in found(disk).what
 
 
+def test_a_snapshot_that_does_not_prove_itself_is_found() -> None:
+    """A start would pass it over."""
+    disk = whole()
+    path = FOLDER / snapshot_name(LedgerFolder(FOLDER, disk).snapshots[0])
+    disk.put(path, disk.read(path).replace(b"agent-2", b"agent-3"))
+    finding = found(disk)
+    assert (finding.file, finding.what) == (path.name, "its hash does not match its bytes")
+
+
 def doctored(disk: SimDisk, seq: int, **changes: Any) -> None:
     """Put a snapshot in the place of one: whole in itself, but changed."""
     path = FOLDER / snapshot_name(seq)
@@ -156,7 +172,9 @@ def test_a_snapshot_that_is_not_the_state_of_the_records_is_found(changes: dict[
     seq = LedgerFolder(FOLDER, disk).snapshots[0]
     doctored(disk, seq, **changes)
     report = verify(FOLDER, disk=disk)
-    assert [finding.file for finding in report.findings] == [snapshot_name(seq)] * 2
+    assert [(finding.file, finding.line, finding.byte) for finding in report.findings] == [
+        (snapshot_name(seq), 1, 0)
+    ] * 2
     assert why in report.findings[0].what
     assert "checkpoint" in report.findings[1].what
     assert report.snapshots == (snapshot_name(LedgerFolder(FOLDER, disk).snapshots[1]),)
@@ -175,9 +193,9 @@ def test_what_does_not_add_up_at_the_end_of_a_segment_is_found(monkeypatch: pyte
     """The sums over all agents are dear, so they are taken once for each segment."""
     monkeypatch.setattr(Auditor, "sums", lambda _: iter(["I9: it does not add up"]))
     disk = whole()
-    assert [finding.line for finding in verify(FOLDER, disk=disk).findings] == [1] * len(
-        LedgerFolder(FOLDER, disk).segments
-    )
+    assert [(finding.file, finding.line, finding.byte) for finding in verify(FOLDER, disk=disk).findings] == [
+        (file.name, 1, 0) for file in LedgerFolder(FOLDER, disk).segments
+    ]
 
 
 def test_progress_is_told_within_a_long_segment() -> None:
@@ -222,6 +240,7 @@ def test_a_newer_ledger_is_a_finding() -> None:
     finding = found(disk)
     assert "newer version" in finding.what
     assert finding.line == ledger._book.seq + 1
+    assert verify(FOLDER, disk=disk).unfinished_bytes == 0
 
 
 def test_unknown_harmless_records_are_passed_over() -> None:
@@ -346,12 +365,56 @@ def test_the_auditor_has_nothing_to_say_about_a_right_history() -> None:
     assert list(audited.auditor.sums()) == []
 
 
-def test_a_cut_limit_excuses_what_was_held_before() -> None:
-    """The holds stay, the money does not."""
-    audited = Audited()
+@pytest.mark.parametrize("limit", [999, 500])
+def test_a_cut_limit_excuses_what_was_held_before(limit: int) -> None:
+    """The holds stay, the money does not: be it a nano-dollar."""
+    audited = Audited(1_000)
     assert audited.do(hold_call("c1")) == []
-    assert audited.do(grant(500)) == []
+    assert audited.do(grant(limit)) == []
     assert audited.do(cmd.VoidCall("c1", "", None)) == []
+
+
+def test_an_overrun_and_a_raised_charge_excuse_what_they_lead_to() -> None:
+    """More was billed than was held, or than was thought."""
+    audited = Audited(1_000)
+    audited.do(hold_call("c1"))
+    assert audited.do(settle("c1", 1_500)) == []
+    audited = Audited(2_000)
+    for call_id in ("c1", "c2"):
+        audited.do(hold_call(call_id))
+    assert audited.do(settle("c1", 1_000)) == [], "the whole hold is within the hold"
+    assert audited.do(cmd.AdjustCall("c1", 1_001, "the bill", "test")) == []
+    assert audited.do(cmd.VoidCall("c2", "", None)) == []
+
+
+@pytest.mark.parametrize("to_nusd", [None, 1_000, 400])
+def test_nothing_else_excuses_it(to_nusd: int | None) -> None:
+    """A grant, a charge that was confirmed or lowered: the hold is past the grant, and so is the agent."""
+    audited = Audited(3_000)
+    if to_nusd is not None:
+        audited.do(hold_call("c1"))
+        audited.do(cmd.SettleAtWorst("c1", "", None))
+        assert audited.do(cmd.AdjustCall("c1", to_nusd, "the bill", "test")) == []
+    broken = audited.check(_hold("c2", 3_001, 3_000, to_nusd or 0, 3_001))
+    assert broken.count("I1") == 2
+
+
+def test_an_agent_that_is_overdrawn_in_a_trusted_state_is_excused() -> None:
+    """Why is not in the records any more."""
+    audited = Audited(1_000)
+    audited.do(hold_call("c1"))
+    audited.do(settle("c1", 1_500))
+    auditor = Auditor.of(audited.book.state)
+    (event,) = audited.book.execute(cmd.TopUp(AGENT, 100, "test"))
+    assert list(auditor.check(event)) == []
+
+
+def test_holds_may_take_all_there_is() -> None:
+    """Of the agent, and of all agents together."""
+    audited = Audited(1_000)
+    assert audited.do(cmd.SetDaemonLimit(1_000, None, "test")) == []
+    assert audited.do(hold_call("c1")) == []
+    assert audited.book.state.daemon.available_nusd == 0
 
 
 def test_what_was_entered_after_a_restore_may_exceed_the_grant() -> None:
@@ -385,7 +448,7 @@ def test_each_broken_promise_is_told_by_its_name() -> None:
     audited.do(hold_call("c1"))
     (ended,) = audited.book.execute(settle("c1", 400))
     assert isinstance(ended, ev.Settle)
-    assert audited.check(msgspec.structs.replace(ended, cost_nusd=-5)) == ["I7", "I2", "I9", "I12"]
+    assert audited.check(msgspec.structs.replace(ended, cost_nusd=-1)) == ["I7", "I2", "I9", "I12"]
 
     audited = Audited()
     audited.do(hold_call("c1"))
@@ -399,11 +462,17 @@ def test_rates_that_were_not_pinned_are_told() -> None:
     audited = Audited()
     rates = {"output": 600_000, "output@272001": 900_000, "output+1": 700_000, "input": 150_000}
     for index, (name, rate, broken) in enumerate(
-        [("output", 900_000, []), ("output", 700_000, []), ("fee:x", 5, []), ("output", 150_000, ["I11"])]
+        [
+            ("output", 900_000, []),
+            ("output", 700_000, []),
+            ("fee:x", 5, []),
+            ("output", 150_000, ["I11"]),
+        ]
     ):
         audited.do(hold_call(f"c{index}", rates=rates))
         line: ev.CostLine = {"name": name, "quantity": 1, "unit": "token", "rate": rate, "cost_nusd": "1"}
-        assert audited.do(cmd.SettleCall(f"c{index}", 1, {}, [line], 200, "")) == broken
+        usage = {"input_tokens": 100, "output_tokens": 1}  # as much input as was held for, and no more
+        assert audited.do(cmd.SettleCall(f"c{index}", 1, usage, [line], 200, "")) == broken
 
 
 def test_a_hold_while_a_crash_is_not_settled_is_told() -> None:
@@ -414,13 +483,17 @@ def test_a_hold_while_a_crash_is_not_settled_is_told() -> None:
     audited.check(ev.Open(version="", min_reader=1, generation=1, session=""))
     assert audited.do(hold_call("c2")) == ["I5"]
     assert audited.do(hold_call("c3")) == []
+    audited.check(ev.Open(version="", min_reader=1, generation=1, session=""))
+    for call_id in ("c1", "c2", "c3"):
+        audited.do(cmd.SettleAtWorst(call_id, "crash", None))
+    assert audited.do(hold_call("c4")) == [], "all that were open then have ended"
 
 
 def test_a_hold_past_the_daemons_cap_is_told() -> None:
     """Whatever the agent itself has left."""
     audited = Audited()
     audited.do(hold_call("c1"))
-    audited.book.state.daemon.limit_nusd = audited.book.state.daemon.funded_nusd = 500
+    audited.book.state.daemon.limit_nusd = audited.book.state.daemon.funded_nusd = 999
     assert audited.check(_hold("c2", 10, 10_000, 0, 1_010))[0] == "I1"
 
 

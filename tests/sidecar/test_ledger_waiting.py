@@ -19,6 +19,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.ledger import LEFT
+from spendguard_daemon.ledger.waiting import Waiting
 
 
 @pytest.fixture
@@ -101,6 +102,29 @@ async def test_the_wait_ends_with_a_refusal(desk: Desk) -> None:
     second = asyncio.ensure_future(ledger.hold(hold_call("c2", output_tokens=5, floor_output_tokens=5), LONG))
     assert await code_of(first) == "budget_held"
     assert (await asyncio.wait_for(second, LONG)).amount_nusd == 500
+
+
+async def test_agents_come_in_the_order_of_their_first_calls() -> None:
+    """Of those that wait now; who came later behind them does not count."""
+    waiting, loop = Waiting(), asyncio.get_running_loop()
+    first, second, _ = (
+        waiting.join(hold_call("c", agent_id=agent_id), loop.create_future()) for agent_id in ("a", "b", "a")
+    )
+    assert waiting.agents() == ["a", "b"]
+    waiting.leave(first)
+    assert waiting.agents() == ["b", "a"]
+    waiting.leave(second)
+    assert waiting.agents() == ["a"]
+
+
+async def test_a_short_wait_is_a_wait(desk: Desk) -> None:
+    """Also one of a second."""
+    ledger = await desk.fund(1_500)
+    await ledger.hold(hold_call("c0"), 0)
+    waiting = asyncio.ensure_future(ledger.hold(hold_call("c1"), 1))
+    await settled_down()
+    ledger.post(settle("c0", 10))
+    assert (await asyncio.wait_for(waiting, LONG)).call_id == "c1"
 
 
 async def test_a_wait_that_has_become_hopeless_ends_at_once(desk: Desk) -> None:
@@ -200,6 +224,34 @@ async def test_a_caller_that_leaves_just_as_it_is_granted_leaves_no_hold(desk: D
     ended = ledger.state.ended_call("c1")
     assert ended is not None
     assert ended.outcome == "voided"
+
+
+async def test_a_caller_that_leaves_just_as_it_is_refused_leaves_nothing(desk: Desk) -> None:
+    """Refused in the same turn of the loop in which it was cancelled: there is no hold to void."""
+    ledger = await desk.fund(1_500)
+    await ledger.hold(hold_call("c0"), 0)
+    waiting = asyncio.ensure_future(ledger.hold(hold_call("c1"), LONG))
+    await settled_down()
+    waiting.cancel()
+    ledger.post(cmd.Freeze(AGENT, "mad", "me"))
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert set(ledger.state.open_calls) == {"c0"}
+    assert ledger.state.ended_call("c1") is None
+
+
+async def test_a_call_that_leaves_for_its_provider_frees_nothing(desk: Desk) -> None:
+    """Those that wait go on waiting."""
+    ledger = await desk.fund(1_500)
+    await ledger.hold(hold_call("c0"), 0)
+    waiting = asyncio.ensure_future(ledger.hold(hold_call("c1"), LONG))
+    await settled_down()
+    for records in (1, 0):  # the second time there is nothing to note
+        assert len(ledger.post(cmd.MarkSent("c0", []))) == records
+        await settled_down()
+        assert not waiting.done()
+    ledger.post(settle("c0", 0))
+    assert (await asyncio.wait_for(waiting, LONG)).call_id == "c1"
 
 
 async def test_the_fair_turn_of_the_lock(desk: Desk) -> None:

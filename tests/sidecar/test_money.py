@@ -104,6 +104,7 @@ def test_cents() -> None:
         (49_999_914_500, "49.9999145"),
         (50 * NUSD_PER_USD, "50.00"),
         (500_000_000, "0.50"),
+        (-1, "-0.000000001"),
         (-500_000_000, "-0.50"),
         (-1_234_567_890, "-1.23456789"),
         (NUSD_MAX, "9007199.254740991"),
@@ -178,10 +179,24 @@ def test_a_bare_point_is_ambiguous_and_shows_both_readings() -> None:
         parse_amount("12.50")
     assert caught.value.code is Code.USAGE
     assert "'$12.50'" in caught.value.remedy
-    assert "12" in caught.value.remedy.rsplit("such as", 1)[1]
+    assert caught.value.remedy.endswith("a whole number such as 12")
 
 
-@pytest.mark.parametrize("text", ["", "abc", "-5", "5 eur", "$", "usd", "²", "1e9", "1.5.2"])
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [("1,000", "'1000'"), ("$1,234,567.50", "'$1234567.50'"), ("12,345 usd", "'12345 usd'")],
+)
+def test_an_amount_with_commas_is_refused_and_shown_without(text: str, remedy: str) -> None:
+    """Elsewhere a comma is a point."""
+    with pytest.raises(SpendGuardError, match="written with commas") as caught:
+        parse_amount(text)
+    assert caught.value.code is Code.USAGE
+    assert caught.value.remedy.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1,00", "1234,567", "1,000,00", "-5", "5 eur", "$", "usd", "²", "1e9", "1.5.2"]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     """With a hint of what is."""
     with pytest.raises(SpendGuardError) as caught:

@@ -180,6 +180,14 @@ class TestBills:
             price(card(tier(input=10**10, output=1)), input_tokens=2**40)
         assert refused.value.code is Code.UPSTREAM_FAILED
 
+    def test_the_largest_amount_is_still_a_cost(self) -> None:
+        """2^53 - 1 nUSD: 129,728,784,761 tokens at 69,431 nUSD. One pUSD more is absurd."""
+        dear = card(tier(input=69_431_000, output=1))
+        most = price(dear, input_tokens=129_728_784_761)
+        assert most.total_nusd == 2**53 - 1
+        with pytest.raises(SpendGuardError, match="largest amount"):
+            price(dear, input_tokens=129_728_784_761, output_tokens=1)
+
     @pytest.mark.parametrize(
         ("counts", "dimension"),
         [
@@ -244,6 +252,10 @@ class TestQuotes:
         cost = quote(card(tier(input=1_000, output=2_000, reasoning_output=3_000)), 0)
         assert cost.at(1000) == 3_000
 
+    def test_no_card_is_free_unless_it_says_so(self) -> None:
+        """A rate of zero is a mistake anywhere else (`cards`)."""
+        assert not SMALL.free
+
     def test_events_and_modifiers(self) -> None:
         """1 token x 1,000 pUSD x 1.1 + 3 x 2 nUSD + 1 nUSD per request = 8.1 nUSD: 9."""
         fees = card(
@@ -269,6 +281,11 @@ class TestQuotes:
         """A request that may write for an hour may write for five minutes as well, whatever that costs."""
         odd = card(tier(input=1_000, cache_write=3_000, cache_write_1h=2_000, output=1))
         assert quote(odd, 10, reach=frozenset({"cache_write_1h"})).at(0) == 30
+
+    def test_modifiers_multiply_the_output_too(self) -> None:
+        """Two choices of 10 tokens at 3 nUSD, x 1.1 x 2 = 132 nUSD."""
+        dear = card(tier(input=0, output=3_000), modifiers_bp={"geo:us": 11_000, "speed:fast": 20_000})
+        assert quote(dear, 0, choices=2, modifiers=("geo:us", "speed:fast")).at(10) == 132
 
     @pytest.mark.parametrize(
         ("more", "dimension"),

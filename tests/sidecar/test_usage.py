@@ -72,7 +72,7 @@ def test_events_are_counted_too(count: Any) -> None:
 
 def test_the_largest_count_passes() -> None:
     """2^40 is absurd enough to stop at, not below."""
-    assert Usage(input_tokens=TOKENS_MAX).input_tokens == TOKENS_MAX
+    assert Usage(input_tokens=2**40).input_tokens == 2**40 == TOKENS_MAX
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,14 @@ def test_a_part_is_not_more_than_its_whole(counts: dict[str, Any]) -> None:
 
 
 def test_limits_have_framing_that_never_counts_too_little() -> None:
-    """The defaults are positive: a message is more than its text."""
+    """A message is more than its text; by so much, and a change must be meant."""
     limits = Limits(input_tokens_max=1, context_tokens=2, output_tokens_max=3)
     assert (
-        min(
-            limits.per_request_tokens,
-            limits.per_message_tokens,
-            limits.per_tool_tokens,
-            limits.tools_base_tokens,
-        )
-        > 0
-    )
+        limits.per_request_tokens,
+        limits.per_message_tokens,
+        limits.per_tool_tokens,
+        limits.tools_base_tokens,
+    ) == (64, 16, 64, 128)
 
 
 def test_absurd_says_what_is() -> None:

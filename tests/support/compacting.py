@@ -89,7 +89,7 @@ def _replayed(disk: SimDisk, folder: Path, basis: Basis) -> Basis:
 def same_ledger(one: Basis, other: Basis) -> None:
     """Check that two replays made the same of the journal, the order of what is kept included."""
     assert one.state == other.state
-    for name in ("accounts", "open_calls", "ended", "unconfirmed", "keys", "high_water"):
+    for name in ("accounts", "open_calls", "ended", "unconfirmed", "keys", "answers", "high_water"):
         assert list(getattr(one.state, name)) == list(getattr(other.state, name)), name
     assert one.history.kept() == other.history.kept()
 

@@ -136,6 +136,16 @@ def refused_code(action: Callable[[], object]) -> str:
     raise AssertionError("not refused")
 
 
+def in_its_place(error: SpendGuardError) -> SpendGuardError:
+    """Return a refusal that may name a place in a file, after a look whether there can be one like it."""
+    if "byte" in error.facts:
+        line, byte = int(str(error.facts["line"])), int(str(error.facts["byte"]))
+        assert line >= 1
+        assert byte >= 0
+        assert (line == 1) == (byte == 0), "only the first line begins at the first byte"
+    return error
+
+
 def held(book: Book, call_id: str = "c", **changes: Any) -> Hold:
     """Execute a hold that must be admitted."""
     (hold,) = book.execute(hold_call(call_id, **changes))

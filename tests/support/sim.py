@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spendguard_daemon.ports import SyncError
+
 SECTOR_BYTES = 512
 
 Hook = Callable[[str, Path], None]
@@ -65,6 +67,7 @@ class SimFile:
     def __init__(self, disk: "SimDisk", path: Path, node: _Node, *, holds_lock: bool = False) -> None:
         self._disk, self._path, self._node, self._holds_lock = disk, path, node, holds_lock
         self.closed = False
+        disk.opened.append(self)
 
     def write(self, data: bytes) -> int:
         self._before("write")
@@ -116,11 +119,17 @@ class SimDisk:
         self.capacity_bytes: int | None = None
         self.unsafe: str | None = None
         self.operations: list[tuple[str, str]] = []
+        self.opened: list[SimFile] = []
 
     def before(self, operation: str, path: Path) -> None:
         self.operations.append((operation, path.name))
         if self.hook is not None:
-            self.hook(operation, path)
+            try:
+                self.hook(operation, path)
+            except OSError as error:
+                if operation in ("sync", "sync_folder"):
+                    raise SyncError(error.errno, error.strerror) from error
+                raise
 
     def read(self, path: Path) -> bytes:
         self.before("read", path)

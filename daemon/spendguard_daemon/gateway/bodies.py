@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.errors import MalformedError, SpendGuardError
 from spendguard_daemon.ledger.events import AgentPolicy, Concurrency, Overflow
-from spendguard_daemon.money import CENTS_MAX, Nusd, from_cents
+from spendguard_daemon.money import CENTS_MAX, Nusd, from_cents, parse_usd
 from spendguard_daemon.providers.json_text import parse
 from spendguard_daemon.settings import CHOICES, FEATURES_MAX, RANGES, is_feature
 from spendguard_daemon.text import NAME_LENGTH_MAX, is_name, safe
@@ -42,6 +42,14 @@ def cents(amount: int, name: str) -> Nusd:
     if not 0 <= amount <= CENTS_MAX:
         raise MalformedError(name, f"whole cents from 0 to {CENTS_MAX}")
     return from_cents(amount)
+
+
+def usd(text: str, name: str) -> Nusd:
+    """Read an exact amount in USD from outside."""
+    try:
+        return parse_usd(text)
+    except SpendGuardError as error:
+        raise MalformedError(name, "an exact decimal of USD such as 0.0123") from error
 
 
 def name(text: str) -> str:

@@ -21,7 +21,6 @@ from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.events import BudgetSet, Event, agent_of
 from spendguard_daemon.ledger.ledger import Ledger
-from spendguard_daemon.money import parse_usd
 from spendguard_daemon.ports import Clock, Rng
 from spendguard_daemon.settings import Settings
 
@@ -124,6 +123,13 @@ class Control:
         await self._ledger.submit(cmd.DeleteAgent(asked.agent_id, asked.actor))
         return respond.value(wire.AgentDeleted(agent_id=asked.agent_id))
 
+    async def _confirm_agent(self, asked: Asked) -> web.Response:
+        given = bodies.decode(asked.body, wire.ConfirmRestored)
+        spent_nusd = bodies.usd(given.spent_usd, "spent_usd")
+        why = bodies.reason(given.reason, "entered by operator")
+        await self._ledger.submit(cmd.ConfirmRestored(asked.agent_id, spent_nusd, why, asked.actor))
+        return await self._get_agent(asked)
+
     # -- budgets --------------------------------------------------------------------------------------
 
     async def _get_budget(self, asked: Asked) -> web.Response:
@@ -201,10 +207,7 @@ class Control:
 
     async def _adjust_call(self, asked: Asked) -> web.Response:
         adjust = bodies.decode(asked.body, wire.Adjust)
-        try:
-            to_nusd = parse_usd(adjust.cost_usd)
-        except SpendGuardError as error:
-            raise MalformedError("cost_usd", "an exact decimal of USD such as 0.0123") from error
+        to_nusd = bodies.usd(adjust.cost_usd, "cost_usd")
         why = bodies.reason(adjust.reason, "corrected by operator")
         call_id = asked.route.params["call"]
         await self._ledger.submit(cmd.AdjustCall(call_id, to_nusd, why, asked.actor, asked.idempotency))

@@ -167,6 +167,7 @@ class DaemonControl:
             settled_at_worst_at_start=len(recovered.settled_at_worst),
             warnings=[*self._reasons(), *self._settings.warnings, *self._open_warning(), *recovered.warnings],
             unconfirmed=views.unconfirmed(state),
+            unconfirmed_agents=views.unconfirmed_agents(state),
         )
 
     def _open_warning(self) -> list[str]:

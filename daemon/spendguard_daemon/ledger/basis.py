@@ -14,7 +14,7 @@ from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import LineError, open_line, read_event
 from spendguard_daemon.ledger.recovery import Origin, Place, Segment, damaged, newer, segment_name
 from spendguard_daemon.ledger.sealed import Pause, go_on
-from spendguard_daemon.ledger.snapshot import SnapshotError, decode
+from spendguard_daemon.ledger.snapshot import NewerSnapshotError, SnapshotError, decode
 from spendguard_daemon.ledger.state import State
 
 _MARK = b'"t":"checkpoint"'
@@ -34,13 +34,15 @@ def newest_basis(folder: LedgerFolder, warnings: list[str], pause: Pause = go_on
     """Return the latest state to begin with; tell `warnings` of each snapshot that should have served.
 
     Raises LEDGER_DAMAGED where none serves and the records from the first on are not there, LEDGER_NEWER
-    where the newest checkpoint is not for this reader.
+    where the newest checkpoint, or its snapshot, is not for this reader.
     """
     failed: tuple[str, str] | None = None
     for file in reversed(folder.segments):
         for place, checkpoint in _checkpoints(folder.read(file)):
             try:
                 return read_basis(folder, checkpoint, pause)
+            except NewerSnapshotError as error:
+                raise newer(Place(checkpoint.snapshot, 1, 0), str(error)) from None
             except SnapshotError as error:
                 failed = failed or (checkpoint.snapshot, str(error))
                 warnings.append(f"{checkpoint.snapshot}, named by {place.file}, line {place.line}: {error}")

@@ -57,7 +57,7 @@ class Book:
         events = decide(self.state, command, now)
         if events:
             self._record(events, now)
-            self._follow(command, events[0], now)
+            self._follow(command, events[-1], now)
         return events
 
     def check(self, command: Command) -> None:

@@ -52,10 +52,11 @@ def decide_budget(state: State, command: MoneyCommand) -> BudgetSet | DaemonLimi
         limit_nusd = _existing(state.daemon.limit_nusd)
         return _daemon_limit_set(state, limit_nusd, command.amount_nusd, command)
     account = live_account(state, command.agent_id)
+    topup_nusd = command.amount_nusd if isinstance(command, TopUp) else command.topup_nusd
     if isinstance(command, TopUp):
-        limit_nusd, topup_nusd = _existing(account.limit_nusd), command.amount_nusd
+        limit_nusd = _existing(account.limit_nusd)
     else:
-        limit_nusd, topup_nusd = checked_amount("limit", command.limit_nusd), command.topup_nusd or 0
+        limit_nusd = checked_amount("limit", command.limit_nusd)
     grant = _grant(account.limit_nusd, account.remaining_nusd, limit_nusd, topup_nusd)
     return _budget_set(account, limit_nusd, grant, command)
 
@@ -103,7 +104,7 @@ def _daemon_limit_set(
         grant, funded_nusd = _Grant(0, 0, 0), None
     else:
         checked_amount("limit", limit_nusd)
-        grant = _grant(daemon.limit_nusd, daemon.remaining_nusd or 0, limit_nusd, topup_nusd or 0)
+        grant = _grant(daemon.limit_nusd, daemon.remaining_nusd or 0, limit_nusd, topup_nusd)
         # A first cap counts from now: what was spent before it was set is not charged to it.
         base_nusd = daemon.settled_nusd if daemon.funded_nusd is None else daemon.funded_nusd
         funded_nusd = checked(base_nusd + grant.applied_nusd - grant.cut_nusd)

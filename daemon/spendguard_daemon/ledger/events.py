@@ -194,6 +194,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="sent")
     changed: list[str]
 
 
+ANSWERED_BY = "answered by model "
+"""In the reason of a `settle`: another model answered, which is dearer, and its rates were charged."""
+
+
 class Settle(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="settle", omit_defaults=True):
     """The real cost is known and within the hold.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.times import NS_PER_SECOND
-from spendguard_daemon.ports import Disk
+from spendguard_daemon.ports import Disk, SyncError
 
 CLOCK_BEHIND_SECONDS = 60
 """A clock that is behind by less is one that was corrected."""
@@ -20,14 +20,21 @@ def fault(code: Code, cause: BaseException | None = None) -> SpendGuardError:
 
 
 def is_full(error: OSError) -> bool:
+    """Tell whether a write found no room, which is no harm: it is undone, and tried again once there is.
+
+    A sync that found none is a sync that failed, and those are final (1.5), whatever the file was for.
+    """
+    return says_full(error) and not isinstance(error, SyncError)
+
+
+def says_full(error: BaseException) -> bool:
     """Tell whether an error says that there is no room: on the disk, or in this user's share of it."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def disk_fault(error: BaseException) -> SpendGuardError:
     """Return what an operation on the disk that failed means: LEDGER_FULL or DISK_FAILED."""
-    full = isinstance(error, OSError) and is_full(error)
-    return fault(Code.LEDGER_FULL if full else Code.DISK_FAILED, error)
+    return fault(Code.LEDGER_FULL if says_full(error) else Code.DISK_FAILED, error)
 
 
 def clock_warnings(last_ns: int, now_ns: int) -> list[str]:
@@ -46,6 +53,6 @@ def check_file_system(folder: Path, disk: Disk) -> None:
         raise SpendGuardError(
             Code.HOME_UNSAFE,
             f"{TABLE[Code.HOME_UNSAFE].title}: {folder} is on {unsafe}, where locks and syncs may not hold",
-            remedy="set SPENDGUARD_HOME to a folder on a local disk, or start with --unsafe-fs",
+            remedy="set SPENDGUARD_HOME to a folder on a local disk, or risk it: spendguard up --unsafe-fs",
             facts={"path": str(folder), "file_system": unsafe},
         )

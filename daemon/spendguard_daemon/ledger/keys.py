@@ -2,8 +2,10 @@
 
 A key is bound by the record that the request led to, so it is as durable as that record, and no sooner bound.
 Its scope is the agent and the route. A call that was voided gives its key back: nothing was paid. Memory is
-bounded: a key is forgotten after 24 hours or when KEYS_MAX younger ones are bound, by the times of the
-records, so that replay forgets the same ones. A forgotten key never lifts a cap: it may only be paid twice.
+bounded: a key is forgotten after 24 hours, by the times of the records, so that replay forgets the same ones;
+or when so many younger ones are bound that it is one too many. A call whose key is forgotten may be paid
+twice, within its cap. A grant would be given twice, and lift one: so operators' keys are counted apart, and
+no number of calls pushes one out.
 """
 
 from dataclasses import replace
@@ -16,7 +18,12 @@ from spendguard_daemon.ledger.state import Bound, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.money import format_usd
 
-KEYS_MAX = 100_000
+KEYS_MAX = 50_000
+"""Of calls. In a snapshot one is about 250 bytes, and never more than 600."""
+
+ANSWERS_MAX = 2_000
+"""Of operators' requests. In a snapshot one is about 500 bytes, and never more than 7,500."""
+
 KEY_TTL_NS = 24 * 3600 * NS_PER_SECOND
 RETRY_MS = 1_000
 
@@ -31,13 +38,13 @@ def first_answer(state: State, command: cmd.Command, now: cmd.Now) -> ev.Event |
     """
     if not isinstance(command, cmd.KeyedCommand) or isinstance(command, cmd.HoldCall):
         return None
-    bound = _bound(state, _agent_of(command), command.idempotency, now)
+    bound = _bound(state.answers, _agent_of(command), command.idempotency, now)
     return None if bound is None else bound.event
 
 
 def check_call(state: State, command: cmd.HoldCall, now: cmd.Now) -> None:
     """Raise IDEMPOTENCY_IN_FLIGHT, _DONE or _MISMATCH where a call's key is bound; facts: first_call_id."""
-    bound = _bound(state, command.agent_id, command.idempotency, now)
+    bound = _bound(state.keys, command.agent_id, command.idempotency, now)
     if bound is None:
         return
     facts: dict[str, Fact] = {"first_call_id": bound.call_id}
@@ -55,17 +62,20 @@ def bind(state: State, event: ev.KeyedEvent, wall_ns: int) -> None:
     """Note what an event's key stands for from now on, and forget the keys whose time is over."""
     if event.idempotency is None:
         return
-    scope = _scope(_agent_of(event), event.idempotency)
-    body = event.idempotency.body
-    state.keys.pop(scope, None)
+    scope, body = _scope(_agent_of(event), event.idempotency), event.idempotency.body
     if isinstance(event, ev.Hold):
-        state.keys[scope] = Bound(body, wall_ns, call_id=event.call_id)
+        _bind(state.keys, KEYS_MAX, scope, Bound(body, wall_ns, call_id=event.call_id))
     else:
-        state.keys[scope] = Bound(body, wall_ns, event=event)
-    oldest = next(iter(state.keys))
-    while len(state.keys) > KEYS_MAX or wall_ns - state.keys[oldest].bound_ns >= KEY_TTL_NS:
-        del state.keys[oldest]
-        oldest = next(iter(state.keys))
+        _bind(state.answers, ANSWERS_MAX, scope, Bound(body, wall_ns, event=event))
+
+
+def _bind(table: dict[str, Bound], most: int, scope: str, bound: Bound) -> None:
+    table.pop(scope, None)
+    table[scope] = bound
+    oldest = next(iter(table))
+    while len(table) > most or bound.bound_ns - table[oldest].bound_ns >= KEY_TTL_NS:
+        del table[oldest]
+        oldest = next(iter(table))
 
 
 def note_end(state: State, hold: ev.Hold, cost_nusd: int | None) -> None:
@@ -82,10 +92,12 @@ def note_end(state: State, hold: ev.Hold, cost_nusd: int | None) -> None:
         state.keys[scope] = replace(bound, cost_nusd=cost_nusd)
 
 
-def _bound(state: State, agent_id: str, idempotency: ev.Idempotency | None, now: cmd.Now) -> Bound | None:
+def _bound(
+    table: dict[str, Bound], agent_id: str, idempotency: ev.Idempotency | None, now: cmd.Now
+) -> Bound | None:
     if idempotency is None:
         return None
-    bound = state.keys.get(_scope(agent_id, idempotency))
+    bound = table.get(_scope(agent_id, idempotency))
     if bound is None or now.wall_ns - bound.bound_ns >= KEY_TTL_NS:
         return None
     if bound.body != idempotency.body:

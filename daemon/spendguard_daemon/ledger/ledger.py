@@ -129,8 +129,13 @@ class Ledger:
         Cancelling the caller does not undo the record.
         """
         events, seq = self._execute(command)
-        await self._durable(seq)
+        await self.durable(seq)
         return events
+
+    async def durable(self, seq: int | None = None) -> None:
+        """Return when record `seq`, or the last one, is durable; raise DISK_FAILED if it never will be."""
+        self._journal.hurry()
+        await self._acks.until(self._book.seq if seq is None else seq)
 
     async def hold(self, command: HoldCall, wait_seconds: float) -> ev.Hold:
         """Return a durable hold; money that others hold is waited for, in order, at most `wait_seconds`.
@@ -146,7 +151,7 @@ class Ledger:
                 raise
             hold, seq = await self._wait(command, wait_seconds)
         try:
-            await self._durable(seq)
+            await self.durable(seq)
         except asyncio.CancelledError:
             self._abandon(hold)
             raise
@@ -180,14 +185,10 @@ class Ledger:
             self._desk.close()
             if self._journal.failure is None:
                 self._book.record(ev.Close(reason=reason))
-                await self._durable(self._book.seq)
+                await self.durable()
         finally:
             self._journal.stop()
             self._lock.close()
-
-    async def _durable(self, seq: int) -> None:
-        self._journal.hurry()
-        await self._acks.until(seq)
 
     def _check_open(self) -> None:
         self._check_disk()
@@ -208,7 +209,7 @@ class Ledger:
             self._journal.hurry()  # the one record whose loss would count too little
         self._check_disk()
         if events and self._waiting.queues:
-            self._serve_after(events[0])
+            self._serve_after(events[-1])
         return events, seq
 
     def _admit(self, command: HoldCall) -> Granted:
@@ -228,8 +229,7 @@ class Ledger:
                 self.state.turns.claim(command.agent_id, command.run_id, self._book.now().monotonic_ns)
             raise
         self._check_disk()
-        (hold,) = (event for event in events if isinstance(event, ev.Hold))
-        return hold, self._book.seq
+        return next(event for event in events if isinstance(event, ev.Hold)), self._book.seq
 
     async def _wait(self, command: HoldCall, wait_seconds: float) -> Granted:
         waiter = self._waiting.join(command, asyncio.get_running_loop().create_future())
@@ -284,7 +284,7 @@ class Ledger:
     async def _checkpoint(self, event_of: Callable[[State], ev.Event]) -> None:
         self._check_disk()
         self._book.record(event_of(self.state))
-        await self._durable(self._book.seq)
+        await self.durable()
 
     def _on_failure(self, failure: BaseException) -> None:
         self._journal.failure = failure  # where a compaction failed, the journal does not know yet

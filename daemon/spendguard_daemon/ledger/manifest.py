@@ -1,17 +1,29 @@
 """The file format of a backup's manifest: which files it has, how large each is, and its hash. Pure."""
 
-from pathlib import PurePosixPath
+import re
 
 import msgspec
 
-from spendguard_daemon.ledger.sealed import SealError, go_on, seal, unseal
+from spendguard_daemon.ledger.sealed import SealError, go_on, opened, read, seal
 
 MANIFEST = "manifest.json"
 VERSION = 1
 
+_PATH = re.compile(r"head|snap-[0-9]{12}\.json|(archive/)?seg-[0-9]{12}\.jsonl")
+
 
 class ManifestError(Exception):
     """A manifest is not one that we wrote whole; says what is wrong with it."""
+
+
+class NewerManifestError(ManifestError):
+    """A manifest is of a version that this code does not know."""
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """What is read of a manifest before all else."""
+
+    backup: int
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,13 +54,16 @@ def encode_manifest(manifest: Manifest) -> tuple[bytes, str]:
 def decode_manifest(raw: bytes) -> tuple[Manifest, str]:
     """Return a manifest and the hash at the end of its file; raise ManifestError."""
     try:
-        manifest, digest = unseal(raw, Manifest, go_on)
+        members, digest = opened(raw)
+        version = read(members, _Version, go_on).backup
+        if version > VERSION:
+            raise NewerManifestError(f"a backup of version {version}")
+        manifest = read(members, Manifest, go_on)
     except SealError as error:
         raise ManifestError(str(error)) from None
     if manifest.backup != VERSION:
         raise ManifestError(f"it is of version {manifest.backup}, not {VERSION}")
     for entry in manifest.files:
-        path = PurePosixPath(entry.path)
-        if path.is_absolute() or ".." in path.parts or len(path.parts) > 2:
+        if not _PATH.fullmatch(entry.path):
             raise ManifestError(f"it names {entry.path!r}, which no ledger has")
     return manifest, digest

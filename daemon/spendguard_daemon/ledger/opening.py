@@ -13,7 +13,7 @@ from spendguard_daemon.ledger.book import Book
 from spendguard_daemon.ledger.commands import SettleAtWorst
 from spendguard_daemon.ledger.events import Open, Torn
 from spendguard_daemon.ledger.faults import clock_warnings
-from spendguard_daemon.ledger.folder import LedgerFolder
+from spendguard_daemon.ledger.folder import ARCHIVE, LedgerFolder, SegmentFile, snapshot_name
 from spendguard_daemon.ledger.journal import Writer
 from spendguard_daemon.ledger.lines import READER
 from spendguard_daemon.ledger.recovery import HEAD, Place, Plan, TornTail, damaged, plan, segment_name
@@ -58,12 +58,14 @@ def open_folder(
     Raises LEDGER_DAMAGED or LEDGER_NEWER with nothing on the disk changed; OSError where the disk fails.
     """
     files, warnings = LedgerFolder(folder, disk), list[str]()
-    _check_restored(files, disk)
+    if not files.segments:
+        _check_new(files, disk)
     basis = newest_basis(files, warnings)
     state, tail = basis.state, files.after(basis.origin.seq)
     found = plan(files.read_all(tail), files.read_head(), origin=basis.origin, begun_seq=files.begun_seq)
     wall_ns = replay(files.read_all(tail), found, state, basis.history, wall_ns=basis.wall_ns)
     warnings += clock_warnings(wall_ns, clock.wall_ns())
+    _check_last(tail, found)
 
     writer = _take_up(folder, disk, found, segment_bytes)
     book = Book(state, basis.history, clock, seq=found.seq, wall_ns=wall_ns)
@@ -83,12 +85,25 @@ def open_folder(
     return Opened(book, writer, report, basis.origin.seq, folder, disk)
 
 
-def _check_restored(files: LedgerFolder, disk: Disk) -> None:
-    """Refuse to begin an empty ledger where a restore was cut short: the money is in the folder beside it."""
+def _check_new(files: LedgerFolder, disk: Disk) -> None:
+    """Refuse to begin an empty ledger where there was one: its segments are gone, its snapshots are not.
+
+    Or where a restore was cut short: the money is in the folder beside it.
+    """
+    if files.snapshots:
+        what = f"there is no segment, but {snapshot_name(files.snapshots[-1])}: records were taken away"
+        raise damaged(Place(FIRST_SEGMENT, 1, 0), what)
     restoring = files.path.with_name(files.path.name + RESTORING)
-    if not files.segments and disk.exists(restoring):
+    if disk.exists(restoring):
         what = "a restore was cut short; do it again, or rename the folder"
         raise damaged(Place(restoring.name, 1, 0), what)
+
+
+def _check_last(files: tuple[SegmentFile, ...], found: Plan) -> None:
+    """Refuse to go on in a segment that somebody moved: a new file of its name would hide its records."""
+    for file in files:
+        if file.archived and file.first_seq == found.segment_seq:
+            raise damaged(Place(file.name, 1, 0), f"the last segment is in {ARCHIVE}: move it back")
 
 
 def _take_up(folder: Path, disk: Disk, found: Plan, segment_bytes: int) -> Writer:

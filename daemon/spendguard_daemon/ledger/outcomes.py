@@ -118,7 +118,8 @@ def _overrun(state: State, hold: ev.Hold, command: cmd.SettleCall) -> tuple[ev.E
     if frozen or not (overdrawn or large):
         return (overrun,)
     reason = f"overrun: call {hold.call_id} cost {excess_nusd} nUSD more than was held for it"
-    return (overrun, ev.Freeze(agent_id=hold.agent_id, reason=reason, actor="ledger"))
+    # The freeze first: of a batch that a power cut tears, the overrun must not be what is left alone.
+    return (ev.Freeze(agent_id=hold.agent_id, reason=reason, actor="ledger"), overrun)
 
 
 def adjust(state: State, command: cmd.AdjustCall) -> tuple[ev.Event, ...]:

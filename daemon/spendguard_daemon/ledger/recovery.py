@@ -110,7 +110,6 @@ class Walk:
         self._head = newest_slot(head_raw)
         self._begun_seq = begun_seq
         self.seq, self.h, self.generation = origin.seq, origin.h, origin.generation
-        self._ack = origin.seq
         self._segment_seq = origin.seq + 1
         self._end = Place(segment_name(self._segment_seq), 1, 0)
         self._damage: _Damage | None = None
@@ -167,7 +166,7 @@ class Walk:
         try:
             envelope = open_line(line)
         except LineError as error:
-            return _Damage(place, str(error), misplaced=False)
+            return _Damage(place, str(error), misplaced=error.proven)
         if (envelope.seq, envelope.prev) != (self.seq + 1, self.h):
             what = f"record {envelope.seq} stands where record {self.seq + 1} should follow"
             return _Damage(place, what, misplaced=True)
@@ -175,7 +174,7 @@ class Walk:
             raise newer(place, envelope.newer)
         if self._head is not None and envelope.seq == self._head.seq and envelope.h != self._head.h:
             raise damaged(place, "the head file knows another record of this number")
-        self.seq, self.h, self._ack = envelope.seq, envelope.h, max(self._ack, envelope.ack)
+        self.seq, self.h = envelope.seq, envelope.h
         self.generation = envelope.generation or self.generation
         if follow is not None:
             follow(place, envelope, line)
@@ -190,7 +189,8 @@ class Walk:
             except LineError:
                 continue
         head_seq = self._head.seq if self._head else 0
-        durable_seq = max([self._ack, head_seq, self._begun_seq, *(line.ack for line in survivors)])
+        # The lines before the damage are all there, and what they acknowledge is before them.
+        durable_seq = max([head_seq, self._begun_seq, *(line.ack for line in survivors)])
         # A tear loses bytes where they are: it cannot repeat a record, or bring whole ones out of order.
         order = [self.seq, *(line.seq for line in survivors)]
         reordered = any(later <= earlier for earlier, later in pairwise(order))

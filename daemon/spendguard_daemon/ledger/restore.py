@@ -6,6 +6,8 @@ overwritten. Invariant: a crash at any point leaves the old ledger in place, or 
 then a daemon refuses to start (`opening`), and the restore can be done again.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +18,20 @@ from spendguard_daemon.ledger.backup import Copier
 from spendguard_daemon.ledger.events import Restored
 from spendguard_daemon.ledger.folder import ARCHIVE, LOCK, LedgerFolder
 from spendguard_daemon.ledger.journal import Entry, Writer
-from spendguard_daemon.ledger.lines import encode_body
-from spendguard_daemon.ledger.manifest import MANIFEST, Manifest, ManifestError, decode_manifest
+from spendguard_daemon.ledger.lines import Slot, encode_body
+from spendguard_daemon.ledger.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestError,
+    NewerManifestError,
+    decode_manifest,
+)
 from spendguard_daemon.ledger.opening import RESTORING
-from spendguard_daemon.ledger.recovery import HEAD, Place, damaged, newest_slot
+from spendguard_daemon.ledger.recovery import HEAD, Place, damaged, newer, newest_slot
 from spendguard_daemon.ledger.rolling import RollingSegment
 from spendguard_daemon.ledger.times import format_time
 from spendguard_daemon.ledger.verify import Progress, Report, verify
-from spendguard_daemon.ports import Clock, Disk
+from spendguard_daemon.ports import Clock, Disk, DiskFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +56,18 @@ def restore(
 ) -> Restoration:
     """Make the backup in `backup` the ledger in `ledger`, whose daemon must not run. Blocks.
 
-    Raises LEDGER_REFUSED where `backup` is none, LEDGER_DAMAGED where it is not whole, LEDGER_LOCKED while a
-    daemon runs, OSError where a disk fails; in all these cases the ledger is as it was.
+    Raises LEDGER_REFUSED where `backup` is none, LEDGER_DAMAGED where it is not whole, LEDGER_NEWER where it
+    is not for this reader, LEDGER_LOCKED while a daemon or another restore runs, OSError where a disk fails;
+    in all these cases the ledger is as it was.
     """
     manifest, digest = _read_manifest(backup, disk)
     _check_files(backup, manifest, disk)
     report = verify(backup, disk=disk, on_progress=on_progress)
-    if report.findings:
-        first = report.findings[0]
-        raise damaged(Place(first.file, first.line, first.byte), first.what)
-    disk.make_folder(ledger.parent)
-    lock = disk.lock(ledger / LOCK) if disk.exists(ledger) else None
-    if lock is None and disk.exists(ledger):
-        entry = TABLE[Code.LEDGER_LOCKED]
-        raise SpendGuardError(Code.LEDGER_LOCKED, entry.title, remedy=entry.operator_remedy)
-    try:
-        staging = ledger.with_name(ledger.name + RESTORING)
+    if (found := report.damage) is not None:
+        raise damaged(Place(found.file, found.line, found.byte), found.what)
+    _check_end(backup, manifest, report, disk)
+    staging = ledger.with_name(ledger.name + RESTORING)
+    with _locked(ledger, staging, disk):
         generation = 1 + max(manifest.generation, _generation(ledger, disk), _generation(staging, disk))
         _clear(staging, disk)
         _copy(backup, staging, manifest, disk)
@@ -73,10 +77,37 @@ def restore(
         )
         _append(staging, manifest, event, now_ns, disk)
         moved_to = _swap(staging, ledger, now_ns, disk)
-    finally:
-        if lock is not None:
-            lock.close()
     return Restoration(manifest, report, generation, manifest.seq + 1, moved_to)
+
+
+@contextmanager
+def _locked(ledger: Path, staging: Path, disk: Disk) -> Iterator[None]:
+    """Keep daemons and other restores out; raise LEDGER_LOCKED where one is in.
+
+    Once the staging folder is there, no daemon begins where there is no ledger (`opening`); one that began
+    just before has made its folder, and is found by the second look.
+    """
+    disk.make_folder(ledger.parent)
+    locks: list[DiskFile] = []
+    try:
+        if there := disk.exists(ledger):
+            locks.append(_lock(ledger, disk))
+        disk.make_folder(staging)
+        locks.append(_lock(staging, disk))
+        if not there and disk.exists(ledger):
+            locks.append(_lock(ledger, disk))
+        yield
+    finally:
+        for lock in locks:
+            lock.close()
+
+
+def _lock(folder: Path, disk: Disk) -> DiskFile:
+    lock = disk.lock(folder / LOCK)
+    if lock is None:
+        entry = TABLE[Code.LEDGER_LOCKED]
+        raise SpendGuardError(Code.LEDGER_LOCKED, entry.title, remedy=entry.operator_remedy)
+    return lock
 
 
 def _read_manifest(backup: Path, disk: Disk) -> tuple[Manifest, str]:
@@ -86,6 +117,8 @@ def _read_manifest(backup: Path, disk: Disk) -> tuple[Manifest, str]:
         raise SpendGuardError(
             Code.LEDGER_REFUSED, f"{backup} is no backup, or an unfinished one: it has no {MANIFEST}"
         ) from None
+    except NewerManifestError as error:
+        raise newer(Place(MANIFEST, 1, 0), str(error)) from None
     except ManifestError as error:
         raise damaged(Place(MANIFEST, 1, 0), str(error)) from None
 
@@ -101,6 +134,19 @@ def _check_files(backup: Path, manifest: Manifest, disk: Disk) -> None:
             raise damaged(place, "its bytes are not those that the manifest names")
 
 
+def _check_end(backup: Path, manifest: Manifest, report: Report, disk: Disk) -> None:
+    """Check that the manifest is about the ledger beside it: what is written next must follow from both."""
+    folder, named = LedgerFolder(backup, disk), {entry.path for entry in manifest.files}
+    for file in folder.segments:
+        path = f"{ARCHIVE}/{file.name}" if file.archived else file.name
+        if path not in named:
+            raise damaged(Place(path, 1, 0), "the manifest does not name it")
+    end = Slot(manifest.seq, manifest.h, manifest.generation)
+    whole = (report.last_seq, report.generation, report.unfinished_bytes)
+    if newest_slot(folder.read_head()) != end or whole != (manifest.seq, manifest.generation, 0):
+        raise damaged(Place(MANIFEST, 1, 0), "its last record is not that of the files beside it")
+
+
 def _generation(folder: Path, disk: Disk) -> int:
     """Return the generation of the ledger in a folder, 0 where there is none."""
     slot = newest_slot(LedgerFolder(folder, disk).read_head()) if disk.exists(folder) else None
@@ -112,7 +158,7 @@ def _clear(staging: Path, disk: Disk) -> None:
     for folder in (staging / ARCHIVE, staging):
         if disk.exists(folder):
             for name in disk.names(folder):
-                if folder / name != staging / ARCHIVE:
+                if folder / name not in (staging / ARCHIVE, staging / LOCK):
                     disk.remove(folder / name)
 
 

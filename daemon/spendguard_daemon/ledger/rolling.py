@@ -31,7 +31,7 @@ class RollingSegment:
     def begin(self, seq: int) -> None:
         """Go on in a new segment if this one is large enough; `seq` is the next record, all others durable.
 
-        Where there is no room for it, this one goes on. Raises OSError.
+        Where there is no room for its name, this one goes on. Raises OSError, above all where a sync fails.
         """
         if self._size < self._limit_bytes:
             return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.ledger.faults import fault, is_full
+from spendguard_daemon.ledger.faults import fault, is_full, says_full
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.ports import Clock, Disk, Rng
 
@@ -59,7 +59,7 @@ class Ballast:
         try:
             yield
         except OSError as error:
-            if is_full(error):
+            if says_full(error):
                 with suppress(OSError):
                     self.drop()
             raise
@@ -72,7 +72,6 @@ class Ballast:
             self._disk.remove(self._path)
             self._write()
         except OSError as error:
-            # Nothing rests on this file yet, so a sync that finds no room is no worse here than a write.
             if not is_full(error):
                 raise
             self._disk.remove(self._path)

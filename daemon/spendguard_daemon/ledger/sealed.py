@@ -24,6 +24,9 @@ _TAIL_BYTES = len(_TAIL.format("0" * 64))
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+Members = dict[str, msgspec.Raw]
+"""The members of a file by name, each as the bytes that it has there."""
+
 Pause = Callable[[], None]
 """Called now and then during long work, so that another thread may have the processor."""
 
@@ -45,20 +48,27 @@ def seal(value: msgspec.Struct, pause: Pause) -> tuple[bytes, str]:
     return body + _TAIL.format(digest).encode(), digest
 
 
-def unseal(raw: bytes, kind: type[T], pause: Pause) -> tuple[T, str]:
-    """Return what a file holds, and the hash at its end; raise SealError."""
+def opened(raw: bytes) -> tuple[Members, str]:
+    """Return the members of a file that proves itself, not read yet, and its hash; raise SealError."""
     digest = hashlib.sha256(raw[:-_TAIL_BYTES]).hexdigest()
     if raw[-_TAIL_BYTES:] != _TAIL.format(digest).encode():
         raise SealError("its hash does not match its bytes")
     try:
-        members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        types = get_type_hints(kind)
+        return msgspec.json.decode(raw, type=Members), digest
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise SealError(str(error)) from None
+
+
+def read(members: Members, kind: type[T], pause: Pause) -> T:
+    """Return what members say, as far as `kind` knows them; raise SealError."""
+    types = get_type_hints(kind)
+    try:
         values = {name: _read(members[name], types[name], pause) for name in kind.__struct_fields__}
     except KeyError as error:
         raise SealError(f"it has no {error}") from None
     except msgspec.MsgspecError as error:
         raise SealError(str(error)) from None
-    return kind(**values), digest
+    return kind(**values)
 
 
 def _read(raw: msgspec.Raw, kind: Any, pause: Pause) -> object:

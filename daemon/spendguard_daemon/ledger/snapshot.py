@@ -11,7 +11,7 @@ from spendguard_daemon.ledger.events import PriceAccept
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import READER
 from spendguard_daemon.ledger.recovery import Origin
-from spendguard_daemon.ledger.sealed import Pause, SealError, go_on, seal, unseal
+from spendguard_daemon.ledger.sealed import Pause, SealError, go_on, opened, read, seal
 from spendguard_daemon.ledger.state import Account, Bound, DaemonAccount, EndedCall, OpenCall, State
 from spendguard_daemon.ledger.times import format_time, parse_time
 from spendguard_daemon.ledger.views import AgentRun, CallView, Kept
@@ -21,6 +21,17 @@ VERSION = 1
 
 class SnapshotError(Exception):
     """A snapshot is not one that we wrote whole; says what is wrong with it."""
+
+
+class NewerSnapshotError(SnapshotError):
+    """A snapshot is not for this reader."""
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """What is read of a snapshot before all else: the rest may have a form that is not known here."""
+
+    snapshot: int
+    min_reader: int
 
 
 class KeyBound(msgspec.Struct, frozen=True):
@@ -33,7 +44,8 @@ class KeyBound(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that is so after record `seq`, whose hash is `h` and whose time is `ts`.
 
-    Accounts are in the order of their making; open and ended calls, keys and the kept history oldest first.
+    Accounts are in the order of their making; open and ended calls, keys, answers and the kept history oldest
+    first.
     """
 
     snapshot: int
@@ -54,6 +66,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     unconfirmed: list[EndedCall]
     ended: list[EndedCall]
     keys: list[KeyBound]
+    answers: list[KeyBound]
     runs: list[AgentRun]
     calls: list[CallView]
     refusals: list[CallView]
@@ -79,6 +92,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             unconfirmed_calls=self.unconfirmed_calls,
             unconfirmed_nusd=self.unconfirmed_nusd,
             keys={key.scope: key.bound for key in self.keys},
+            answers={key.scope: key.bound for key in self.answers},
             distrusted=set(self.distrusted),
             prices=self.prices,
             high_water={prices.key_id: prices for prices in self.high_water},
@@ -112,6 +126,7 @@ def snapshot_of(state: State, history: History, seq: int, h: str, wall_ns: int) 
         unconfirmed=list(state.unconfirmed.values()),
         ended=list(state.ended.values()),
         keys=[KeyBound(scope, bound) for scope, bound in state.keys.items()],
+        answers=[KeyBound(scope, bound) for scope, bound in state.answers.items()],
         runs=kept.runs,
         calls=kept.calls,
         refusals=kept.refusals,
@@ -124,16 +139,28 @@ def encode(snapshot: Snapshot, pause: Pause) -> tuple[bytes, str]:
 
 
 def decode(raw: bytes, pause: Pause = go_on) -> tuple[Snapshot, str]:
-    """Return a snapshot and the hash at the end of its file; raise SnapshotError."""
+    """Return a snapshot and the hash at the end of its file.
+
+    Raises SnapshotError, above all NewerSnapshotError where another reader is needed.
+    """
     try:
-        snapshot, digest = unseal(raw, Snapshot, pause)
+        members, digest = opened(raw)
+        _check_version(read(members, _Version, pause))
+        snapshot = read(members, Snapshot, pause)
         parse_time(snapshot.ts)
     except (SealError, ValueError) as error:
         raise SnapshotError(str(error)) from None
-    if snapshot.snapshot != VERSION:
-        raise SnapshotError(f"it is of version {snapshot.snapshot}, not {VERSION}")
     _check_sums(snapshot)
     return snapshot, digest
+
+
+def _check_version(version: _Version) -> None:
+    if version.snapshot > VERSION:
+        raise NewerSnapshotError(f"a snapshot of version {version.snapshot}")
+    if version.min_reader > READER:
+        raise NewerSnapshotError(f"a snapshot for readers of version {version.min_reader} or later")
+    if version.snapshot != VERSION:
+        raise SnapshotError(f"it is of version {version.snapshot}, not {VERSION}")
 
 
 def _check_sums(snapshot: Snapshot) -> None:

@@ -123,10 +123,10 @@ class State:
     """All that decisions rest on. Read it freely; only `apply` changes it.
 
     `unconfirmed` are the calls that were charged at a bound, or above it, and that nobody has looked at;
-    `unconfirmed_calls` and `unconfirmed_nusd` count all of them. `keys` are the Idempotency-Keys by scope,
-    the oldest first. `distrusted` holds (provider, model, rung) whose bound an overrun proved wrong; `prices`
-    is the document in use, `high_water` the latest one of each key; `turns` lives beside the journal and is
-    not compared.
+    `unconfirmed_calls` and `unconfirmed_nusd` count all of them. `keys` are the Idempotency-Keys of calls by
+    scope, `answers` those of operators' requests, both the oldest first. `distrusted` holds (provider, model,
+    rung) whose bound an overrun proved wrong; `prices` is the document in use, `high_water` the latest one of
+    each key; `turns` lives beside the journal and is not compared.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -137,6 +137,7 @@ class State:
     unconfirmed_calls: int = 0
     unconfirmed_nusd: int = 0
     keys: dict[str, Bound] = field(default_factory=dict)
+    answers: dict[str, Bound] = field(default_factory=dict)
     distrusted: set[tuple[str, str, str]] = field(default_factory=set)
     prices: ev.PriceAccept | None = None
     high_water: dict[str, ev.PriceAccept] = field(default_factory=dict)

@@ -142,6 +142,6 @@ def _block_of_long_holder(turn: _Turn, run_id: str, now: Now) -> Block | None:
 
 
 def _lock(turn: _Turn, now: Now) -> Lock:
-    run_id = turn.holder if turn.holder in turn.calls else next(iter(turn.calls))
+    run_id = next(iter(turn.calls))  # the holder's calls stand first
     expires_ns = max(turn.calls[run_id].values())
     return Lock(run_id, now.monotonic_ns - turn.since_ns, expires_ns)

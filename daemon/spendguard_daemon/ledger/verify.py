@@ -5,11 +5,13 @@ that `audit` knows, what each checkpoint says, the head; and every snapshot agai
 records. A line that is just being written is not damage. Holds one segment in memory at a time.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.audit import Auditor
 from spendguard_daemon.ledger.basis import Basis, genesis
 from spendguard_daemon.ledger.events import Checkpoint
@@ -24,6 +26,7 @@ from spendguard_daemon.ports import Disk
 
 FINDINGS_MAX = 100
 _PROGRESS_EVERY = 1_024
+_PROMISE = re.compile(r"I[0-9]+: ")
 
 Progress = Callable[[int, int], None]
 """Is told from time to time how many bytes are done, and of how many."""
@@ -69,6 +72,15 @@ class Report:
         """Whether nothing is wrong; warnings are no findings."""
         return not self.findings
 
+    @property
+    def damage(self) -> Finding | None:
+        """The first finding for which the ledger is not whole.
+
+        A record that breaks a promise is none: it was written so, it is there to stay, and no backup could
+        ever be made again.
+        """
+        return next((finding for finding in self.findings if not _PROMISE.match(finding.what)), None)
+
     def to_json(self) -> dict[str, object]:
         """Return the report as plain values."""
         return {"ok": self.ok, **asdict(self)}
@@ -91,6 +103,7 @@ class _Verification:
         self._folder, self._on_progress = folder, on_progress
         self._findings: list[Finding] = []
         self._warnings: list[str] = []
+        self._digests: dict[int, str] = {}
         basis = self._first_basis()
         self._state = basis.state
         self._auditor = Auditor.of(basis.state)
@@ -98,7 +111,6 @@ class _Verification:
         self._walk = Walk(head_raw, basis.origin, folder.begun_seq)
         self._first_seq = basis.origin.seq + 1
         self._hashes = {basis.origin.seq: basis.origin.h}
-        self._digests: dict[int, str] = {}
         self._done_bytes = self._total_bytes = 0
 
     def run(self) -> Report:
@@ -112,7 +124,7 @@ class _Verification:
             unfinished_bytes = len(found.torn.raw) if found.torn else 0
             self._warnings.extend(found.warnings)
         except SpendGuardError as error:
-            self._note(_place(error), error.detail)
+            self._note(_place(error), _what(error))
         return self._report(len(files), unfinished_bytes)
 
     def _first_basis(self) -> Basis:
@@ -122,7 +134,7 @@ class _Verification:
             return genesis()
         seq = folder.segments[0].first_seq - 1
         try:
-            snapshot, _ = decode(folder.read_snapshot(seq))
+            snapshot, self._digests[seq] = decode(folder.read_snapshot(seq))
         except (FileNotFoundError, SnapshotError):
             return genesis()
         self._warnings.append(f"records 1 to {seq} are not here: verified from {snapshot_name(seq)} on")
@@ -202,8 +214,16 @@ class _Verification:
 
 def _same(one: State, other: State) -> bool:
     """Compare states, the order of what is forgotten first included."""
-    orders = ((list(state.ended), list(state.unconfirmed), list(state.keys)) for state in (one, other))
+    tables = ("ended", "unconfirmed", "keys", "answers")
+    orders = ([list(getattr(state, name)) for name in tables] for state in (one, other))
     return one == other and next(orders) == next(orders)
+
+
+def _what(error: SpendGuardError) -> str:
+    """Return what a refusal says, without the place, which a finding has beside it."""
+    place = _place(error)
+    said = error.detail.replace(f"{place.file}, line {place.line}, byte {place.byte}: ", "", 1)
+    return said.removeprefix(f"{TABLE[Code.LEDGER_DAMAGED].title}: ")
 
 
 def _place(error: SpendGuardError) -> Place:

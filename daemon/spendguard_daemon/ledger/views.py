@@ -71,7 +71,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[CallView]
 
 
-def changed(view: CallView, event: ev.CallEvent, wall_ns: int) -> CallView:
+def changed(view: CallView, event: ev.Sent | ev.Adjust | ev.EndEvent, wall_ns: int) -> CallView:
     """Return what is shown of a call after an event of it."""
     replace = msgspec.structs.replace
     match event:
@@ -81,15 +81,13 @@ def changed(view: CallView, event: ev.CallEvent, wall_ns: int) -> CallView:
             return replace(
                 view, cost_nusd=event.to_nusd, adjusted_from_nusd=event.from_nusd, reason=event.reason
             )
-        case ev.Hold():
-            return view
         case ev.Void():
             state: CallState = "voided"
             cost_nusd = 0
         case ev.SettleWorst():
             state, cost_nusd = "settled_worst", event.cost_nusd
             view = replace(view, answer_id=event.answer_id)
-        case ev.Settle() | ev.Overrun():
+        case _:
             state = "settled" if isinstance(event, ev.Settle) else "overrun"
             view = replace(
                 view,

@@ -54,6 +54,5 @@ class Waiting:
         """End every wait with `error`."""
         for queue in self.queues.values():
             for waiter in queue:
-                if not waiter.granted.done():
-                    waiter.granted.set_exception(error)
+                waiter.granted.set_exception(error)
         self.queues.clear()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.inode import Inode, survivor
+from spendguard_daemon.ports import SyncError
 
 Hook = Callable[[str, Path], None]
 
@@ -187,7 +188,12 @@ class SimDisk:
             raise OSError(errno.EIO, "this machine is no more")
         self.operations += 1
         if self.hook is not None:
-            self.hook(operation, path)
+            try:
+                self.hook(operation, path)
+            except OSError as error:
+                if operation in ("sync", "sync_folder"):
+                    raise SyncError(error.errno, error.strerror) from error
+                raise
 
     def limit(self, folder: Path, left_bytes: int | None) -> None:
         """Let so many bytes more be written in this folder, and below it; None: any number."""

@@ -44,7 +44,6 @@ class Shadow:
     ends: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
     adjusted: dict[str, int] = field(default_factory=dict)
-    must_freeze: str | None = None
     must_end: dict[str, None] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
     """Agent and Idempotency-Key -> call, body, and the time of the hold that bound it."""
@@ -66,15 +65,12 @@ class Shadow:
         for call_id in self._ended:
             del self.ends[call_id]
         self.keys = {key: bound for key, bound in self.keys.items() if bound[0] in self.ends}
-        self.holds, self.must_end, self.must_freeze, self._base = {}, {}, None, None
+        self.holds, self.must_end, self._base = {}, {}, None
         self.mark()
 
     def follow(self, record: Record) -> None:
         """Take one record, in the order of the journal."""
         kind = record["t"]
-        if self.must_freeze is not None:
-            assert (kind, record.get("agent_id")) == ("freeze", self.must_freeze), f"I3: {record}"
-            self.must_freeze = None
         if kind == "hold":
             self._hold(record)
         elif kind in ENDS:
@@ -142,8 +138,7 @@ class Shadow:
             assert cost > amount
             purse.excused = True
             overdrawn = purse.funded - purse.settled - cost < 0
-            if not purse.frozen and (overdrawn or (cost - amount) * 100 > amount):
-                self.must_freeze = hold["agent_id"]
+            assert purse.frozen or not (overdrawn or (cost - amount) * 100 > amount), f"I3: {record}"
         else:
             assert cost <= amount, f"{kind} above its hold: {record}"
         if self.must_end:
