@@ -36,7 +36,8 @@ from mutant_trial import (
 )
 from mutants import DAEMON, Mutant, all_mutants, mutated, told
 
-TARGETS = ("money.py", "usage.py", "bill.py", "pricing/ratecard.py", "pricing/buckets.py", "ledger")
+PRICES = ("pricing/ratecard.py", "pricing/buckets.py", "pricing/modifiers.py")
+TARGETS = ("money.py", "usage.py", "bill.py", *PRICES, "ledger")
 CORE = ROOT / "tests" / "core.txt"
 EXPLAINED = ROOT / "tests" / "mutants.md"
 MEASURE_SECONDS_MAX = 600

@@ -15,10 +15,10 @@ import typer
 
 from spendguard_cli import verbs
 from spendguard_cli.commands import (
-    agents,
     budgets,
     config,
     demo,
+    freezing,
     ledger,
     lifecycle,
     overview,
@@ -42,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 lifecycle.join(app)
-app.add_typer(agents.app, name="agent")
+app.add_typer(freezing.app, name="agent")  # those of `agents`, and two more
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")
 app.add_typer(providers.app, name="provider")

@@ -83,17 +83,16 @@ class Guard:
         """
         if self._closing:
             raise _shutting_down()
-        account = live_account(self._ledger.state, arrival.agent_id)
+        state = self._ledger.state
+        account = live_account(state, arrival.agent_id)
         plan: Plan | None = None
         try:
             self._voids.look(arrival.agent_id)
             asked = self._planner.asked(arrival, account)
             reading = await read(asked, arrival)
-            before = await earlier(
-                reading.request.state_ids, account.agent_id, self._ledger.history, self.ending
-            )
-            distrusted = self._ledger.state.distrusted
-            plan = self._planner.plan(arrival, asked, reading, account, before, distrusted)
+            ids = reading.request.state_ids
+            before = await earlier(ids, account.agent_id, self._ledger.history, self.ending)
+            plan = self._planner.plan(arrival, asked, reading, account, before, self._ledger.state.distrusted)
             plan = await self._sharpener.sharpen(plan, asked)
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
         except SpendGuardError as error:
@@ -121,9 +120,8 @@ class Guard:
         del self._running[relay.hold.call_id], self._relays[relay.hold.call_id]
         if relay.hold.call_id in self._ledger.state.open_calls:
             # Cancelled before the task's first step, or its booking failed: only the former is provably free.
-            self._book(
-                relay, Outcome("worst", "internal error") if relay.left else outcomes.not_sent("aborted")
-            )
+            ended = Outcome("worst", "internal error") if relay.left else outcomes.not_sent("aborted")
+            self._book(relay, ended)
         error = None if task.cancelled() else task.exception()
         if relay.client_gone and error and not isinstance(error, AnswerTornError | SpendGuardError):
             log.error("internal error", exc_info=error, extra={"facts": {"call_id": relay.hold.call_id}})
@@ -155,8 +153,6 @@ class Guard:
                 facts=error.facts,
             )
         )
-
-    # -- forward, relay, settle -------------------------------------------------------------------------
 
     async def _after_hold(self, relay: Relay) -> Answer | None:
         """Forward a held call and bring it to its one final record, also when this task is cancelled."""
@@ -257,11 +253,10 @@ class Guard:
             raise self._lost(relay, code)
         if relay.status in KEY_REJECTED:
             raise relay.key_rejected(charged_nusd)
-        account = self._ledger.state.accounts[relay.hold.agent_id]
-        headers = relay.headers() | {
-            "x-spendguard-cost-usd": format_usd(charged_nusd),
-            "x-spendguard-remaining-cents": str(cents_floor(account.remaining_nusd)),
-        }
+        left_nusd = self._ledger.state.accounts[relay.hold.agent_id].remaining_nusd
+        headers = relay.headers()
+        headers["x-spendguard-cost-usd"] = format_usd(charged_nusd)
+        headers["x-spendguard-remaining-cents"] = str(cents_floor(left_nusd))
         if relay.status >= 500 and not self._affordable(relay.hold):
             headers["x-should-retry"] = "false"
         return Answer(relay.status, headers, relay.whole_body())

@@ -5,14 +5,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from spendguard_cli.amounts import amount
+from spendguard_cli.commands.policies import (
+    Allow,
+    Disallow,
+    ExactCount,
+    HostedTools,
+    HostedToolUses,
+    ServerState,
+    given,
+    own_policy,
+)
 from spendguard_cli.output import Form
 from spendguard_cli.render import count
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
-from spendguard_daemon.codes import TABLE, Exit
+from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import Nusd, format_usd
 
 app = group("Agents: the identities that have budgets.")
 
@@ -28,28 +36,6 @@ Concurrency = Annotated[
 Overflow = Annotated[
     Literal["clamp", "refuse"] | None,
     typer.Option(help="What happens to an output cap that does not fit: made smaller, or refused."),
-]
-HostedTools = Annotated[
-    Literal["strip", "refuse", "allow"] | None,
-    typer.Option(help="Tools that run at the provider: taken out, refused, or allowed a few uses a call."),
-]
-HostedToolUses = Annotated[
-    int | None, typer.Option(metavar="N", help="Most uses of each hosted tool in one call, where allowed.")
-]
-ServerState = Annotated[
-    Literal["window", "refuse"] | None,
-    typer.Option(help="Input that lies at the provider (earlier responses, files): held dear, or refused."),
-]
-ExactCount = Annotated[
-    Literal["on_deny", "never"] | None,
-    typer.Option(help="Whether the provider's free count endpoint is asked before a call is cut or refused."),
-]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FEATURE", help="Let a feature pass, named as a refusal names it. May be repeated."),
-]
-Disallow = Annotated[
-    list[str] | None, typer.Option(metavar="FEATURE", help="Take back an --allow. May be repeated.")
 ]
 
 
@@ -229,109 +215,6 @@ def set_(
         )
     agent_id = agent_id or session.agent_id(named(agent, agent_option))
     session.out.show(session.control.change_agent(agent_id, body))
-
-
-@verb(
-    app,
-    "freeze",
-    examples=("spendguard agent freeze my-agent", "spendguard agent freeze my-agent --reason 'loops'"),
-    exits=EXITS,
-)
-def freeze(
-    session: Session,
-    *,
-    agent: Agent = None,
-    agent_option: AgentOption = None,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Shown with the refusals.")] = None,
-) -> None:
-    """Stop an agent.
-
-    New calls are refused, those in flight settle.
-    """
-    body: dict[str, object] = {"frozen": True} | ({} if reason is None else {"reason": reason})
-    session.out.show(session.control.change_agent(session.agent_id(named(agent, agent_option)), body))
-
-
-@verb(
-    app,
-    "unfreeze",
-    examples=(
-        "spendguard agent unfreeze my-agent",
-        "spendguard agent unfreeze my-agent --spent 12.5usd --reason 'bill of 3 May'",
-        "spendguard agent unfreeze my-agent --spent 0",
-    ),
-    exits=EXITS,
-)
-def unfreeze(
-    session: Session,
-    *,
-    agent: Agent = None,
-    agent_option: AgentOption = None,
-    spent: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="After a ledger restore: what it spent since the backup, 1250, '$12.50' or 12.5usd.",
-        ),
-    ] = None,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="With --spent: kept in the ledger.")] = "",
-) -> None:
-    """Let a frozen agent call again.
-
-    One that came back with a backup goes on only with --spent: that much is charged to it first; 0 accepts
-    the loss.
-    """
-    session.operator_only("agent unfreeze")
-    spent_nusd = None if spent is None else amount("--spent", spent)
-    if reason and spent_nusd is None:
-        raise SpendGuardError(Code.USAGE, "--reason goes with --spent", remedy="leave it out")
-    agent_id = session.agent_id(named(agent, agent_option))
-    if session.control.agent(agent_id).restored:
-        _confirm(session, agent_id, spent_nusd, reason)
-    elif spent_nusd is not None:
-        raise SpendGuardError(
-            Code.USAGE,
-            "--spent is for an agent that came back with a backup, and this one waits for nothing",
-            remedy=f"spendguard agent unfreeze {agent_id}",
-        )
-    session.out.show(session.control.change_agent(agent_id, {"frozen": False}))
-
-
-def own_policy(
-    hosted_tools: str | None,
-    hosted_tool_uses: int | None,
-    server_state: str | None,
-    exact_count: str | None,
-    allow: list[str] | None,
-) -> dict[str, object]:
-    """Return the part of a body that sets an agent's own policy; nothing where nothing of it was given."""
-    policy = given(
-        {
-            "hosted_tools": hosted_tools,
-            "hosted_tool_uses": hosted_tool_uses,
-            "server_state": server_state,
-            "exact_count": exact_count,
-            "allow": allow,
-        }
-    )
-    return {"policy": policy} if policy else {}
-
-
-def given(wanted: dict[str, object]) -> dict[str, object]:
-    """Return the fields that were given a value."""
-    return {name: value for name, value in wanted.items() if value is not None}
-
-
-def _confirm(session: Session, agent_id: str, spent_nusd: Nusd | None, reason: str) -> None:
-    """Charge what was spent since the backup; it is asked for, where it was not said."""
-    if spent_nusd is None:
-        raise SpendGuardError(
-            Code.RESTORE_UNCONFIRMED,
-            f"{TABLE[Code.RESTORE_UNCONFIRMED].title}: it came back with a backup, which does not know it",
-            remedy=f"spendguard agent unfreeze {agent_id} --spent <amount>, by the provider's bill; "
-            "--spent 0 accepts the loss",
-        )
-    session.control.confirm_restored(agent_id, format_usd(spent_nusd), reason)
 
 
 def named(argument: str | None, option: str | None) -> str:

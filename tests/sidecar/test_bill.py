@@ -67,6 +67,16 @@ def test_the_model_asked_for_by_any_of_its_names(asked: str, named: str | None) 
     assert (cost.total_nusd, odd) == (SMALL_NUSD, "")
 
 
+def test_asked_for_by_its_date_alone_a_model_may_name_itself_without() -> None:
+    """Where the card knows no other name; a name that is merely longer is another model."""
+    asked = plan("gpt-4o-mini")
+    dated = replace(asked, card=replace(asked.card, model="gpt-odd-2026-01-01", aliases=()))
+    cost, odd = bill(dated, USAGE, "gpt-odd", NOW_NS)
+    assert (cost.total_nusd, odd) == (SMALL_NUSD, "")
+    with pytest.raises(SpendGuardError, match="another model"):
+        bill(dated, USAGE, "gpt-od", NOW_NS)
+
+
 CLAUDE_NUSD = 1_000 * 3_000 + 100 * 15_000  # claude-sonnet-4-5: $3 and $15
 
 

@@ -20,6 +20,7 @@ from spendguard_daemon.planner import Planner, read
 from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.pricing.source import LocalPrices
 from spendguard_daemon.provider_keys import ProviderKeys
+from spendguard_daemon.providers import Asked
 from spendguard_daemon.settings import Settings
 
 OVER = (
@@ -138,12 +139,12 @@ async def test_the_key_of_a_large_body_is_hashed_aside(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(planning, "sha256_hex", hashed)
     large = OVER.replace(b'"x"', b'"' + b"x" * LARGE_BYTES + b'"')
-    reading = await read(arrival(large, "k"))
+    reading = await read(Asked(large), arrival(large, "k"))
     assert reading.idempotency is not None
     assert (reading.idempotency.key, reading.idempotency.body) == ("k", sha256_hex(large)[:32])
     assert len(where) == 1
     assert where[0] != threading.get_ident()
-    assert (await read(arrival(OVER, None))).idempotency is None
+    assert (await read(Asked(OVER), arrival(OVER, None))).idempotency is None
     assert len(where) == 1
 
 

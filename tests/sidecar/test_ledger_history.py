@@ -1,5 +1,7 @@
 """The bounded view of calls and runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from ledger_kit import AGENT, funded_book, grant, hold_call, make_book, new_agent, settle
@@ -170,3 +172,22 @@ def test_runs_are_listed_by_when_they_were_last_seen(monkeypatch: pytest.MonkeyP
     history.note_run(AGENT, "r3", 40)
     assert [run.run_id for run in history.runs(AGENT)] == ["r3", "r1"]
     assert history.runs("nobody") == []
+
+
+def test_an_answer_is_found_by_its_name_as_long_as_its_call_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the agent that got it alone; of two answers of one name the later."""
+    monkeypatch.setattr(module, "CALLS_PER_AGENT_MAX", 2)
+    book = funded_book(10_000)
+    for call_id, answer_id in (("c1", "resp_1"), ("c2", "resp_2"), ("c3", "resp_2")):
+        book.execute(hold_call(call_id))
+        book.execute(replace(settle(call_id, 70), answer_id=answer_id))
+    history = book.history
+    assert history.answered(AGENT, "resp_1") is None, "its call was the oldest of three, and two are kept"
+    found = history.answered(AGENT, "resp_2")
+    assert found is not None
+    assert found.call_id == "c3"
+    assert history.answered("agent-2", "resp_2") is None
+    book.execute(hold_call("c4"))
+    assert history.answered(AGENT, "resp_2") is found, "another call of its name went"
+    book.execute(hold_call("c5"))
+    assert history.answered(AGENT, "resp_2") is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.usage import TOKENS_MAX, Limits, Usage, absurd
+from spendguard_daemon.usage import COST_PUSD_MAX, TOKENS_MAX, Limits, Usage, absurd
 
 FULL = Usage(
     input_tokens=100,
@@ -93,6 +93,15 @@ def test_a_part_is_not_more_than_its_whole(counts: dict[str, Any]) -> None:
     """Whichever parts are added up."""
     with pytest.raises(SpendGuardError, match="more than its whole"):
         Usage(**counts)
+
+
+def test_a_reported_cost_is_an_amount() -> None:
+    """From nothing to the most that could be booked."""
+    for cost in (0, COST_PUSD_MAX):
+        assert Usage(cost_pusd=cost).cost_pusd == cost
+    for cost in (-1, COST_PUSD_MAX + 1):
+        with pytest.raises(SpendGuardError, match="a cost of"):
+            Usage(cost_pusd=cost)
 
 
 def test_limits_have_framing_that_never_counts_too_little() -> None:
