@@ -89,7 +89,7 @@ def test(session: Session, *, name: Name) -> None:
 
 
 def _not_served(name: str) -> str:
-    return f"{name} is not served yet; only {' and '.join(SERVED)} is"
+    return f"{name} is not served yet; only {' and '.join(SERVED)} {'are' if len(SERVED) > 1 else 'is'}"
 
 
 def _known(name: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shell import Quick, Shell
 from spendguard_cli.program import program
-from spendguard_daemon.gateway.daemon_control import FREE_PATHS
+from spendguard_daemon.gateway.daemon_control import FREE_QUESTIONS
 from spendguard_daemon.settings import SERVED
 
 
@@ -101,10 +101,10 @@ def test_a_number_below_zero_reaches_the_settings_own_check(tmp_path: Path) -> N
 
 
 def test_providers_that_are_not_served_are_marked(served: Shell) -> None:
-    assert set(FREE_PATHS) == set(SERVED)
+    assert set(FREE_QUESTIONS) == set(SERVED)
     refused = served.run("provider", "test", "grok")
     assert refused.code == 2
-    assert "grok is not served yet; only openai is" in refused.err
+    assert "grok is not served yet; only openai and anthropic are" in refused.err
     assert "name=grok " in served.ok("provider", "list").out
     assert "served=false" in served.ok("provider", "list").out
     stored = served.ok("provider", "set-key", "grok", stdin="xai-other")

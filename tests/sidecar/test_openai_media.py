@@ -35,8 +35,16 @@ def image(url: str, **more: Any) -> dict[str, Any]:
 
 
 def audio(size: int) -> dict[str, Any]:
-    data = base64.b64encode(bytes(size)).decode()
+    return sound(b"ID3"[:size] + bytes(max(0, size - 3)))
+
+
+def sound(raw: bytes) -> dict[str, Any]:
+    data = base64.b64encode(raw).decode()
     return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+
+
+def wav(samples_per_second: int) -> bytes:
+    return b"RIFF\0\0\0\0WAVEfmt " + bytes(8) + samples_per_second.to_bytes(4, "little") + bytes(99)
 
 
 @pytest.mark.parametrize("url", [DATA, "https://x.example/a.png", "http://x.example/" + "p" * 9_000])
@@ -59,7 +67,25 @@ def test_a_card_without_a_cap_for_images_refuses_them() -> None:
         assert "gpt-4o" in str(refused.value.facts["feature"])
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 10, 11, 99_999])
+@pytest.mark.parametrize("raw", [wav(4_000), wav(44_100), b"ID3" + bytes(99), b"\xff\xf3" + bytes(99)])
+def test_audio_of_a_usual_pace_is_bounded_by_its_size(raw: bytes) -> None:
+    assert not read(sound(raw)).media.documents
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff", wav(0), wav(3_999), wav(44_100)[:25], b"OggS" + bytes(99)])
+def test_audio_that_may_last_for_hours_is_held_at_the_window(raw: bytes) -> None:
+    """A WAV file says itself how fast it is played: at one sample a second 10 kB are hours, and billed so."""
+    request = read(sound(raw))
+    assert request.media.documents
+    assert [bound.rung for bound in FORMAT.bounds(request, LIMITS)] == ["window"]
+
+
+def test_audio_that_is_no_base64_is_held_at_the_window() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "SUQz-_no", "format": "mp3"}}
+    assert read(part).media.documents
+
+
+@pytest.mark.parametrize("size", [3, 10, 11, 99_999])
 def test_audio_counts_by_its_decoded_size(size: int) -> None:
     request = read(audio(size))
     assert size <= request.media.audio_bytes <= size + 3

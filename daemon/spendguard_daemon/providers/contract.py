@@ -34,7 +34,8 @@ class Media:
     """What in a request is not billed by its bytes, each bounded by a cap of the model's card (`Limits`).
 
     `images` is their number. `audio_bytes` is the size of the audio as decoded. `documents` tells that the
-    body holds files whose text does not follow from their bytes (PDF): the window alone bounds those.
+    body holds files whose size in tokens does not follow from their bytes (PDF, audio of an odd pace): the
+    window alone bounds those.
     """
 
     images: int = 0

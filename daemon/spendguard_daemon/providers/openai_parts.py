@@ -12,6 +12,7 @@ from re import compile as pattern
 from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers.contract import Media
 from spendguard_daemon.providers.json_text import Json
+from spendguard_daemon.providers.openai_audio import lasts_as_its_size_says
 from spendguard_daemon.providers.openai_fields import CACHE_TTLS, Part
 from spendguard_daemon.providers.policy import Policy
 from spendguard_daemon.providers.refusals import SERVER_STATE_WINDOW, unbounded, unlisted, unpriced
@@ -135,6 +136,7 @@ class Found:
         if not isinstance(audio, dict) or not isinstance(data, str):
             raise MalformedError(f"{path}.input_audio.data", "string")
         self.audio_bytes += (len(data) * 3 + 3) // 4
+        self.documents |= not lasts_as_its_size_says(data)
         self.reach.add("input_audio")
         audio["data"] = ""
 
