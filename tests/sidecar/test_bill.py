@@ -70,7 +70,7 @@ def test_the_model_asked_for_by_any_of_its_names(asked: str, named: str | None) 
 def test_asked_for_by_its_date_alone_a_model_may_name_itself_without() -> None:
     """Where the card knows no other name; a name that is merely longer is another model."""
     asked = plan("gpt-4o-mini")
-    dated = replace(asked, card=replace(asked.card, model="gpt-odd-2026-01-01", aliases=()))
+    dated = replace(asked, card=replace(asked.card, model="gpt-odd-2026-01-01", aliases=("gpt-even-0101",)))
     cost, odd = bill(dated, USAGE, "gpt-odd", NOW_NS)
     assert (cost.total_nusd, odd) == (SMALL_NUSD, "")
     with pytest.raises(SpendGuardError, match="another model"):

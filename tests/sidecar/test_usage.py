@@ -96,7 +96,8 @@ def test_a_part_is_not_more_than_its_whole(counts: dict[str, Any]) -> None:
 
 
 def test_a_reported_cost_is_an_amount() -> None:
-    """From nothing to the most that could be booked."""
+    """From nothing to a million dollars, which no call costs."""
+    assert COST_PUSD_MAX == 10**18
     for cost in (0, COST_PUSD_MAX):
         assert Usage(cost_pusd=cost).cost_pusd == cost
     for cost in (-1, COST_PUSD_MAX + 1):
