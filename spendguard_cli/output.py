@@ -45,7 +45,8 @@ class Output:
         if self.form is Form.TERMINAL:
             from spendguard_cli.views import ink, view
 
-            ink.console(sys.stdout).print(view(value if on_terminal is None else on_terminal))
+            # Not cropped: tables fit by themselves, and a command that is cut at the edge is another command.
+            ink.console(sys.stdout).print(view(value if on_terminal is None else on_terminal), crop=False)
             return
         text = render.to_json(value) if self.form is Form.JSON else render.to_lines(value)
         if text:

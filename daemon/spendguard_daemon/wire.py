@@ -138,6 +138,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     funded_usd: str
     topup_applied_cents: int | None = None
     topup_ignored_cents: int | None = None
+    topup_applied_usd: str | None = None
+    topup_ignored_usd: str | None = None
 
 
 class DaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +152,8 @@ class DaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
     settled_usd: str
     topup_applied_cents: int | None = None
     topup_ignored_cents: int | None = None
+    topup_applied_usd: str | None = None
+    topup_ignored_usd: str | None = None
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):

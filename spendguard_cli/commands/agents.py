@@ -104,6 +104,8 @@ def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = No
     calls = session.control.calls(agent_id, CALLS_SHOWN)
     if session.out.is_terminal:
         session.out.show(shapes.AgentDetail(agent=found, calls=calls))
+        if found.restored:
+            session.out.advise(f"spendguard agent unfreeze {agent_id} --spent <amount since the backup>")
         return
     whole = session.out.form is Form.JSON
     shown = render.plain(calls) if whole else render.plain([shapes.call_line(call) for call in calls])

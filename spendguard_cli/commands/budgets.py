@@ -10,7 +10,7 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import format_usd
+from spendguard_daemon.money import format_usd, parse_usd
 
 if TYPE_CHECKING:
     from spendguard_daemon import wire
@@ -107,7 +107,10 @@ def adjust(
     """
     session.operator_only("budget adjust")
     cost_nusd = dollars("--to", to)
-    session.out.show(session.control.adjust(call, format_usd(cost_nusd), reason))
+    shown = session.control.adjust(call, format_usd(cost_nusd), reason)
+    session.out.show(shown)
+    if cost_nusd > parse_usd(shown.hold_usd):
+        session.out.warn(f"${format_usd(cost_nusd)} is more than the ${shown.hold_usd} that this call held")
 
 
 @verb(
@@ -179,11 +182,14 @@ def _show(session: Session, value: "wire.Budget") -> None:
 
 
 def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", remedy: str) -> None:
-    ignored, applied = value.topup_ignored_cents, value.topup_applied_cents or 0
-    if not ignored:
+    ignored_nusd, applied_nusd = (
+        parse_usd(usd or "0") for usd in (value.topup_ignored_usd, value.topup_applied_usd)
+    )
+    if not ignored_nusd:
         return
+    whole_usd = format_usd(applied_nusd + ignored_nusd)
     added = (
-        f"only {usd_of(applied)} of {usd_of(applied + ignored)} was added" if applied else "nothing was added"
+        f"only ${format_usd(applied_nusd)} of ${whole_usd} was added" if applied_nusd else "nothing was added"
     )
     session.out.warn(
         f"{added}: the balance may not be above the limit of {usd_of(value.hard_limit_cents or 0)}"

@@ -237,7 +237,7 @@ def restore(
     agent unfreeze --spent says how much that was.
     """
     from spendguard_cli.ledger.places import named_ledger
-    from spendguard_cli.ledger.putting_back import check_stopped, frozen_agents, manifest_of
+    from spendguard_cli.ledger.putting_back import check_stopped, frozen_agents, manifest_of, of_the_backup
     from spendguard_cli.ledger.results import PutBack
     from spendguard_cli.progress import progress
     from spendguard_daemon.ledger.restore import restore as put_back
@@ -252,10 +252,13 @@ def restore(
     if not (yes or _may_put_back(session, created)):
         session.out.hint("nothing was changed")
         raise typer.Exit(Exit.FAILED)
-    with progress("verifying the backup") as advance:
-        done = put_back(
-            place.path, home.ledger, disk=disk, clock=SystemClock(), actor="cli", on_progress=advance
-        )
+    try:
+        with progress("verifying the backup") as advance:
+            done = put_back(
+                place.path, home.ledger, disk=disk, clock=SystemClock(), actor="cli", on_progress=advance
+            )
+    except SpendGuardError as error:
+        raise of_the_backup(error, place.path) from None
     agents = frozen_agents(home.ledger, done.moved_to, disk)
     session.out.show(
         PutBack(

@@ -16,7 +16,12 @@ app = group("Providers: where they are reached, and with whose key.")
 STDIN_CHARACTERS_MAX = 64 * 1024
 
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="openai; grok, anthropic and gemini are not served yet.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help=f"{' or '.join(SERVED)}; {' and '.join(name for name in PROVIDERS if name not in SERVED)} "
+        "are not served yet.",
+    ),
 ]
 
 

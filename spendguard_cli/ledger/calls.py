@@ -21,6 +21,7 @@ TOKENS = (
     "input_tokens",
     "cached_input_tokens",
     "cache_write_input_tokens",
+    "cache_write_1h_input_tokens",
     "output_tokens",
     "reasoning_output_tokens",
 )
@@ -53,6 +54,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int | None = None
     cached_input_tokens: int | None = None
     cache_write_input_tokens: int | None = None
+    cache_write_1h_input_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_output_tokens: int | None = None
     hold_usd: str = "0.00"

@@ -46,6 +46,19 @@ def manifest_of(place: LedgerPlace, disk: Disk) -> Manifest:
     return manifest
 
 
+def of_the_backup(error: SpendGuardError, backup: Path) -> SpendGuardError:
+    """Return a finding of damage as what it is here: the backup's, of which the ledger knows nothing."""
+    if error.code is not Code.LEDGER_DAMAGED:
+        return error
+    found = error.detail.removeprefix(f"{TABLE[Code.LEDGER_DAMAGED].title}: ")
+    return SpendGuardError(
+        error.code,
+        f"The backup is damaged: {found}; the ledger was left as it is",
+        remedy=f"spendguard ledger verify {shlex.quote(str(backup))} shows all of it",
+        facts=error.facts,
+    )
+
+
 def check_stopped(home: Home, backup: str) -> None:
     """Raise LEDGER_LOCKED while a daemon has the ledger open."""
     if is_held(home):

@@ -139,10 +139,10 @@ def budget(value: wire.Budget) -> RenderableType:
         ("settled", ink.usd(value.settled_usd)),
         ("granted", ink.usd(value.funded_usd)),
     ]
-    if value.topup_applied_cents is not None:
-        rows.append(("added now", ink.cents(value.topup_applied_cents)))
-    if value.topup_ignored_cents:
-        left = ink.cents(value.topup_ignored_cents).append(" did not fit under the limit and was not added")
+    if value.topup_applied_usd is not None:
+        rows.append(("added now", ink.usd(value.topup_applied_usd)))
+    if value.topup_ignored_usd and ink.nusd(value.topup_ignored_usd):
+        left = ink.usd(value.topup_ignored_usd).append(" did not fit under the limit and was not added")
         left.stylize(CARE)
         rows.append(("not added", left))
     if value.locked_run_id:

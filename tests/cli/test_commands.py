@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shell import PROGRAM, Quick, Shell, Terminal, finish
+from spendguard_daemon.money import format_usd, parse_usd
 
 CANARY = "sk-canary-0123456789abcdef"
 
@@ -150,6 +151,12 @@ def test_budgets_are_set_topped_up_and_shown(served: Shell) -> None:
         "3000",
         "1000",
     )
+    served.call(agent_id)
+    full = served.ok("budget", "topup", "--agent", agent_id, "--amount", "100")
+    added, left = (parse_usd(full.keys[f"topup_{which}_usd"]) for which in ("applied", "ignored"))
+    assert added + left == 1_000_000_000
+    assert 0 < added < 10_000_000, "what the call cost, to the nano-dollar"
+    assert f"only ${format_usd(added)} of $1.00 was added" in full.err
     shown = served.ok("budget", "get", "--agent", agent_id, "--json").json
     assert (shown["remaining_cents"], shown["remaining_usd"], shown["locked_run_id"]) == (5000, "50.00", None)
 

@@ -11,7 +11,7 @@ import pytest
 
 from ledger_files import records
 from shell import Ran, Shell, Terminal
-from spendguard_daemon.money import parse_usd
+from spendguard_daemon.money import format_usd, parse_usd
 
 
 def typed(shell: Shell, order: str) -> Ran:
@@ -143,13 +143,18 @@ def test_a_person_is_asked_before_a_restore(shell: Shell, tmp_path: Path) -> Non
     quick = shell.quick
     copy = str(tmp_path / "copy")
     quick.ok("ledger", "backup", copy)
+    before = settled_nusd(quick, agent_id)
+    shell.call(agent_id, max_tokens=50)
+    since_usd = format_usd(settled_nusd(quick, agent_id) - before)
     quick.ok("down")
     for answer, code in (("n\n", 1), ("y\n", 0)):
         terminal = Terminal(shell, "ledger", "restore", copy)
         terminal.until(b"[y/N]")
         terminal.type(answer)
         assert terminal.end() == code
-    assert f"  spendguard agent unfreeze {agent_id} --spent 0.00usd\r\n".encode() in terminal.said
+    # Longer than the terminal is wide, and whole all the same.
+    assert f"  spendguard agent unfreeze {agent_id} --spent {since_usd}usd\r\n".encode() in terminal.said
+    assert len(f"  spendguard agent unfreeze {agent_id} --spent {since_usd}usd") > 80
     assert len(list(shell.home.glob("ledger.before-*"))) == 1
 
 
@@ -170,6 +175,8 @@ def test_only_a_backup_is_put_back(shell: Shell, tmp_path: Path) -> None:
     refused = quick.run("ledger", "restore", str(copy), "--yes")
     assert (refused.code, refused.out) == (78, "")
     assert segment.name in refused.err
+    assert refused.err.startswith("error: The backup is damaged: ")
+    assert refused.err.splitlines()[1].startswith(f"try: spendguard ledger verify {copy}")
     (copy / "manifest.json").write_text("{}")
     assert quick.run("ledger", "restore", str(copy), "--yes").code == 78
     assert quick.run("ledger", "restore", str(tmp_path / "none"), "--yes").code == 2
@@ -234,6 +241,7 @@ def test_unconfirmed_money_is_shown_by_agent_and_adjusted_once(served: Shell) ->
     for _ in range(2):
         adjusted = served.ok("budget", "adjust", "--call", ids[0], "--to", "0.0001", "--reason", "the bill")
         assert adjusted.keys["cost_usd"] == "0.0001"
+        assert adjusted.err == ""
     assert settled_nusd(served, agent_id) == 100_000 + costs[0]
     written = [
         record
@@ -246,6 +254,9 @@ def test_unconfirmed_money_is_shown_by_agent_and_adjusted_once(served: Shell) ->
     listed = served.ok("ledger", "export", "--unconfirmed", "--agent", "unsure", "--json").out.splitlines()
     assert [json.loads(line)["call_id"] for line in listed] == [ids[1]]
     assert served.run("budget", "adjust", "--call", "none", "--to", "0").code == 4
+    dear = served.ok("budget", "adjust", "--call", ids[0], "--to", "0.5")
+    assert dear.err.startswith("warning: $0.50 is more than the $")
+    served.ok("budget", "adjust", "--call", ids[0], "--to", "0.0001", "--reason", "the bill")
     (row,) = [
         json.loads(line)
         for line in served.ok("ledger", "export", "--agent", "unsure", "--json").out.splitlines()

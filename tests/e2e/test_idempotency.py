@@ -119,6 +119,12 @@ def test_a_key_that_is_none_is_refused(sidecar: Sidecar, key: str) -> None:
     assert answer.status_code == 400
 
 
+def applied(cents: int) -> dict[str, Any]:
+    """What a grant's answer says of a top-up that fitted whole."""
+    exact = {"topup_applied_usd": f"{cents // 100}.00", "topup_ignored_usd": "0.00"}
+    return {"topup_applied_cents": cents, "topup_ignored_cents": 0, **exact}
+
+
 def operator(sidecar: Sidecar, path: str, body: object, key: str = "op-1") -> Any:
     """Do a control POST with a key; return its answer."""
     answer = sidecar.http.post(path, json=body, headers=sidecar.admin | {"idempotency-key": key})
@@ -150,8 +156,8 @@ def test_an_operators_request_made_again_is_carried_out_once_and_answered_twice(
     assert len(sidecar.control("GET", "/v1/agents")["agents"]) == 1
     assert again[0] == agent
     # The budget as it is now, with what the grant gave when it was made.
-    assert again[1] == first[2] | {"topup_applied_cents": 300, "topup_ignored_cents": 0}
-    cap = first[4] | {"topup_applied_cents": 1_000, "topup_ignored_cents": 0}
+    assert again[1] == first[2] | applied(300)
+    cap = first[4] | applied(1_000)
     assert again[2:5] == [first[2], cap, first[4]]
     assert again[5]["run_id"] == first[5]["run_id"]
     assert operator(sidecar, f"{budget}/topup", {"topup_cents": 701}) == (409, "idempotency_mismatch")

@@ -77,6 +77,8 @@ def budget(
         funded_usd=format_usd(account.funded_nusd),
         topup_applied_cents=None if applied_nusd is None else cents_floor(applied_nusd),
         topup_ignored_cents=None if ignored_nusd is None else cents_floor(ignored_nusd),
+        topup_applied_usd=None if applied_nusd is None else format_usd(applied_nusd),
+        topup_ignored_usd=None if ignored_nusd is None else format_usd(ignored_nusd),
     )
 
 
@@ -93,6 +95,8 @@ def daemon_budget(state: State, granted: Iterable[Event] = ()) -> wire.DaemonBud
         settled_usd=format_usd(account.settled_nusd),
         topup_applied_cents=cents_floor(grant.applied_nusd) if grant else None,
         topup_ignored_cents=cents_floor(grant.ignored_nusd) if grant else None,
+        topup_applied_usd=format_usd(grant.applied_nusd) if grant else None,
+        topup_ignored_usd=format_usd(grant.ignored_nusd) if grant else None,
     )
 
 
