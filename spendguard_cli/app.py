@@ -158,7 +158,8 @@ def _misused(out: Output, error: typer.TyperException) -> int:
     """Print what is wrong with the command line; a group without a command has shown its help already."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "spendguard"
-    said = error.format_message().rstrip(".")
+    # "Value error" is what the library below typer calls any of its own findings.
+    said = error.format_message().rstrip(".").replace(": Value error, ", ": ", 1)
     if said:
         out.fail(said, f"{path} --help")
     return Exit.USAGE

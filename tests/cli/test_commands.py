@@ -161,6 +161,13 @@ def test_budgets_are_set_topped_up_and_shown(served: Shell) -> None:
     assert (shown["remaining_cents"], shown["remaining_usd"], shown["locked_run_id"]) == (5000, "50.00", None)
 
 
+def test_a_word_that_is_no_choice_is_refused_in_plain_words(served: Shell) -> None:
+    """Without what the library below calls it."""
+    refused = served.run("ledger", "export", "--by", "week")
+    assert refused.code == 2
+    assert refused.err.startswith("error: Invalid value for '--by': 'week' is not one of 'call', 'agent',")
+
+
 @pytest.mark.parametrize("amount", ["50.00", "-1", "lots", "$0.001", "9" * 30, ""])
 def test_bad_amounts_are_usage_errors_and_change_nothing(served: Shell, amount: str) -> None:
     refused = served.run("budget", "set", "--agent", str(uuid.uuid4()), f"--limit={amount}")

@@ -8,12 +8,10 @@ usage, in other words.
 import json
 from collections.abc import Mapping
 
-from spendguard_daemon.errors import Fact, MalformedError
-from spendguard_daemon.providers import sse
-from spendguard_daemon.providers.answers import ERROR_BYTES_MAX, JsonAnswer
+from spendguard_daemon.errors import Fact
+from spendguard_daemon.providers import error_answers
 from spendguard_daemon.providers.contract import AnswerReader
-from spendguard_daemon.providers.json_text import Json, parse
-from spendguard_daemon.usage import Usage
+from spendguard_daemon.providers.json_text import Json
 
 TYPES = {
     400: "invalid_request_error",
@@ -29,14 +27,13 @@ TYPES = {
 }
 """The error type that Anthropic gives each status. [sdk] `error_type.py`; [docs] errors."""
 
-_VALUES_MAX = 100
 _MEMBERS = frozenset({"type", "error", "request_id"})
 _ERROR_MEMBERS = frozenset({"type", "message", "details"})
 
 
 def reader(encoding: str) -> AnswerReader:
     """Return the reader of one answer that is no success."""
-    return JsonAnswer(ErrorMeter(), encoding, bytes_max=ERROR_BYTES_MAX)
+    return error_answers.reader(encoding, _is_documented)
 
 
 def error_body(status: int, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
@@ -47,40 +44,7 @@ def error_body(status: int, detail: str, spendguard: Mapping[str, Fact]) -> byte
     return json.dumps(answer).encode()
 
 
-class ErrorMeter:
-    """Tells the documented error from anything else; satisfies `answers.Meter`. It never finds usage."""
-
-    usage: Usage | None = None
-    model: str | None = None
-    answer_id: str | None = None
-
-    def __init__(self) -> None:
-        self.complete = False
-        self.documented_error = False
-        self.problem: str | None = None
-
-    def document(self, body: bytes) -> None:
-        """Take a whole answer."""
-        try:
-            answer = parse(body, lone_surrogates=True, values_max=_VALUES_MAX)
-        except MalformedError:
-            self.problem = "the error answer is not JSON that can be read"
-            return
-        self.complete = True
-        members = {name: member.value for name, member in answer.members.items()}
-        self.documented_error = _is_documented(members)
-        if not self.documented_error:
-            self.problem = "the error answer is not the documented one"
-
-    def event(self, _event: sse.Event) -> bool:
-        """Errors are no streams."""
-        return False
-
-    def end(self) -> None:
-        """Errors are no streams."""
-
-
-def _is_documented(members: Mapping[str, Json]) -> bool:
+def _is_documented(members: dict[str, Json]) -> bool:
     error = members.get("error")
     return (
         members.get("type") == "error"

@@ -1,0 +1,58 @@
+"""Answers that are no success: read whole, and told apart by their provider's one documented shape.
+
+Owns the reading; what that shape is, each provider's module says. Invariant: it never finds usage, so such an
+answer is void where it is the documented one, and charged at worst otherwise.
+"""
+
+from collections.abc import Callable
+
+from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.providers import sse
+from spendguard_daemon.providers.answers import ERROR_BYTES_MAX, JsonAnswer
+from spendguard_daemon.providers.contract import AnswerReader
+from spendguard_daemon.providers.json_text import Json, parse
+from spendguard_daemon.usage import Usage
+
+IsDocumented = Callable[[dict[str, Json]], bool]
+"""Tells whether the members of an answer are those of the provider's documented error."""
+
+_VALUES_MAX = 100
+
+
+def reader(encoding: str, is_documented: IsDocumented) -> AnswerReader:
+    """Return the reader of one answer that is no success."""
+    return JsonAnswer(ErrorMeter(is_documented), encoding, bytes_max=ERROR_BYTES_MAX)
+
+
+class ErrorMeter:
+    """Tells the documented error from anything else; satisfies `answers.Meter`."""
+
+    usage: Usage | None = None
+    model: str | None = None
+    answer_id: str | None = None
+
+    def __init__(self, is_documented: IsDocumented) -> None:
+        self.complete = False
+        self.documented_error = False
+        self.problem: str | None = None
+        self._is_documented = is_documented
+
+    def document(self, body: bytes) -> None:
+        """Take a whole answer."""
+        try:
+            answer = parse(body, lone_surrogates=True, values_max=_VALUES_MAX)
+        except MalformedError:
+            self.problem = "the error answer is not JSON that can be read"
+            return
+        self.complete = True
+        members = {name: member.value for name, member in answer.members.items()}
+        self.documented_error = self._is_documented(members)
+        if not self.documented_error:
+            self.problem = "the error answer is not the documented one"
+
+    def event(self, _event: sse.Event) -> bool:
+        """Errors are no streams."""
+        return False
+
+    def end(self) -> None:
+        """Errors are no streams."""
