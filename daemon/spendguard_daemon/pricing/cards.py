@@ -26,9 +26,6 @@ from spendguard_daemon.pricing.ratecard import Period, RateCard, Tier
 from spendguard_daemon.pricing.wire_json import KEY, Row, invalid
 from spendguard_daemon.usage import Limits
 
-EMBEDDINGS = frozenset({"embeddings", "embedContent", "batchEmbedContents"})
-"""The endpoints that have no output, so that a model of these alone needs no price for it."""
-
 RATE_MAX = 10**10
 """10,000 USD per 1M tokens, ten times the dearest model ever listed: more is a slip of the unit."""
 
@@ -43,7 +40,10 @@ AUDIO_BYTES_MAX = 10**6
 """A second of uncompressed studio sound; more in one token would be another slip of the unit."""
 
 _NAME = re.compile(r"[a-z0-9_:./-]{1,64}")
-_ENDPOINT = re.compile(r"[A-Za-z0-9_:./-]{1,64}")
+_ENDPOINT = re.compile(r"[a-zA-Z0-9_:./-]{1,64}")
+_EMBEDDING = frozenset({"embeddings", "embedContent", "batchEmbedContents"})
+"""Endpoints whose answers cost nothing by their length."""
+
 _ENCODING = re.compile(r"cl100k_base|o200k_base")
 _FRAMING = {
     "per_request": "per_request_tokens",
@@ -58,7 +58,7 @@ def read_card(provider: str, model: str, row: Row) -> RateCard:
     endpoints = row.texts("endpoints", _ENDPOINT)
     if not endpoints:
         raise invalid(f"{row.path}.endpoints: expected at least one")
-    embeds = EMBEDDINGS.issuperset(endpoints)
+    embeds = _EMBEDDING.issuperset(endpoints)
     limits, output_tokens_min = _read_limits(row, output_optional=embeds)
     card = RateCard(
         provider=provider,
