@@ -26,7 +26,7 @@ from spendguard_daemon.money import cents_floor, format_usd
 from spendguard_daemon.outcome import Outcome
 from spendguard_daemon.pace import Pace
 from spendguard_daemon.patience import Patience
-from spendguard_daemon.planner import IMPLICIT_RUN, Planner, read, rewritten
+from spendguard_daemon.planner import IMPLICIT_RUN, Planner, rewritten
 from spendguard_daemon.ports import (
     Clock,
     NotSentError,
@@ -34,6 +34,7 @@ from spendguard_daemon.ports import (
     UpstreamLostError,
     UpstreamResponse,
 )
+from spendguard_daemon.providers.refusals import allow
 from spendguard_daemon.relay import KEY_REJECTED, Relay
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.sharpen import Sharpener
@@ -42,6 +43,9 @@ DURABLE_SOON_SECONDS = 0.005
 
 ANSWERED = range(200, 600)
 """Statuses that end an HTTP answer; with any other the provider has said nothing that a client could read."""
+
+SHORT_OF_MONEY = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_HELD, Code.DAEMON_CAP})
+"""Refusals for which it matters how much is held."""
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ class Guard:
         try:
             self._voids.look(arrival.agent_id)
             asked = self._planner.asked(arrival, account)
-            reading = await read(asked, arrival)
+            reading = await self._planner.read(arrival, asked, account)
             ids = reading.request.state_ids
             before = await earlier(ids, account.agent_id, self._ledger.history, self.ending)
             plan = self._planner.plan(arrival, asked, reading, account, before, self._ledger.state.distrusted)
@@ -140,6 +144,10 @@ class Guard:
         error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
         if plan:
             error.facts |= {"provider": plan.provider, "model": plan.card.model}
+            trusting = plan.request.trusting(plan.card.fees, reasoning=plan.card.reasoning)
+            if trusting and error.code in SHORT_OF_MONEY:
+                # What a provider may bill beyond its cap is held, unless an operator relies on it not to.
+                error.facts |= {"setting": allow(", ".join(trusting))}
         self._ledger.refuse(
             Refusal(
                 call_id=arrival.call_id,
@@ -235,7 +243,7 @@ class Guard:
         booked = booking(relay, ended, self._clock.wall_ns())
         facts = {"call_id": relay.hold.call_id}
         if booked.odd:
-            log.warning("another model answered", extra={"facts": {**facts, "odd": booked.odd}})
+            log.warning("a bill is not what was expected", extra={"facts": {**facts, "odd": booked.odd}})
         if booked.charged_nusd > relay.hold.amount_nusd:
             log.error("overrun: the bound of a call was too low", extra={"facts": facts})
         if isinstance(booked.command, VoidCall):

@@ -23,6 +23,7 @@ START_SECONDS = 30
 DAEMON = (sys.executable, "-P", "-m", "spendguard_daemon")
 PROVIDER_KEY = "sk-canary-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-canary-0123456789abcdef"
+GROK_KEY = "xai-canary-0123456789abcdef"
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
 
@@ -44,8 +45,10 @@ class Sidecar:
         self._env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._env |= {"SPENDGUARD_HOME": str(root), "OPENAI_API_KEY": PROVIDER_KEY}
         self._env["ANTHROPIC_API_KEY"] = ANTHROPIC_KEY
+        self._env["XAI_API_KEY"] = GROK_KEY
         if upstream_url:
             self._env["SPENDGUARD_OPENAI_BASE_URL"] = upstream_url
+            self._env["SPENDGUARD_GROK_BASE_URL"] = upstream_url
             self._env["SPENDGUARD_ANTHROPIC_BASE_URL"] = upstream_url.removesuffix("/v1")
         self._env |= env or {}
         self._http: httpx.Client | None = None

@@ -4,7 +4,14 @@ A new format is its module and one line of `FORMATS`. None of them imports the l
 """
 
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.providers import anthropic, mock, openai_chat, openai_embeddings, openai_responses
+from spendguard_daemon.providers import (
+    anthropic,
+    grok,
+    mock,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
 from spendguard_daemon.providers.contract import AnswerReader, Asked, Format, Outgoing, Request
 from spendguard_daemon.providers.policy import Policy
 
@@ -27,6 +34,8 @@ FORMATS: dict[tuple[str, str], Format] = {
     ("openai", openai_responses.FORMAT.endpoint): openai_responses.FORMAT,
     ("openai", openai_embeddings.FORMAT.endpoint): openai_embeddings.FORMAT,
     ("anthropic", anthropic.FORMAT.endpoint): anthropic.FORMAT,
+    ("grok", grok.CHAT.endpoint): grok.CHAT,
+    ("grok", grok.RESPONSES.endpoint): grok.RESPONSES,
     ("mock", mock.FORMAT.endpoint): mock.FORMAT,
 }
 """The formats by provider and endpoint."""
