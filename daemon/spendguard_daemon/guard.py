@@ -34,7 +34,6 @@ from spendguard_daemon.ports import (
     UpstreamLostError,
     UpstreamResponse,
 )
-from spendguard_daemon.providers.refusals import allow
 from spendguard_daemon.relay import KEY_REJECTED, Relay
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.sharpen import Sharpener
@@ -43,9 +42,6 @@ DURABLE_SOON_SECONDS = 0.005
 
 ANSWERED = range(200, 600)
 """Statuses that end an HTTP answer; with any other the provider has said nothing that a client could read."""
-
-SHORT_OF_MONEY = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_HELD, Code.DAEMON_CAP})
-"""Refusals for which it matters how much is held."""
 
 log = logging.getLogger(__name__)
 
@@ -144,10 +140,7 @@ class Guard:
         error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
         if plan:
             error.facts |= {"provider": plan.provider, "model": plan.card.model}
-            trusting = plan.request.trusting(plan.card.fees, reasoning=plan.card.reasoning)
-            if trusting and error.code in SHORT_OF_MONEY:
-                # What a provider may bill beyond its cap is held, unless an operator relies on it not to.
-                error.facts |= {"setting": allow(", ".join(trusting))}
+            error.facts |= plan.looser(error.code)
         self._ledger.refuse(
             Refusal(
                 call_id=arrival.call_id,
