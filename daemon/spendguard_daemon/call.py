@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from spendguard_daemon.errors import Code, Fact
 from spendguard_daemon.ledger.commands import HoldCall
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.providers import Asked, Format, Request
+from spendguard_daemon.providers.refusals import allow
+
+SHORT_OF_MONEY = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_HELD, Code.DAEMON_CAP})
+"""Refusals for which it matters how much is held."""
 
 
 class ClientGoneError(Exception):
@@ -36,8 +41,8 @@ class Arrival:
     """A model call as the gateway received it: who, where to, and the untouched body.
 
     `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names,
-    `query` holds parameters of the route's allow-list. `idempotency_key` is the one the client sent, if any;
-    it never leaves for the provider.
+    `query` holds parameters of the route's allow-list; `model` and `stream` are set where the path names
+    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider.
     """
 
     call_id: str
@@ -49,6 +54,8 @@ class Arrival:
     body: bytes = field(repr=False)
     idempotency_key: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,14 @@ class Plan:
     def provider(self) -> str:
         """The provider that the call goes to."""
         return self.hold.provider
+
+    def looser(self, code: Code) -> dict[str, Fact]:
+        """Return, for a refusal for want of money, the setting by which less would be held, if there is one.
+
+        What a provider may bill beyond the cap is held too, unless the operator relies on it not to.
+        """
+        trusting = self.request.trusting(self.card.fees, reasoning=self.card.reasoning)
+        return {"setting": allow(", ".join(trusting))} if trusting and code in SHORT_OF_MONEY else {}
 
     def without_text(self) -> "Plan":
         """Return the plan as it is needed once the request was rewritten."""

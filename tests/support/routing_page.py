@@ -1,0 +1,62 @@
+"""`references/routing-patterns.md` as tests read it: the blocks that users copy, and the table of refusals.
+
+The page is the source of both; nothing here knows a client. A block is named by the comment before it,
+`<!-- run: NAME -->`, or `<!-- file: NAME -->` where it is a file that the blocks of its section need.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "references" / "routing-patterns.md"
+BASE, AGENT = "http://127.0.0.1:8787", "<agent id>"
+
+STATUSES = (402, 409, 503)
+
+_BLOCK = re.compile(r"<!-- (run|file): ([^>\n]+) -->\n```(\w+)\n(.*?)```\n", re.DOTALL)
+_ROW = re.compile(
+    r"\| (?P<name>[^|]+) "
+    + "".join(rf"\| (?P<a{n}>\d+) \([\d.]+ s\) " for n in STATUSES)
+    + r"\| (?P<seen>.+) \|"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a user copies from the page: a program, commands, or a file."""
+
+    kind: str
+    name: str
+    language: str
+    text: str
+
+    def at(self, base: str, agent_id: str) -> str:
+        """Return it for another address and a real agent, as its user would edit it."""
+        return self.text.replace(BASE, base).replace(AGENT, agent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """A row of the table: how often a client sends a call that is refused, and how what is seen begins."""
+
+    attempts: Mapping[int, int]
+    seen: tuple[str, ...]
+
+
+def blocks(kind: str) -> dict[str, Block]:
+    """Return the page's blocks of a kind, `run` or `file`, by their names."""
+    found = [Block(*match) for match in _BLOCK.findall(PAGE.read_text(encoding="utf-8"))]
+    return {block.name: block for block in found if block.kind == kind}
+
+
+def refusals() -> dict[str, Refusals]:
+    """Return the table's rows, by the name of the block whose client they tell of."""
+    rows = _ROW.finditer(PAGE.read_text(encoding="utf-8"))
+    return {
+        row["name"].strip("`"): Refusals(
+            {status: int(row[f"a{status}"]) for status in STATUSES},
+            tuple(re.findall("`([^`]+)`", row["seen"])),
+        )
+        for row in rows
+    }
