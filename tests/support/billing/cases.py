@@ -14,7 +14,7 @@ class Case:
     """`cap_share` says, in thousandths, how far between floor and wish a clamp leaves the output cap.
 
     `state_tokens` is the size of the earlier responses that the request goes on from, None where that is not
-    known.
+    known. `model` and `stream` are what the path says, where it names them (Gemini).
     """
 
     provider: str
@@ -25,6 +25,8 @@ class Case:
     cap_share: int
     headers: dict[str, str] = field(default_factory=dict)
     state_tokens: int | None = None
+    model: str = ""
+    stream: bool = False
 
     @property
     def raw(self) -> bytes:
@@ -47,6 +49,8 @@ def case(
     *,
     headers: st.SearchStrategy[dict[str, str]] = st.just({}),  # noqa: B008 (a strategy is a constant)
     state_tokens: st.SearchStrategy[int | None] = st.none(),  # noqa: B008
+    model: st.SearchStrategy[str] = st.just(""),  # noqa: B008
+    stream: st.SearchStrategy[bool] = st.just(False),  # noqa: B008
 ) -> st.SearchStrategy[Case]:
     """Draw a case around these bodies."""
     return st.builds(
@@ -59,4 +63,6 @@ def case(
         shares,
         headers,
         state_tokens,
+        model,
+        stream,
     )
