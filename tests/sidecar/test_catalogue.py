@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -94,19 +95,22 @@ def test_claude_scaled_by_hand() -> None:
     assert cost.total_nusd == 52_800 + 10_000_000
 
 
-@pytest.mark.parametrize("number", range(1, 30))
+@pytest.mark.parametrize("number", range(1, 42))
 def test_every_recorded_model_is_priced(number: int) -> None:
-    """OpenAI's and Anthropic's recordings, by the model of the request and that of the answer.
+    """All recordings, by the model of the request and that of the answer.
 
     Only 08 is refused: its model is of another company that speaks OpenAI's protocol.
     """
     path = next(Path(__file__).parents[1].glob(f"recordings/{number:02}-*.json"))
     recorded = json.loads(path.read_bytes())
-    endpoint = re.sub(r"^/v1/|/count_tokens$", "", recorded["request"]["path"])
+    endpoint = re.sub(r"^/v1/|^/v1beta/models/.*:|/count_tokens$", "", recorded["request"]["path"])
+    endpoint = endpoint.replace("streamG", "g")
     reports = map(json.loads, (path.parent / "expected_usage.jsonl").read_text().splitlines())
-    answered = {report["model"] for report in reports if report["id"] == recorded["id"]}
-    names = {json.loads(recorded["request"]["body"])["model"], *answered}
-    for name in names - {"muse-spark-1.1", None}:
+    own = [report for report in reports if report["id"] == recorded["id"]]
+    asked = json.loads(recorded["request"]["body"]).get("model")
+    names = {asked, *(report[key] for report in own for key in ("req_model", "model"))} - {None}
+    assert names
+    for name in names - {"muse-spark-1.1"}:
         assert endpoint in BOOK.card(recorded["provider"], name).endpoints
 
 
@@ -123,6 +127,10 @@ def test_what_is_not_priced_is_unknown() -> None:
         ("openai", "gpt-6-sol", 272_001, (2_000, 10_000), (4_000, 15_000)),  # costs.md A3
         ("anthropic", "claude-haiku-5-5", 100_001, (100, 500), (500, 2_500)),
         ("anthropic", "claude-sonnet-4-5", 200_001, (3_000, 15_000), (6_000, 22_500)),
+        ("gemini", "gemini-2.5-pro", 200_001, (1_250, 10_000), (2_500, 15_000)),
+        ("gemini", "gemini-pro-latest", 200_001, (2_000, 12_000), (4_000, 18_000)),
+        ("grok", "grok-4.3", 200_000, (1_250, 2_500), (2_500, 5_000)),  # its border belongs to the dearer
+        ("grok", "grok-4.7", 200_000, (2_000, 6_000), (4_000, 12_000)),
     ],
 )
 def test_the_long_context_cliff(
@@ -155,25 +163,34 @@ def test_unasked_cache_writes_are_quoted() -> None:
 
 def test_every_bundled_card_is_plausible() -> None:
     """Reading costs less than sending, writing less than reading back; the window holds the limits."""
-    for provider, least, most in (("openai", 40, 60), ("anthropic", 20, 30)):
+    for provider, least, most in (
+        ("openai", 40, 60),
+        ("anthropic", 20, 30),
+        ("gemini", 15, 25),
+        ("grok", 5, 15),
+    ):
         names = [card.model for card in BOOK.cards() if card.provider == provider]
         assert names == sorted(names)
         assert least <= len(names) <= most
     for card in BOOK.cards():
         for tier in card.periods[-1].tiers:
             for rates in tier.rates.values():
-                assert rates["input"] < rates["output"] or card.endpoints == ("embeddings",)
+                assert rates["input"] < rates["output"] or "embed" in card.endpoints[0]
                 assert rates.get("cache_read", 0) < rates["input"]
                 written = rates.get("cache_write", rates["input"])
                 assert rates["input"] <= written <= rates.get("cache_write_1h", written)
                 assert rates["input"] <= rates.get("input_audio", rates["input"])
         limits = card.limits
         assert limits.output_tokens_max <= limits.input_tokens_max <= limits.context_tokens
-        assert (limits.audio_bytes_per_token is not None) == ("audio" in card.model)
+        hears = "audio" in card.model or card.endpoints[0] == "generateContent"
+        assert (limits.audio_bytes_per_token is not None) == hears
 
 
 def test_service_tiers_keep_their_order() -> None:
-    """Flex is the cheapest and ultrafast the dearest, in every dimension and tier."""
+    """Flex is the cheapest and ultrafast the dearest, in every dimension and tier.
+
+    Only what Gemini reads from its cache costs as much under flex.
+    """
     order = ("flex", "default", "priority", "ultrafast")
     for card in BOOK.cards():
         for tier in card.periods[0].tiers:
@@ -181,7 +198,9 @@ def test_service_tiers_keep_their_order() -> None:
             assert set(tier.rates) <= set(order)
             for cheaper, dearer in pairwise(named):
                 assert cheaper.keys() == dearer.keys()
-                assert all(cheaper[name] < dearer[name] for name in cheaper)
+                same = {name for name in cheaper if cheaper[name] == dearer[name]}
+                assert all(cheaper[name] <= dearer[name] for name in cheaper)
+                assert same <= ({"cache_read", "cache_read_audio"} if card.provider == "gemini" else set())
 
 
 def test_openai_cards() -> None:
@@ -215,6 +234,95 @@ def test_anthropic_cards() -> None:
             assert set(tier.rates) == {"default"}
         assert card.fees == {"web_search": 10_000_000}
         assert card.modifiers_bp.items() <= {"geo:us": 11_000, "speed:fast": 20_000}.items()
+
+
+def test_gemini_by_hand() -> None:
+    """2.5-flash at 0.30, 0.03, 1 and 2.50 USD per 1M: text, cached text, sound, answer; a grounded prompt."""
+    usage = Usage(
+        input_tokens=6,
+        cached_input_tokens=1,
+        audio_input_tokens=2,
+        image_input_tokens=1,
+        output_tokens=3,
+        events={"grounded_request": 1},
+    )
+    cost = BOOK.card("gemini", "gemini-2.5-flash").price(usage, from_ns=0, until_ns=0)
+    assert cost.total_nusd == 3 * 300 + 30 + 2 * 1_000 + 3 * 2_500 + 35_000_000
+
+
+@pytest.mark.parametrize(
+    ("model", "day", "before", "after"),
+    [
+        ("gemini-flash-latest", "2027-01-01", 750 + 3_750, 1_500 + 7_500),
+        ("gemini-4-argon", "2026-12-01", 2_000 + 10_000, 4_000 + 20_000),
+        ("gemini-robotics-er-2-preview", "2027-01-01", 1_000 + 5_000, 2_000 + 10_000),
+    ],
+)
+def test_introductory_rates_end(model: str, day: str, before: int, after: int) -> None:
+    """One token in and out, in the last nanosecond of the old year and the first of the new one."""
+    start = int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * 10**9
+    card = BOOK.card("gemini", model)
+    usage = Usage(input_tokens=1, output_tokens=1)
+    assert card.price(usage, from_ns=start - 1, until_ns=start - 1).total_nusd == before
+    assert card.price(usage, from_ns=start - 1, until_ns=start).total_nusd == after
+    assert card.price(usage, from_ns=start, until_ns=start).total_nusd == after
+
+
+def test_gemini_cards() -> None:
+    """Every kind of input has its rate written out, a search is billed by prompt until 2.5, then by query."""
+    for card in BOOK.cards():
+        if card.provider != "gemini":
+            continue
+        rates = card.periods[0].tiers[0].rates["default"]
+        assert card.limits.context_tokens == card.limits.input_tokens_max + card.limits.output_tokens_max
+        if "embed" in card.endpoints[0]:
+            assert card.endpoints == ("embedContent", "batchEmbedContents")
+            assert (rates["output"], card.limits.output_tokens_max, card.reasoning) == (0, 0, False)
+            continue
+        assert card.endpoints == ("generateContent", "chat/completions")
+        assert card.reasoning
+        assert rates["input_image"] == rates["input_video"] == rates["input"]
+        assert rates["cache_read_audio"] * rates["input"] == rates["cache_read"] * rates["input_audio"] or (
+            card.model == "gemini-3.1-flash-lite"
+        )
+        older = card.model.startswith("gemini-2")
+        assert ("grounded_request" in card.fees, "grounding_query" in card.fees) == (older, not older)
+        assert card.limits.image_tokens_max == (6_450 if older else 2_240)
+
+
+def test_grok_cards() -> None:
+    """The border of the long tier is inclusive, all rates double; tools and violations have fees."""
+    for card in BOOK.cards():
+        if card.provider != "grok":
+            continue
+        assert card.endpoints == ("chat/completions", "responses")
+        below, above = card.periods[0].tiers
+        assert above.input_tokens_ge == 200_000
+        assert {name: 2 * rate for name, rate in below.rates["default"].items()} == above.rates["default"]
+        assert card.reasoning is not card.model.endswith("non-reasoning")
+        assert card.limits.image_tokens_max == 1_792
+        assert (card.fees["web_search"], card.fees["x_search"]) == (5_000_000, 5_000_000)
+        assert (card.fees["file_search"], card.fees["violation"]) == (2_500_000, 50_000_000)
+
+
+@pytest.mark.parametrize(
+    ("cached", "uncached", "output", "events", "ticks"),
+    [
+        (128, 9, 114, {}, 3_218_500),  # 38: 128x0.20 + 9x1.25 + 114x2.50 = 321.85 uUSD; 1 tick = 0.1 nUSD
+        (128, 114, 160, {}, 5_681_000),  # 39
+        (128, 161, 171, {}, 6_543_500),  # 40
+        (2_048, 3_865, 364, {"web_search": 2}, 161_508_500),  # 41
+    ],
+)
+def test_recorded_grok_to_the_tick(
+    cached: int, uncached: int, output: int, events: dict[str, int], ticks: int
+) -> None:
+    """xAI's own bill of each recording is what the card says."""
+    usage = Usage(
+        input_tokens=cached + uncached, cached_input_tokens=cached, output_tokens=output, events=events
+    )
+    cost = BOOK.card("grok", "grok-4.3").price(usage, from_ns=NOW_NS, until_ns=NOW_NS)
+    assert cost.total_nusd * 10 == ticks
 
 
 def test_every_row_says_when_and_where_it_was_checked() -> None:

@@ -40,6 +40,10 @@ AUDIO_BYTES_MAX = 10**6
 """A second of uncompressed studio sound; more in one token would be another slip of the unit."""
 
 _NAME = re.compile(r"[a-z0-9_:./-]{1,64}")
+_ENDPOINT = re.compile(r"[a-zA-Z0-9_:./-]{1,64}")
+_EMBEDDING = frozenset({"embeddings", "embedContent", "batchEmbedContents"})
+"""Endpoints whose answers cost nothing by their length."""
+
 _ENCODING = re.compile(r"cl100k_base|o200k_base")
 _FRAMING = {
     "per_request": "per_request_tokens",
@@ -51,10 +55,10 @@ _FRAMING = {
 
 def read_card(provider: str, model: str, row: Row) -> RateCard:
     """Read one card. Raises PRICING_INVALID naming the path of what is wrong."""
-    endpoints = row.texts("endpoints", _NAME)
+    endpoints = row.texts("endpoints", _ENDPOINT)
     if not endpoints:
         raise invalid(f"{row.path}.endpoints: expected at least one")
-    embeds = endpoints == ("embeddings",)
+    embeds = _EMBEDDING.issuperset(endpoints)
     limits, output_tokens_min = _read_limits(row, output_optional=embeds)
     card = RateCard(
         provider=provider,
