@@ -265,7 +265,8 @@ class RecordedUpstream:
 
 def _key(path: str, body: dict[str, Any]) -> str:
     """Return what of a request the sidecar never changes, as text."""
-    kept = [body.get("model"), body.get("messages", body.get("input")), bool(body.get("stream"))]
+    said = body.get("messages", body.get("input", body.get("contents")))
+    kept = [body.get("model"), said, bool(body.get("stream"))]
     return path + json.dumps(kept, sort_keys=True)
 
 

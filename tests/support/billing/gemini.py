@@ -23,8 +23,9 @@ WINDOW = 10**12
 """More than any window: what the provider may fill as far as it goes."""
 
 REQUEST, TURN, TOOLS, TOOL = 8, 4, 64, 16
-IMAGE = 16 * 258
-"""Before Gemini 3: tiles of 768 x 768 pixels at 258 tokens each, of an image of at most 3,072 x 3,072."""
+IMAGE = (24 + 1) * 258
+"""Before Gemini 3: 258 tokens for the whole and for each of its tiles. A tile is two thirds of the shorter
+side, from 256 to 768 pixels, and the longer side at most 3,072: twelve times two, for 3,072 x 384."""
 
 IMAGE_ULTRA_HIGH = 2_240
 """From Gemini 3 on: the dearest of the resolutions that a part may ask for."""
@@ -61,7 +62,8 @@ def generate(body: Mapping[str, Any], model: str) -> Worst:
         input_tokens=WINDOW if grounded or media.unknown else size,
         output_tokens=cap * (1 if choices is None else choices),
         audio_tokens=WINDOW if media.unknown else media.sound_tokens,
-        buckets=frozenset({"input", "cache_read"} | ({"input_image"} if media.image_tokens else set())),
+        image_tokens=media.image_tokens,
+        buckets=frozenset({"input", "cache_read"}),
         outputs=_outputs(model, said(config, "responseModalities")),
         tiers=tiers(said(body, "serviceTier")),
         fees=fees,
@@ -83,10 +85,11 @@ def embed(body: Mapping[str, Any], model: str) -> Worst:
         media.add(part, model)
     return Worst(
         row=PRICES[model],
-        input_tokens=WINDOW if media.unknown or media.image_tokens or media.sound_tokens else max(sizes),
+        input_tokens=WINDOW if media.unknown else max(sizes) + media.image_tokens + media.sound_tokens,
         output_tokens=0,
-        audio_tokens=WINDOW if media.unknown or media.sound_tokens else 0,
-        buckets=frozenset({"input", "input_image"} if media.image_tokens else {"input"}),
+        audio_tokens=media.sound_tokens,
+        image_tokens=media.image_tokens,
+        buckets=frozenset({"input", "input_audio", "input_video"} if media.unknown else {"input"}),
     )
 
 
@@ -121,7 +124,8 @@ def chat(body: Mapping[str, Any]) -> Worst:
         input_tokens=WINDOW if media.unknown else text + media.image_tokens + media.sound_tokens,
         output_tokens=caps[0] * (1 if body.get("n") is None else body["n"]),
         audio_tokens=WINDOW if media.unknown else media.sound_tokens,
-        buckets=frozenset({"input", "cache_read"} | ({"input_image"} if media.image_tokens else set())),
+        image_tokens=media.image_tokens,
+        buckets=frozenset({"input", "cache_read"}),
         outputs=_outputs(model, body.get("modalities")),
         tiers=tiers(body.get("service_tier")),
     )
@@ -243,7 +247,10 @@ def _tools(
     """Return whether the answer may be grounded, and what that costs: before Gemini 3 each prompt once."""
     tools = body.get("tools") or []
     hosted = {
-        name for tool in tools for name in tool if name not in ("functionDeclarations", "function_declarations")
+        name
+        for tool in tools
+        for name in tool
+        if name not in ("functionDeclarations", "function_declarations")
     }
     searches = {name for tool in tools for name in SEARCHES if said(tool, name) is not None}
     spelt = {name for one in SEARCHES for name in (one, re.sub(r"([A-Z])", r"_\1", one).lower())}

@@ -61,7 +61,9 @@ chat_cases = case(
 )
 
 # Responses
-looked_at = st.fixed_dictionaries({"type": st.just("input_image"), "detail": detail, "image_url": st.just(PIXEL)})
+looked_at = st.fixed_dictionaries(
+    {"type": st.just("input_image"), "detail": detail, "image_url": st.just(PIXEL)}
+)
 asked = st.fixed_dictionaries({"type": st.just("input_text"), "text": text})
 hosted_tool = st.sampled_from([{"type": "web_search"}, {"type": "x_search"}, {"type": "code_interpreter"}])
 responses_fields: dict[str, st.SearchStrategy[Any]] = {

@@ -105,15 +105,13 @@ BOOK = PriceBook(
 def check(case: Case) -> str:
     """Return how a case went; raise AssertionError where a bill exceeds its hold."""
     form = FORMATS[case.provider, case.endpoint]
-    asked = Asked(
-        case.raw, policy=case.policy, headers=case.headers, model=case.model, stream=case.stream
-    )
+    asked = Asked(case.raw, policy=case.policy, headers=case.headers, model=case.model, stream=case.stream)
     try:
         request = form.read(asked)
         card = BOOK.card(case.provider, request.model)
         rungs = list(_rungs(form, asked, request, card, case))
-        until_ns = signed_prices.NOW_NS + HOUR_NS
-        offers = [offer(rung, request, card, signed_prices.NOW_NS, until_ns) for rung, _ in rungs]
+        from_ns = int(case.begins.timestamp()) * 10**9
+        offers = [offer(rung, request, card, from_ns, from_ns + HOUR_NS) for rung, _ in rungs]
     except SpendGuardError as refusal:
         return f"refused: {refusal.code.value}"
     cap = _cap(case, form, request, card)
@@ -123,14 +121,14 @@ def check(case: Case) -> str:
         counted = one.rung in ("local", "counted") and case.provider == "openai"
         if (counted, state_tokens) not in bills:
             sent = Sent(form.path(request), dict(request.headers), body, counted, state_tokens)
-            bills[counted, state_tokens] = BILLS[case.provider, case.endpoint](sent).nusd()
+            bills[counted, state_tokens] = BILLS[case.provider, case.endpoint](sent).nusd(case.begins)
         billed, held = bills[counted, state_tokens], one.cost.at(cap)
         assert billed <= held, f"billed {billed} > held {held} nUSD by {one.rung} ({one.input_tokens} tokens)"
     return "accepted"
 
 
 def run(key: tuple[str, str], examples: int, *, seed: int | None = None) -> Counter[str]:
-    """Draw so many cases of a provider's endpoint and check each; return how they went, or raise for the first bad one.
+    """Draw so many cases of an endpoint and check each; return how they went, or raise for the first bad one.
 
     With a seed the cases are always the same, and nothing is kept for other runs.
     """

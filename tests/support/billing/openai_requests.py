@@ -170,6 +170,8 @@ part = st.one_of(
 stored = st.just({"type": "input_file", "file_id": "file_1"}) | st.just(
     {"type": "input_image", "file_id": "f", "detail": "auto"}
 )
+
+
 def response_item(part: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Draw what responses take as input, with such parts."""
     return st.one_of(
@@ -259,9 +261,7 @@ def response_items(part: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[
     asked = st.fixed_dictionaries(
         {"role": st.just("user"), "content": st.lists(part, min_size=1, max_size=2)}
     )
-    return st.builds(
-        lambda before, last: [*before, last], st.lists(response_item(part), max_size=3), asked
-    )
+    return st.builds(lambda before, last: [*before, last], st.lists(response_item(part), max_size=3), asked)
 
 
 items = response_items(part)
