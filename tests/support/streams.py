@@ -17,8 +17,8 @@ class Stream:
     """A recorded stream. `stops` are the lengths of its body after each chunk, 0 before the first.
 
     A plain stream's chunks are its events, or the elements of its JSON array. A compressed one shows none on
-    the wire, and one event is too few to stop between: their chunks are pieces of a size. `terminal` is the length from which on nothing that counts is
-    missing.
+    the wire, and one event is too few to stop between: their chunks are pieces of a size. `terminal` is the
+    length from which on nothing that counts is missing.
     """
 
     name: str
