@@ -13,10 +13,12 @@ from spendguard_daemon.pricing.ratecard import Cost
 from spendguard_daemon.usage import Usage
 
 _DATE = re.compile(
-    r"-(20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]|20[0-9]{2}(0[1-9]|1[0-2])[0-3][0-9]|(0[1-9]|1[0-2])[0-3][0-9])",
+    r"-(20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]|20[0-9]{2}(0[1-9]|1[0-2])[0-3][0-9]|(0[1-9]|1[0-2])[0-3][0-9]"
+    r"|00[1-9]|(0[1-9]|1[0-2])-([0-3][0-9]|20[0-9]{2}))",
     re.ASCII,
 )
-"""How snapshots are dated: gpt-4o-2024-08-06, gpt-3.5-turbo-0125, claude-sonnet-4-5-20250929."""
+"""How snapshots are dated: gpt-4o-2024-08-06, gpt-3.5-turbo-0125, claude-sonnet-4-5-20250929. Those of
+Google also by number, gemini-2.0-flash-001, and by month, -05-20 or -09-2025 after the same -preview."""
 
 _LATEST = "-latest"
 """How an alias of Anthropic ends whose answers name a dated snapshot: claude-3-7-sonnet-latest."""

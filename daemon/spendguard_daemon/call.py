@@ -36,8 +36,8 @@ class Arrival:
     """A model call as the gateway received it: who, where to, and the untouched body.
 
     `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names,
-    `query` holds parameters of the route's allow-list. `idempotency_key` is the one the client sent, if any;
-    it never leaves for the provider.
+    `query` holds parameters of the route's allow-list; `model` and `stream` are set where the path names
+    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider.
     """
 
     call_id: str
@@ -49,6 +49,8 @@ class Arrival:
     body: bytes = field(repr=False)
     idempotency_key: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ TABLE: dict[Code, Entry] = {
         Exit.NOT_FOUND,
         "Route not found",
         "Only routes whose cost can be bounded are served; nothing was forwarded.",
-        "Use /v1/chat/completions, /v1/responses, /v1/embeddings or /v1/messages.",
+        "Use /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages or /v1beta/models/...",
         "the README lists the routes that are served",
     ),
     Code.METHOD_NOT_ALLOWED: Entry(

@@ -6,6 +6,7 @@ Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing le
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import parse_qsl
 
 from spendguard_daemon.aside import aside
 from spendguard_daemon.call import Arrival, Plan
@@ -67,7 +68,14 @@ class Planner:
     def asked(self, arrival: Arrival, account: Account) -> Asked:
         """Return what is to be read, with the policy of the agent that asks."""
         policy = policy_of(self._settings, account.policy)
-        return Asked(arrival.body, policy=policy, headers=arrival.headers, query=arrival.query)
+        return Asked(
+            arrival.body,
+            policy=policy,
+            headers=arrival.headers,
+            query=arrival.query,
+            model=arrival.model,
+            stream=arrival.stream,
+        )
 
     def plan(
         self,
@@ -172,11 +180,24 @@ async def rewritten(plan: Plan, hold: Hold) -> Outgoing:
 def _rewritten(plan: Plan, hold: Hold) -> Outgoing:
     """Rewrite the request, then read back what goes out, body and headers: the same hold must bound it."""
     outgoing = plan.format.rewrite(plan.request, output_tokens=hold.output_tokens)
-    again = plan.format.read(replace(plan.asked, body=outgoing.body, headers=dict(plan.request.headers)))
+    again = plan.format.read(_leaving(plan, outgoing))
     capped = again.capless or again.asked_output_tokens == hold.output_tokens
     if not capped or again.choices != hold.choices or not _as_held(plan, again):
         raise SpendGuardError(Code.INTERNAL, "Internal error: the rewritten request is not what was held")
     return outgoing
+
+
+def _leaving(plan: Plan, outgoing: Outgoing) -> Asked:
+    """Return what goes out as if a client had asked for it: body, headers, query, and what the path names."""
+    request = plan.request
+    return replace(
+        plan.asked,
+        body=outgoing.body,
+        headers=dict(request.headers),
+        query=dict(parse_qsl(request.query)),
+        model=request.model,
+        stream=request.stream,
+    )
 
 
 def _as_held(plan: Plan, again: Request) -> bool:

@@ -224,9 +224,8 @@ def request_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
     """Build the headers for the provider anew: nothing of the client's passes but what is listed."""
     headers = plan.asked.headers
     passed = [(name, headers[name]) for name in PASSED_ON if name in headers]
-    ours = [
-        ("content-type", "application/json"),
-        ("accept", "text/event-stream" if plan.request.stream else "application/json"),
-        ("accept-encoding", "identity"),
-    ]
+    accept = "text/event-stream" if plan.request.stream else "application/json"
+    ours = [("content-type", "application/json"), ("accept-encoding", "identity")]
+    if not any(name == "accept" for name, _ in plan.request.headers):
+        ours.append(("accept", accept))
     return (*ours, *passed, *plan.request.headers, *(plan.format.auth(plan.key) if plan.key else ()))

@@ -56,10 +56,14 @@ def served_hosts(port: int) -> frozenset[str]:
     return frozenset({f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"})
 
 
-def key_slots(authorization: Sequence[str], api_key: Sequence[str]) -> list[str]:
-    """Return what stands where SDKs send a key: `Authorization: Bearer`, `x-api-key`."""
+KEY_HEADERS = ("x-api-key", "x-goog-api-key")
+"""Where SDKs send a key by itself; Google's also in the query, as `key`."""
+
+
+def key_slots(authorization: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Return what stands where SDKs send a key: `Authorization: Bearer`, and the `keys` found elsewhere."""
     bearer = [value[7:].strip() for value in authorization if value[:7].lower() == "bearer "]
-    return [*bearer, *(value.strip() for value in api_key)]
+    return [*bearer, *(value.strip() for value in keys)]
 
 
 def is_admin(slots: Sequence[str], token: str) -> bool:

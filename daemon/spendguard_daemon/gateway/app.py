@@ -24,6 +24,7 @@ from spendguard_daemon.ports import Rng
 from spendguard_daemon.providers import FORMATS
 from spendguard_daemon.settings import Settings
 
+GOOGLE_KEY = "x-goog-api-key"
 LOOPBACK = ("127.0.0.1", "::1")
 BACKLOG = 1024
 
@@ -101,6 +102,8 @@ def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str]:
         return route.speaker, route.endpoint
     if ANTHROPIC_VERSION in request.headers and ("anthropic", "messages") in FORMATS:
         return "anthropic", "messages"
+    if GOOGLE_KEY in request.headers and ("gemini", "generateContent") in FORMATS:
+        return "gemini", "generateContent"
     return "openai", "chat/completions"
 
 

@@ -1,11 +1,11 @@
-"""The free count routes: `messages/count_tokens` and `responses/input_tokens`.
+"""The free count routes: `messages/count_tokens`, `responses/input_tokens`, `models/{model}:countTokens`.
 
 They cost nothing, so there is no lock, no hold and no record; but an agent must be named, its body must be
 one that a call could have, and it may ask only so often. What it sent is forwarded with the operator's key.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -23,7 +23,15 @@ from spendguard_daemon.pace import Pace
 from spendguard_daemon.planner import policy_of
 from spendguard_daemon.ports import Clock, Upstream
 from spendguard_daemon.provider_keys import ProviderKeys
-from spendguard_daemon.providers import Asked, Format, anthropic_count, format_for, key_headers
+from spendguard_daemon.providers import (
+    Asked,
+    Format,
+    anthropic_count,
+    format_for,
+    gemini_count,
+    key_headers,
+)
+from spendguard_daemon.providers.contract import CountAsked
 from spendguard_daemon.relay import KEY_REJECTED, PASSED_ON
 from spendguard_daemon.settings import Settings
 
@@ -32,7 +40,7 @@ ANSWER_SECONDS = 30
 
 
 class CountRoutes:
-    """Serves both count routes. One per daemon, so that all share its pace."""
+    """Serves all count routes. One per daemon, so that all share its pace."""
 
     def __init__(
         self,
@@ -59,7 +67,13 @@ class CountRoutes:
         self._pace.check(account.agent_id)
         body = await read_body(request, self._settings.body_bytes_max, self._settings.body_seconds)
         policy = policy_of(self._settings, account.policy)
-        asked = Asked(body, policy=policy, headers=lower(request.headers), query=route.query)
+        asked = Asked(
+            body,
+            policy=policy,
+            headers=lower(request.headers),
+            query=route.query,
+            model=route.params.get("model", ""),
+        )
         question = await aside(lambda: _read(route, asked), len(body))
         await earlier(question.state_ids, account.agent_id, self._ledger.history, self._guard.ending)
         answer = await self._ask(route.speaker, question, asked)
@@ -69,7 +83,7 @@ class CountRoutes:
         }
         return web.Response(status=answer.status, headers=headers, body=answer.body)
 
-    async def _ask(self, provider: str, question: "_Question", asked: Asked) -> FreeAnswer:
+    async def _ask(self, provider: str, question: CountAsked, asked: Asked) -> FreeAnswer:
         key = self._keys().get(provider)
         passed = [(name, asked.headers[name]) for name in PASSED_ON if name in asked.headers]
         request = post(
@@ -95,23 +109,18 @@ class CountRoutes:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """Where a question goes, beside what headers, and which earlier answers it goes on from."""
-
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    state_ids: tuple[str, ...]
+_READERS = {"messages": anthropic_count.read_count, "generateContent": gemini_count.read_count}
+"""The endpoints whose questions are no calls, by their readers."""
 
 
-def _read(route: Route, asked: Asked) -> _Question:
+def _read(route: Route, asked: Asked) -> CountAsked:
     """Read a question as strictly as the call that it is about; raises what readers of calls raise."""
-    if route.endpoint == "messages":
-        count = anthropic_count.read_count(asked)
-        return _Question(count.path, count.headers, ())
+    reader = _READERS.get(route.endpoint)
+    if reader is not None:
+        return reader(asked)
     form = format_for(route.speaker, route.endpoint)
     read = form.read(asked)
-    return _Question(f"{form.path(read)}/input_tokens", read.headers, read.state_ids)
+    return CountAsked(read.model, f"{form.path(read)}/input_tokens", read.headers, (), read.state_ids)
 
 
 def _brought_back(form: Format, answer: FreeAnswer) -> dict[str, str]:

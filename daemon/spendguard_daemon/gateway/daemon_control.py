@@ -32,6 +32,7 @@ GRACE_SECONDS = 20
 FREE_QUESTIONS: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "openai": ("/models", ()),
     "anthropic": ("/v1/models", (("anthropic-version", "2023-06-01"),)),
+    "gemini": ("/v1beta/models", ()),
 }
 """A request of each provider that costs nothing and needs the key, its list of models: path and headers."""
 

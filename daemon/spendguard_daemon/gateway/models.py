@@ -1,7 +1,8 @@
-"""`GET /v1/models`, `/v1/models/{id}`: what an agent can call, from the price document, in the asker's shape.
+"""`GET /v1/models`, `/v1/models/{id}`, and `/v1beta/...` likewise: what an agent can call.
 
-Nothing is asked of a provider. Listed is only what a call could be sent to: a priced model whose provider is
-served and has a key, under every name that the card knows. A mock agent sees the mock models alone.
+From the price document, in the asker's shape; nothing is asked of a provider. Listed is only what a call
+could be sent to: a priced model whose provider is served and has a key, under every name that the card knows.
+A mock agent sees the mock models alone.
 """
 
 import re
@@ -27,7 +28,19 @@ PAGE_MAX = 1000
 
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
+_PLACE = re.compile(r"[0-9]{1,6}", re.ASCII)
+
+GEMINI_PREFIX = "models/"
+GEMINI_METHODS: Mapping[str, tuple[str, ...]] = {
+    "generateContent": ("generateContent", "streamGenerateContent", "countTokens"),
+    "embedContent": ("embedContent",),
+    "batchEmbedContents": ("batchEmbedContents",),
+}
+"""What Google's list calls the endpoints of a model."""
+
 Named = tuple[str, RateCard]
+One = Callable[[Named], Mapping[str, object]]
+Many = Callable[[Sequence[Named], Mapping[str, str]], Mapping[str, object]]
 
 
 class ModelList:
@@ -41,14 +54,11 @@ class ModelList:
 
     def serve(self, request: web.BaseRequest, route: Route) -> web.Response:
         """Answer with the list, or with the one model that is named; raise ROUTE_NOT_FOUND for a stranger."""
-        as_anthropic = route.provider == "anthropic" or (
-            not route.provider and ANTHROPIC_VERSION in request.headers
-        )
-        found = self._callable(route, mock=self._is_mock(request, route), as_anthropic=as_anthropic)
-        shape = _anthropic_model if as_anthropic else _openai_model
+        dialect = _dialect(request, route)
+        found = self._callable(route, mock=self._is_mock(request, route), dialect=dialect)
+        one, many = _SHAPES[dialect]
         if route.name == "models":
-            listed = _anthropic_page(found, route.query) if as_anthropic else _openai_list(found)
-            return respond.value(listed)
+            return respond.value(many(found, route.query))
         wanted = route.params["model"]
         card = next((card for name, card in found if name == wanted), None)
         if card is None:
@@ -57,7 +67,7 @@ class ModelList:
                 f"Route not found: no model {wanted} that could be called here",
                 facts={"model": wanted},
             )
-        return respond.value(shape((wanted, card)))
+        return respond.value(one((wanted, card)))
 
     def _is_mock(self, request: web.BaseRequest, route: Route) -> bool:
         """Tell whether a mock agent asks. Who names no agent sees what is real; who names one must be it."""
@@ -69,12 +79,12 @@ class ModelList:
             return route.provider == "mock"
         return live_account(self._state, agent_id).mock
 
-    def _callable(self, route: Route, *, mock: bool, as_anthropic: bool) -> list[Named]:
+    def _callable(self, route: Route, *, mock: bool, dialect: str) -> list[Named]:
         book, keys = self._prices.current(self._clock.wall_ns()), self._keys()
         found: list[Named] = []
         for card in book.cards():
             provider = card.provider
-            if mock is not (provider == "mock") or not _speaks(card, as_anthropic=as_anthropic):
+            if mock is not (provider == "mock") or not _speaks(card, dialect):
                 continue
             if not mock and (keys.origin(provider) == "absent" or route.provider not in ("", provider)):
                 continue
@@ -82,10 +92,17 @@ class ModelList:
         return found
 
 
-def _speaks(card: RateCard, *, as_anthropic: bool) -> bool:
+def _dialect(request: web.BaseRequest, route: Route) -> str:
+    """Return whose list of models the asker understands."""
+    if route.endpoint:
+        return BARE_ROOT.get(route.endpoint, "openai")
+    return "anthropic" if ANTHROPIC_VERSION in request.headers else "openai"
+
+
+def _speaks(card: RateCard, dialect: str) -> bool:
     """Tell whether a client that speaks this wire format can call the model."""
     return any(
-        (card.provider, endpoint) in FORMATS and (BARE_ROOT.get(endpoint) == "anthropic") is as_anthropic
+        (card.provider, endpoint) in FORMATS and BARE_ROOT.get(endpoint, "openai") == dialect
         for endpoint in card.endpoints
     )
 
@@ -109,7 +126,37 @@ def _anthropic_model(named: Named) -> Mapping[str, object]:
     }
 
 
-def _openai_list(found: Sequence[Named]) -> Mapping[str, object]:
+def _gemini_model(named: Named) -> Mapping[str, object]:
+    """[sdk] google-genai 3.6.1, types.py: Model, as `models.get` of the Gemini API answers it."""
+    name, card = named
+    return {
+        "name": f"{GEMINI_PREFIX}{name}",
+        "version": name,
+        "displayName": name,
+        "inputTokenLimit": card.limits.input_tokens_max,
+        "outputTokenLimit": card.limits.output_tokens_max,
+        "supportedGenerationMethods": [
+            verb
+            for endpoint in card.endpoints
+            for verb in GEMINI_METHODS.get(endpoint, ())
+            if BARE_ROOT.get(endpoint) == "gemini"
+        ],
+    }
+
+
+def _gemini_page(found: Sequence[Named], query: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the page of the list that a query asks for; the token of a page is where it begins."""
+    size, token = query.get("pageSize", str(PAGE_MAX)), query.get("pageToken", "0")
+    if not _LIMIT.fullmatch(size) or int(size) > PAGE_MAX:
+        raise MalformedError("query.pageSize", f"a whole number from 1 to {PAGE_MAX}")
+    if not _PLACE.fullmatch(token):
+        raise MalformedError("query.pageToken", "one of an answer")
+    start, end = int(token), int(token) + int(size)
+    page: dict[str, object] = {"models": [_gemini_model(named) for named in found[start:end]]}
+    return page | ({"nextPageToken": str(end)} if end < len(found) else {})
+
+
+def _openai_list(found: Sequence[Named], _query: Mapping[str, str]) -> Mapping[str, object]:
     return {"object": "list", "data": [_openai_model(named) for named in found]}
 
 
@@ -132,3 +179,11 @@ def _anthropic_page(found: Sequence[Named], query: Mapping[str, str]) -> Mapping
         "first_id": page[0]["id"] if page else None,
         "last_id": page[-1]["id"] if page else None,
     }
+
+
+_SHAPES: Mapping[str, tuple[One, Many]] = {
+    "openai": (_openai_model, _openai_list),
+    "anthropic": (_anthropic_model, _anthropic_page),
+    "gemini": (_gemini_model, _gemini_page),
+}
+"""How each dialect shows one model, and a page of them."""

@@ -92,8 +92,9 @@ def _too_large(bytes_max: int) -> SpendGuardError:
 
 def identity_of(headers: CIMultiDictProxy[str], route: Route) -> access.Identity:
     """Return for whom a request of an agent is; raises what `access.identify` raises."""
+    keys = [value for name in access.KEY_HEADERS for value in headers.getall(name, [])]
     return access.identify(
-        access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", [])),
+        access.key_slots(headers.getall("authorization", []), [*keys, *route.keys]),
         route.agent_id,
         route.run_id,
         headers.getall(access.AGENT_HEADER, []),
@@ -131,6 +132,8 @@ async def serve_call(
             body=await read_body(request, settings.body_bytes_max, settings.body_seconds),
             idempotency_key=key,
             query=route.query,
+            model=route.params.get("model", ""),
+            stream=route.stream,
         ),
         client,
     )

@@ -6,7 +6,8 @@ outside the small set below is no route, so no trick of paths can reach a provid
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
@@ -19,6 +20,20 @@ COUNT_TAILS: Mapping[tuple[str, ...], str] = {
 }
 """What follows the version segment of a free count route -> the endpoint whose requests it counts."""
 
+VERBS: Mapping[str, tuple[str, str, bool]] = {
+    "generateContent": ("call", "generateContent", False),
+    "streamGenerateContent": ("call", "generateContent", True),
+    "countTokens": ("count", "generateContent", False),
+    "embedContent": ("call", "embedContent", False),
+    "batchEmbedContents": ("call", "batchEmbedContents", False),
+}
+"""What follows a model's name in Google's paths -> the kind of route, its endpoint, whether it streams."""
+
+VERSIONS = ("v1", "v1beta")
+"""The version segments; `v1beta` is Google's alone."""
+
+_GOOGLE = "gemini"
+_COMPATIBLE = ["openai", "chat", "completions"]
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _CONTROL = {
@@ -54,6 +69,11 @@ MARKS = frozenset({"beta", "client_version"})
 """What older SDKs of Anthropic, and Codex, add to a question about models; it changes nothing here."""
 
 PAGE = frozenset({"limit", "after_id", "before_id"})
+ALT: Mapping[bool, frozenset[str]] = {True: frozenset({"sse", "json"}), False: frozenset({"json"})}
+"""How Google may be asked to answer, of a route that streams and of one that does not."""
+
+GOOGLE_KEY, GOOGLE_ALT = "key", "alt"
+GOOGLE_PAGE = frozenset({"pageSize", "pageToken"})
 QUERIES: Mapping[str, frozenset[str]] = {
     "list_calls": frozenset({"limit", "before"}),
     "models": PAGE | MARKS,
@@ -70,7 +90,10 @@ MODEL_ROUTES = frozenset({"call", "count", "models", "model"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request asks for. `call` alone may cost money; `endpoint` names the wire format it is in."""
+    """What a request asks for. `call` alone may cost money; `endpoint` names the wire format it is in.
+
+    `keys` is what the query holds where Google's clients put a key: it names an agent, and goes nowhere.
+    """
 
     name: str
     endpoint: str = ""
@@ -79,6 +102,8 @@ class Route:
     run_id: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    stream: bool = False
+    keys: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def speaker(self) -> str:
@@ -121,16 +146,14 @@ def match(method: str, target: str) -> Route:
     methods = _METHODS.get(found.name)
     if methods and method not in methods:
         raise _not_allowed(methods)
-    return Route(
-        found.name,
-        found.endpoint,
-        found.provider,
-        found.agent_id,
-        found.run_id,
-        found.params,
-        _query(found, query),
+    named = _query(found, query)
+    keys = tuple(value for name, value in named.items() if name == GOOGLE_KEY)
+    return replace(
+        found, query={name: value for name, value in named.items() if name != GOOGLE_KEY}, keys=keys
     )
 
+
+_VERB_ENDPOINTS = frozenset(endpoint for _, endpoint, _ in VERBS.values())
 
 _METHODS = {
     "call": ["POST"],
@@ -167,18 +190,57 @@ def _of_agents(segments: list[str]) -> Route | None:
     rest = rest[1:] if provider else rest
     if not rest and (provider or run_id or not segments):
         return Route("root", _spoken(provider), provider, agent_id, run_id)
-    if rest[0] == "v1":
-        rest = rest[1:]
-    elif not (provider and run_id):
+    version = rest[0] if rest[0] in VERSIONS else ""
+    if not version and not (provider and run_id):
         return None
-    name, endpoint, params = _tail(provider, rest)
+    tail = rest[1:] if version else rest
+    if version == "v1beta" or provider == _GOOGLE:
+        return _of_google(Route("", "", provider, agent_id, run_id), version, tail)
+    verb = _verb(tail) if not provider else None
+    if verb is not None:
+        return replace(verb, agent_id=agent_id, run_id=run_id)
+    name, endpoint, params = _tail(provider, tail)
     return Route(name, endpoint, provider, agent_id, run_id, params) if name else None
+
+
+def _of_google(root: Route, version: str, rest: list[str]) -> Route | None:
+    """Match what follows the version segment where Google's own paths are spoken."""
+    if root.provider not in ("", _GOOGLE):
+        return None
+    verb = _verb(rest)
+    if verb is not None:
+        return replace(verb, provider=root.provider, agent_id=root.agent_id, run_id=root.run_id)
+    if rest in (_COMPATIBLE, _COMPATIBLE[1:]) and (version != "v1beta" or rest == _COMPATIBLE):
+        return replace(root, name="call", endpoint="chat/completions", provider=_GOOGLE)
+    if rest == ["generateContent"] and root.run_id and not version:
+        return replace(root, name="call", endpoint="generateContent")
+    listed = replace(root, endpoint=_spoken(_GOOGLE))
+    if rest == ["models"]:
+        return replace(listed, name="models")
+    if len(rest) == 2 and rest[0] == "models":
+        return replace(listed, name="model", params={"model": rest[1]})
+    return None
+
+
+def _verb(rest: list[str]) -> Route | None:
+    """Match `models/{model}:{verb}`; a tuned model is one that nobody has a price for."""
+    if len(rest) != 2 or rest[0] not in ("models", "tunedModels"):
+        return None
+    model, colon, verb = rest[1].rpartition(":")
+    if not (colon and model) or verb not in VERBS:
+        return None
+    name, endpoint, stream = VERBS[verb]
+    if rest[0] == "tunedModels":
+        if name == "count":
+            return None
+        model = f"tunedModels/{model}"
+    return Route(name, endpoint, params={"model": model}, stream=stream)
 
 
 def _tail(provider: str, rest: list[str]) -> tuple[str, str, dict[str, str]]:
     """Return name, endpoint and parameters of what follows the version segment; no name where nothing is."""
     joined = "/".join(rest)
-    if (speaker_of(provider, joined), joined) in FORMATS:
+    if joined not in _VERB_ENDPOINTS and (speaker_of(provider, joined), joined) in FORMATS:
         return "call", joined, {}
     counted = COUNT_TAILS.get(tuple(rest), "")
     if counted and provider != "mock" and (speaker_of(provider, counted), counted) in FORMATS:
@@ -224,7 +286,11 @@ def _query(route: Route, query: str) -> dict[str, str]:
         if pairs != [("beta", "true")]:  # so Anthropic's SDKs mark what uses beta features
             raise MalformedError("query", "only beta=true")
         return named
-    allowed = QUERIES.get(route.name, frozenset())
+    allowed: AbstractSet[str] = QUERIES.get(route.name, frozenset())
+    if route.speaker == _GOOGLE and route.endpoint:
+        allowed = {GOOGLE_KEY, GOOGLE_ALT} | (GOOGLE_PAGE if route.name == "models" else frozenset())
+        if named.get(GOOGLE_ALT, "json") not in ALT[route.stream]:
+            raise MalformedError("query.alt", " or ".join(sorted(ALT[route.stream])))
     if len(named) != len(pairs) or not set(named) <= allowed:
         raise MalformedError("query", f"only {', '.join(sorted(allowed))}" if allowed else "none")
     return named

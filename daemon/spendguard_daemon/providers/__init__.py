@@ -4,7 +4,16 @@ A new format is its module and one line of `FORMATS`. None of them imports the l
 """
 
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.providers import anthropic, mock, openai_chat, openai_embeddings, openai_responses
+from spendguard_daemon.providers import (
+    anthropic,
+    gemini,
+    gemini_chat,
+    gemini_embeddings,
+    mock,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
 from spendguard_daemon.providers.contract import AnswerReader, Asked, Format, Outgoing, Request
 from spendguard_daemon.providers.policy import Policy
 
@@ -27,11 +36,19 @@ FORMATS: dict[tuple[str, str], Format] = {
     ("openai", openai_responses.FORMAT.endpoint): openai_responses.FORMAT,
     ("openai", openai_embeddings.FORMAT.endpoint): openai_embeddings.FORMAT,
     ("anthropic", anthropic.FORMAT.endpoint): anthropic.FORMAT,
+    ("gemini", gemini.FORMAT.endpoint): gemini.FORMAT,
+    **{("gemini", form.endpoint): form for form in gemini_embeddings.FORMATS},
+    ("gemini", gemini_chat.FORMAT.endpoint): gemini_chat.FORMAT,
     ("mock", mock.FORMAT.endpoint): mock.FORMAT,
 }
 """The formats by provider and endpoint."""
 
-BARE_ROOT = {"messages": "anthropic"}
+BARE_ROOT = {
+    "messages": "anthropic",
+    "generateContent": "gemini",
+    "embedContent": "gemini",
+    "batchEmbedContents": "gemini",
+}
 """Whose wire format an endpoint of the bare root has, where it is not OpenAI's."""
 
 

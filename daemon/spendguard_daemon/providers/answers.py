@@ -9,6 +9,7 @@ from typing import Protocol
 
 from spendguard_daemon.providers import sse
 from spendguard_daemon.providers.inflate import Inflater
+from spendguard_daemon.providers.json_array import ArraySplitter
 from spendguard_daemon.usage import Usage
 
 JSON_BYTES_MAX = 64 * 2**20
@@ -144,3 +145,30 @@ class StreamAnswer(_Answer):
             ours = self._meter.event(sse.last_event(rest))
         self._meter.end()
         return b"" if ours or not self._hides else rest
+
+
+class ArrayAnswer(_Answer):
+    """A stream that is one JSON array: relayed at once, each element read as the event of a stream is."""
+
+    def __init__(self, meter: Meter, encoding: str, *, element_bytes_max: int = sse.EVENT_BYTES_MAX) -> None:
+        super().__init__(meter, Inflater(encoding, bytes_max=STREAM_BYTES_MAX))
+        self._splitter = ArraySplitter(element_bytes_max)
+        self._is_over = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Read the elements that the chunk completes; the closing bracket is the answer's own end."""
+        if self._failed is None:
+            for element in self._splitter.feed(self._inflater.feed(chunk)):
+                self._meter.event(sse.Event(element, b"", element))
+            self._failure = self._splitter.problem
+            if self._splitter.closed and not self._is_over:
+                self._is_over = True
+                self._meter.end()
+        return chunk
+
+    def end(self) -> bytes:
+        """Take the end of the bytes, which an array that is not closed by then has lost some of."""
+        self._inflater.end()
+        if not self._splitter.closed:
+            self._failure = self._failure or "the array was not closed"
+        return b""

@@ -30,8 +30,6 @@ from spendguard_daemon.providers.refusals import unbounded, unlisted
 from spendguard_daemon.usage import InputBound, Limits
 
 PATH = "/v1/messages"
-FLOOR_TOKENS = 1_024
-FLOOR_TOKENS_REASONING = 4_096
 
 BROUGHT_BACK = (
     "content-type",
@@ -150,9 +148,7 @@ class AnthropicMessages:
 
     def floor_output_tokens(self, request: Request, *, output_tokens_min: int, reasoning: bool) -> int:
         """Return the smallest cap that a clamp may reach (design 5.3); never above what was asked."""
-        useful = max(output_tokens_min, FLOOR_TOKENS_REASONING if reasoning else FLOOR_TOKENS)
-        useful = max(useful, request.floor_output_tokens)
-        return useful if request.asked_output_tokens is None else min(useful, request.asked_output_tokens)
+        return request.floor(output_tokens_min, reasoning=reasoning)
 
     def rewrite(self, request: Request, *, output_tokens: int) -> Outgoing:
         """Hold the request to `output_tokens`, the standard tier, and a geography whose rate is known.

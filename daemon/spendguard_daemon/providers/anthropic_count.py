@@ -5,34 +5,21 @@ amount" ([docs] token counting), so a margin is added. Sources: costs.md C4; the
 `types/beta/message_count_tokens_params.py`.
 """
 
-from dataclasses import dataclass
-
 from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.providers import tokens
 from spendguard_daemon.providers.anthropic_betas import read_headers
 from spendguard_daemon.providers.anthropic_fields import COUNT_FIELDS
-from spendguard_daemon.providers.contract import Asked
+from spendguard_daemon.providers.contract import Asked, CountAsked
 from spendguard_daemon.providers.json_text import Document, join_path, kind_of, parse
 from spendguard_daemon.providers.refusals import unlisted
 from spendguard_daemon.usage import TOKENS_MAX, InputBound
 
 PATH = "/v1/messages/count_tokens"
-MARGIN_TOKENS = 64
-MARGIN_PERCENT = 2
 MODEL_CHARACTERS_MAX = 200
 
 _RENDERED = COUNT_FIELDS - {"compaction", "billing_policy", "mcp_servers", "speed"}
 """What we ask with. Edits of the context are among it: `clear_thinking` with `keep: all`, which Claude Code
 sends, leaves more in than the default of older models does. [docs] context editing."""
-
-
-@dataclass(frozen=True, slots=True)
-class CountAsked:
-    """A client's own question: forwarded as it is to `path`, with `headers`. `stripped` names what is not."""
-
-    model: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    stripped: tuple[str, ...]
 
 
 def read_count(asked: Asked) -> CountAsked:
@@ -78,9 +65,7 @@ def answer_bound(status: int, body: bytes) -> InputBound | None:
     ]
     if any(kind_of(count) != "integer" or not 0 < count <= TOKENS_MAX for count in counts):
         return None
-    tokens = max(counts)
-    margin = max(MARGIN_TOKENS, -(-tokens * MARGIN_PERCENT // 100))
-    return InputBound("counted", tokens + margin)
+    return tokens.counted(max(counts))
 
 
 def model_of(document: Document) -> str:

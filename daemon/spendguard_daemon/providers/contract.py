@@ -12,6 +12,10 @@ from spendguard_daemon.providers.json_text import Document
 from spendguard_daemon.providers.policy import CAREFUL, Policy
 from spendguard_daemon.usage import InputBound, Limits, Usage
 
+FLOOR_TOKENS = 1_024
+FLOOR_TOKENS_REASONING = 4_096
+"""What an answer needs to be of use; models that reason use more of it up before they begin (design 5.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -104,6 +108,12 @@ class Request:
         known = limits.uncapped_tokens_max
         return limits.context_tokens if known is None else known
 
+    def floor(self, output_tokens_min: int, *, reasoning: bool) -> int:
+        """Return the smallest cap that a clamp may reach (design 5.3); never above what was asked."""
+        useful = max(output_tokens_min, FLOOR_TOKENS_REASONING if reasoning else FLOOR_TOKENS)
+        useful = max(useful, self.floor_output_tokens)
+        return useful if self.asked_output_tokens is None else min(useful, self.asked_output_tokens)
+
     def without_text(self) -> "Request":
         """Return what must outlive the rewriting: all but the text, which may be 32 MiB."""
         return replace(self, document=Document("", 0, {}))
@@ -127,6 +137,20 @@ class CountQuestion:
 
     path: str
     body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CountAsked:
+    """A client's own question to a count endpoint: forwarded as it is to `path`, with `headers`.
+
+    `stripped` names what is not sent, `state_ids` the earlier answers that it goes on from.
+    """
+
+    model: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    stripped: tuple[str, ...] = ()
+    state_ids: tuple[str, ...] = ()
 
 
 class AnswerReader(Protocol):

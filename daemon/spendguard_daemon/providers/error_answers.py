@@ -16,12 +16,19 @@ from spendguard_daemon.usage import Usage
 IsDocumented = Callable[[dict[str, Json]], bool]
 """Tells whether the members of an answer are those of the provider's documented error."""
 
+Unwrap = Callable[[bytes], bytes]
+"""Takes the object out of what a provider may put around it."""
+
 _VALUES_MAX = 100
 
 
-def reader(encoding: str, is_documented: IsDocumented) -> AnswerReader:
+def _as_it_is(body: bytes) -> bytes:
+    return body
+
+
+def reader(encoding: str, is_documented: IsDocumented, *, unwrap: Unwrap = _as_it_is) -> AnswerReader:
     """Return the reader of one answer that is no success."""
-    return JsonAnswer(ErrorMeter(is_documented), encoding, bytes_max=ERROR_BYTES_MAX)
+    return JsonAnswer(ErrorMeter(is_documented, unwrap), encoding, bytes_max=ERROR_BYTES_MAX)
 
 
 class ErrorMeter:
@@ -31,16 +38,17 @@ class ErrorMeter:
     model: str | None = None
     answer_id: str | None = None
 
-    def __init__(self, is_documented: IsDocumented) -> None:
+    def __init__(self, is_documented: IsDocumented, unwrap: Unwrap = _as_it_is) -> None:
         self.complete = False
         self.documented_error = False
         self.problem: str | None = None
         self._is_documented = is_documented
+        self._unwrap = unwrap
 
     def document(self, body: bytes) -> None:
         """Take a whole answer."""
         try:
-            answer = parse(body, lone_surrogates=True, values_max=_VALUES_MAX)
+            answer = parse(self._unwrap(body), lone_surrogates=True, values_max=_VALUES_MAX)
         except MalformedError:
             self.problem = "the error answer is not JSON that can be read"
             return

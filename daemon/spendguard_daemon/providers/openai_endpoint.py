@@ -19,8 +19,6 @@ from spendguard_daemon.usage import InputBound
 
 OUTPUT_TOKENS_MAX = 2**31 - 1
 MODEL_CHARACTERS_MAX = 200
-FLOOR_TOKENS = 1_024
-FLOOR_TOKENS_REASONING = 4_096
 
 BROUGHT_BACK = (
     "content-type",
@@ -66,9 +64,7 @@ class Endpoint:
 
     def floor_output_tokens(self, request: Request, *, output_tokens_min: int, reasoning: bool) -> int:
         """Return the smallest cap that a clamp may reach (design 5.3); never above what was asked."""
-        useful = max(output_tokens_min, FLOOR_TOKENS_REASONING if reasoning else FLOOR_TOKENS)
-        asked = request.asked_output_tokens
-        return useful if asked is None else min(asked, useful)
+        return request.floor(output_tokens_min, reasoning=reasoning)
 
     def error_body(self, status: int, code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in OpenAI's shape; ASCII, so no text of a client can break it."""

@@ -22,6 +22,10 @@ from spendguard_daemon.providers.json_text import Member
 from spendguard_daemon.providers.unicode_size import normalised_bytes
 from spendguard_daemon.usage import InputBound, Limits
 
+COUNT_MARGIN_TOKENS = 64
+COUNT_MARGIN_PERCENT = 2
+"""What is added to a provider's own count, which "may differ by a small amount" (costs.md C4)."""
+
 INTEGER_BYTES_EXTRA = 2
 FLOAT_BYTES = 26
 FLOAT_BYTES_EXTREME = 330
@@ -60,6 +64,12 @@ def ladder(limits: Limits, bytes_bound: int) -> tuple[InputBound, ...]:
     if bytes_bound > window.tokens:
         return (window,)
     return (InputBound("bytes", bytes_bound), window)
+
+
+def counted(count: int) -> InputBound:
+    """Return the bound that a provider's own count gives, margin included."""
+    margin = max(COUNT_MARGIN_TOKENS, -(-count * COUNT_MARGIN_PERCENT // 100))
+    return InputBound("counted", count + margin)
 
 
 def _compact(member: Member) -> bytes:

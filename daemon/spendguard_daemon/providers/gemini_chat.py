@@ -1,0 +1,75 @@
+"""Gemini's OpenAI-compatible endpoint, `/v1beta/openai/chat/completions`.
+
+Owns in what it differs from OpenAI's: fewer fields, Gemini's key and errors, and thoughts that the usage
+names nowhere but in its total. Sources: [docs] ai.google.dev/gemini-api/docs/openai; wire.md trap 4 (35 + 12,
+total 109). What the documentation does not name is not on the list.
+"""
+
+from spendguard_daemon.providers import gemini_errors
+from spendguard_daemon.providers.answers import JsonAnswer, StreamAnswer
+from spendguard_daemon.providers.contract import AnswerReader, Request
+from spendguard_daemon.providers.json_text import Json, kind_of
+from spendguard_daemon.providers.openai_answers import ChatMeter
+from spendguard_daemon.providers.openai_chat import OpenAIChat
+from spendguard_daemon.providers.openai_fields import CHAT_FIELDS, CHAT_PARTS
+from spendguard_daemon.providers.openai_usage import count, part
+from spendguard_daemon.usage import Usage, absurd
+
+_TAKEN = (
+    "messages", "tools", "response_format", "tool_choice", "model", "max_completion_tokens", "max_tokens",
+    "n", "stream", "stream_options", "service_tier", "frequency_penalty", "presence_penalty", "temperature",
+    "top_p", "seed", "stop", "parallel_tool_calls", "reasoning_effort", "user",
+)  # fmt: skip
+_PARTS = ("text", "image_url", "input_audio", "file")
+
+
+class GeminiChat(OpenAIChat):
+    """OpenAI's chat completions as Google answers them."""
+
+    api = "gemini.openai_chat"
+    fields = {name: CHAT_FIELDS[name] for name in _TAKEN}  # noqa: RUF012 - as OpenAIChat has it
+    parts = {name: CHAT_PARTS[name] for name in _PARTS}  # noqa: RUF012
+    modalities = frozenset({"text"})
+    tiers = {"auto": "default", "default": "default", "standard": "default"}  # noqa: RUF012
+    plain_tier = None
+    pins_tier = False
+    normalised = True
+
+    def path(self, _request: Request) -> str:
+        """Return the path below the provider's base URL."""
+        return "/v1beta/openai/chat/completions"
+
+    def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
+        """Return the reader of the answer: of an error, else of a stream where one was asked for."""
+        if not 200 <= status < 300:
+            return gemini_errors.reader(encoding)
+        meter = ChatMeter(read_usage)
+        if request.stream:
+            return StreamAnswer(meter, encoding, hides=hides_usage)
+        return JsonAnswer(meter, encoding)
+
+
+FORMAT = GeminiChat()
+
+
+def read_usage(report: Json) -> Usage:
+    """Read a usage object; raises UPSTREAM_FAILED where it cannot be true.
+
+    All that the total has beyond the prompt is output: what `completion_tokens` leaves out are thoughts.
+    """
+    if not isinstance(report, dict):
+        raise absurd(f"usage is a {kind_of(report)}")
+    prompt, total = count(report, "prompt_tokens"), count(report, "total_tokens")
+    answer = count(report, "completion_tokens", 0)
+    if prompt < 1:
+        raise absurd("prompt_tokens is 0: no prompt is empty")
+    if answer < 0 or total < prompt + answer:
+        raise absurd("total_tokens is less than prompt_tokens plus completion_tokens")
+    details = part(report, "prompt_tokens_details")
+    return Usage(
+        input_tokens=prompt,
+        cached_input_tokens=count(details, "cached_tokens", 0),
+        audio_input_tokens=count(details, "audio_tokens", 0),
+        output_tokens=total - prompt,
+        reasoning_output_tokens=total - prompt - answer,
+    )
