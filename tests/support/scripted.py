@@ -2,10 +2,10 @@
 
 `ScriptedProvider(turn_of)` is a director for `RecordedUpstream`: for each request `turn_of(path, body)` says
 what is answered, a `Turn`; the shapes are those of recordings 01, 09, 12, 15, 16, 19, 22, 23 and 38 to 40;
-those of Gemini are in `scripted_gemini`. What a real provider would refuse (a cap below its minimum or above the
-model's, a thinking budget that the cap does not exceed, two caps, a parameter that the model does not take)
-is answered with its 400 and noted in `refused`. Count routes are answered with what the same request would be
-billed as input. xAI is told by the model, for it has OpenAI's paths.
+those of Gemini are in `scripted_gemini`. What a real provider would refuse (a cap below its minimum or above
+the model's, a thinking budget that the cap does not exceed, two caps, a parameter that the model does not
+take) is answered with its 400 and noted in `refused`. Count routes are answered with what the same request
+would be billed as input. xAI is told by the model, for it has OpenAI's paths.
 """
 
 import base64

@@ -30,7 +30,7 @@ side, from 256 to 768 pixels, and the longer side at most 3,072: twelve times tw
 IMAGE_ULTRA_HIGH = 2_240
 """From Gemini 3 on: the dearest of the resolutions that a part may ask for."""
 
-SOUND_TOKENS_A_SECOND, SOUND_BYTES_A_SECOND = 32, 1_000
+SOUND_TOKENS_A_SECOND, SOUND_BYTES_A_SECOND, SAMPLES_A_SECOND = 32, 1_000, 4_000
 OLDER = re.compile(r"(models/)?(gemini-[12][.-]|gemini-embedding|gemma)")
 UNBOUNDED_FIELDS = ("cachedContent", "automaticContinuation", "continuationToken")
 UNBOUNDED_CONFIG = ("routingConfig", "modelSelectionConfig", "automaticContinuation", "translationConfig")
@@ -186,7 +186,7 @@ class Media:
         match kind.partition("/")[0]:
             case "image":
                 self.image_tokens += _image(model)
-            case "audio" if kind in ("audio/mp3", "audio/mpeg") and _is_mpeg(data):
+            case "audio" if _keeps_pace(data):
                 seconds = len(base64.b64decode(data)) / SOUND_BYTES_A_SECOND
                 self.sound_tokens += math.ceil(seconds * SOUND_TOKENS_A_SECOND)
             case _:
@@ -204,8 +204,11 @@ def _data_of(part: Mapping[str, Any]) -> str:
     return data
 
 
-def _is_mpeg(data: str) -> bool:
+def _keeps_pace(data: str) -> bool:
+    """Tell whether sound lasts as its bytes say: MPEG, or WAV at 4,000 samples a second and more."""
     head = base64.b64decode(data[:64])
+    if head.startswith(b"RIFF"):
+        return int.from_bytes(head[24:28], "little") >= SAMPLES_A_SECOND
     return head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE0)
 
 

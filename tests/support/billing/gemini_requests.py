@@ -34,11 +34,16 @@ PICTURE = b64encode(b"\x89PNG" + bytes(60)).decode()
 mpeg = st.sampled_from([0, 1, 999, 8_000, 40_000]).map(
     lambda size: b64encode(b"\xff\xe3\x18\xc4" + bytes(size)).decode()
 )
-WAV = b64encode(
-    b"RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
-    b"\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data" + bytes(2_000)
-).decode()
-"""A quarter of a second at 8,000 samples a second, or, for who misreads its head, hours."""
+WAVS = [
+    b64encode(
+        b"RIFF\x64\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
+        + rate.to_bytes(4, "little") * 2
+        + b"\x01\x00\x08\x00data\x40\x00\x00\x00"
+        + bytes(64)
+    ).decode()
+    for rate in (8_000, 1)
+]
+"""Some milliseconds at the rate of a telephone, and a minute at one sample a second."""
 
 # Parts
 said = st.fixed_dictionaries({"text": text}, optional={"thought": flag(), "thoughtSignature": piece})
@@ -66,7 +71,8 @@ heard = st.fixed_dictionaries(
 )
 file = st.sampled_from(
     [
-        {"inlineData": {"mimeType": "audio/wav", "data": WAV}},
+        *({"inlineData": {"mimeType": "audio/wav", "data": wav}} for wav in WAVS),
+        {"inlineData": {"mimeType": "audio/mp3", "data": WAVS[1]}},
         {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0xLjQK"}},
         {"inlineData": {"mimeType": "video/mp4", "data": PICTURE}},
         {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://example.org/a.jpg"}},
@@ -272,9 +278,6 @@ chat_options: dict[str, st.SearchStrategy[Any]] = {
         }
     ),
     "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
-    "extra_body": st.just(
-        {"google": {"thinking_config": {"thinking_budget": 512, "include_thoughts": True}}}
-    ),
     "stop": st.just(["x"]),
 }
 chat_cases = case(

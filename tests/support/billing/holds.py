@@ -83,12 +83,20 @@ BILLS: dict[tuple[str, str], Callable[[Sent], Worst]] = {
 }
 """The most that each provider may bill for what left us."""
 
-COUNTABLE: dict[str, dict[str, Any]] = {
-    "openai": {"max_output_tokens": 1, "max_tokens": 1},
-    "anthropic": {"max_tokens": 1, "service_tier": "standard_only"},
-    "gemini": {"generationConfig": {"maxOutputTokens": 1}},
-}
-"""What a question about the size of a request need not say, but its bill must know."""
+
+def countable(provider: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Return the request that a question is about, with what it need not say but its bill must know."""
+    match provider:
+        case "openai":
+            return question | {"max_output_tokens": 1, "max_tokens": 1}
+        case "anthropic":
+            return question | {"max_tokens": 1, "service_tier": "standard_only"}
+    asked = dict(question["generateContentRequest"])
+    config = gemini.said(asked, "generationConfig") or {}
+    kept = {k: v for k, v in config.items() if not k.startswith(("maxOutput", "max_output"))}
+    asked.pop("generation_config", None)
+    return asked | {"generationConfig": kept | {"maxOutputTokens": 1}}
+
 
 DEFAULT_CAP = 16_384
 UNKNOWN_STATE_TOKENS = 5_000
@@ -171,8 +179,7 @@ def _counted(
     question = form.count_question(asked, request)
     if question is None:
         return None
-    told = json.loads(question.body)
-    body = told.get("generateContentRequest", told) | COUNTABLE[case.provider]
+    body = countable(case.provider, json.loads(question.body))
     sent = Sent(question.path, dict(request.headers), body, counted=True, state_tokens=state_tokens)
     truth = BILLS[case.provider, case.endpoint](sent).input_tokens
     if truth >= openai.WINDOW:
