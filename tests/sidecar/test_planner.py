@@ -14,7 +14,7 @@ from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.events import AgentPolicy, Hold
 from spendguard_daemon.ledger.state import Account
-from spendguard_daemon.planner import Planner, policy_of, read, rewritten
+from spendguard_daemon.planner import Planner, policy_of, rewritten
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
 from spendguard_daemon.provider_keys import ProviderKeys
@@ -51,7 +51,7 @@ async def planned(body: dict[str, Any], endpoint: str = "chat/completions", **ch
     settings = Settings(**changes)
     planner = Planner(prices=Prices(), keys=lambda: KEYS, settings=settings, clock=SimClock(wall=NOW_NS))
     asked = planner.asked(arrival, owner)
-    request = await read(asked, arrival)
+    request = await planner.read(arrival, asked, owner)
     return planner.plan(arrival, asked, request, owner, earlier, set())
 
 

@@ -12,6 +12,8 @@ Written from the documentation, not from our readers or rate cards, and importin
 - Anthropic: `input_tokens` is beside what was read from and written to the cache; what was written lives 5
   minutes unless `cache_creation` says an hour; in a stream the last figure of each name is the total.
   Inference in the US costs a tenth more, a fast answer twice as much.
+- xAI: `prompt_tokens` includes what was cached; reasoning is beside `completion_tokens`, but inside
+  `output_tokens`; the usage counts searches. Its own bill is `cost_in_usd_ticks`, 10^10 to the dollar.
 
 `bill(recording)` returns the buckets, each with its number, its price and its share of the sum. Prices are in
 USD per million tokens (searches: per thousand). Models that are not in the list here are looked up in the
@@ -233,11 +235,27 @@ def _gemini(answer: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def _grok(answer: dict[str, Any]) -> list[tuple[str, int]]:
-    usage, counts = answer["usage"], dict(_openai(answer))
-    if "completion_tokens" in usage:
-        counts["output"] += (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-    calls = (usage.get("server_side_tool_usage_details") or {}).get("web_search_calls") or 0
-    return list((counts | {"web_search": calls}).items())
+    usage = answer["usage"]
+    if "prompt_tokens" in usage:
+        read, whole_in = usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
+        wrote = usage["completion_tokens"] + usage["completion_tokens_details"]["reasoning_tokens"]
+    else:
+        read, whole_in = usage["input_tokens_details"]["cached_tokens"], usage["input_tokens"]
+        wrote = usage["output_tokens"]
+    used = usage.get("server_side_tool_usage_details") or {}
+    return [
+        ("input", whole_in - read),
+        ("cache_read", read),
+        ("output", wrote),
+        ("web_search", used.get("web_search_calls", 0)),
+    ]
+
+
+def own_bill_nusd(recording: Recording) -> Decimal | None:
+    """Return what xAI itself says that an answer cost, in nano-USD; None where it says nothing."""
+    answer = reported(recording)
+    ticks = None if answer is None else answer["usage"].get("cost_in_usd_ticks")
+    return None if ticks is None else Decimal(ticks) / 10
 
 
 def _anthropic(answer: dict[str, Any]) -> list[tuple[str, int]]:

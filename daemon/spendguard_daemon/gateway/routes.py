@@ -34,6 +34,10 @@ VERSIONS = ("v1", "v1beta")
 
 _GOOGLE = "gemini"
 _COMPATIBLE = ["openai", "chat", "completions"]
+
+COUNTERS = frozenset({("anthropic", "messages"), ("openai", "responses")})
+"""The providers that have such a route of that name."""
+
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _CONTROL = {
@@ -243,7 +247,7 @@ def _tail(provider: str, rest: list[str]) -> tuple[str, str, dict[str, str]]:
     if joined not in _VERB_ENDPOINTS and (speaker_of(provider, joined), joined) in FORMATS:
         return "call", joined, {}
     counted = COUNT_TAILS.get(tuple(rest), "")
-    if counted and provider != "mock" and (speaker_of(provider, counted), counted) in FORMATS:
+    if (speaker_of(provider, counted), counted) in COUNTERS:
         return "count", counted, {}
     if rest == ["models"]:
         return "models", _spoken(provider), {}
