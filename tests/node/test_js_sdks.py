@@ -1,7 +1,7 @@
 """The JavaScript SDKs, unmodified, each in a Node process of its own, through a real daemon.
 
-Each runs its block of `references/routing-patterns.md`, and after it a program of this folder, which goes on with
-the client that the block has made. The second command, `.ci/run --clients`, runs this; a missing package fails.
+Each runs its block of `references/routing-patterns.md`, and after it a program of this folder, which goes on
+with what the block has made. The second command, `.ci/run --clients`, runs this; a missing package fails.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import pytest
 
 from node_programs import DeadEnd, Place
 from published import prices_of
-from routed import HELLO, INPUT_TOKENS, OUTPUT_TOKENS, REFUSAL_TEXTS, WEATHER, Routed, attempts
+from routed import HELLO, INPUT_TOKENS, OUTPUT_TOKENS, TEXTS, WEATHER, Routed, attempts
 from routing_page import STATUSES, blocks, refusals
 from till import nusd
 
@@ -28,7 +28,7 @@ SDKS: dict[str, tuple[str, tuple[str, str], int]] = {
 """By the name of the block: the program after it, the provider's model, and how many streams it reads."""
 
 TRIED_FIRST = {"@anthropic-ai/sdk": ["unbounded_feature"]}
-"""Its tool runner asks for a conversation kept at the provider, hears that there is none, and goes on without."""
+"""Its tool runner asks for a conversation kept at the provider, hears of none, and does without."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
     """The sidecars; nothing that they sent was refused by the provider."""
     with Routed(tmp_path_factory.mktemp("routed")) as running:
         yield running
-        assert running.scripted.refused == []
+        assert running.provider.refused == []
 
 
 @pytest.fixture
@@ -73,6 +73,6 @@ def test_it_is_refused_as_the_page_says(name: str, status: int, routed: Routed, 
     """So many attempts, and our text is in the error that the program dies of."""
     with routed.refusing(status) as (sidecar, agent_id):
         ended = place.run(blocks("node")[name], sidecar.base, agent_id)
-        assert attempts(sidecar, agent_id, status) == refusals()[name].attempts[status]
+        assert attempts(sidecar, agent_id, status) == refusals("node")[name].attempts[status]
     assert ended.code == 1
-    assert REFUSAL_TEXTS[status] in ended.err
+    assert TEXTS[status] in ended.err

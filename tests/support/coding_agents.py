@@ -1,8 +1,8 @@
-"""The coding agents that people run: what of each is its own, and a task that the scripted provider plays with it.
+"""The coding agents that people run: what of each is its own, and a task that the provider plays with it.
 
 An agent runs the block of `references/routing-patterns.md` that has its name. Its task takes three turns: the
-provider calls the agent's own tool to read a file, which names another; has that read too; and says what stands
-in there. So the answer comes out only if both files were really read.
+provider calls the agent's own tool to read a file, which names another; has that read too; and says what
+stands in there. So the answer comes out only if both files were really read.
 """
 
 import json
@@ -56,6 +56,15 @@ AGENTS: dict[str, CodingAgent] = {
         before='sandbox_mode = "danger-full-access"\nanalytics.enabled = false\n'
         "features.plugins = false\nfeatures.apps = false\n",
     ),
+    "Gemini CLI": CodingAgent(
+        lambda path: ("read_file", {"file_path": str(path)}),
+        "gemini",
+        "POST /v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+        files=(".gemini/settings.json",),
+        beyond=frozenset(
+            {"CONNECT play.googleapis.com:443 HTTP/1.1"}
+        ),  # usage statistics, without what was said
+    ),
     "opencode": CodingAgent(
         lambda path: ("read", {"filePath": str(path)}),
         "openai",
@@ -69,21 +78,20 @@ AGENTS: dict[str, CodingAgent] = {
 }
 
 
-class Task:
+class Task(ScriptedProvider):
     """The provider's side of a task, and its till. `routes` are what it was asked for."""
 
-    def __init__(self, agent: CodingAgent, provider: ScriptedProvider, work: Path) -> None:
+    def __init__(self, agent: CodingAgent, work: Path) -> None:
+        super().__init__(self._turn)
         self.billed_nusd = 0
         self.routes: set[str] = set()
         self._agent = agent
-        self._provider = provider
         self._work = work
-        provider.turn_of = self._turn
 
     def __call__(self, received: Received) -> Act:
         """Answer a request, and bill the answer."""
         self.routes.add(f"{received.method} {received.path}?{received.query}")
-        act = self._provider(received)
+        act = super().__call__(received)
         if act.reply is not None:
             body = json.loads(received.body)
             told = Recording("", self._agent.provider, received.path, received.body, act.reply, body)

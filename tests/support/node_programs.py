@@ -1,10 +1,11 @@
-"""Programs of npm in a clean place: their packages, a home and an environment that know nothing of this machine.
+"""Programs of npm in a clean place: a home and an environment that know nothing of this machine.
 
-Nothing but loopback may be reached: every proxy variable names a `DeadEnd`, a proxy on loopback that notes what
-it was asked for and refuses it. A program that heeds no proxy would not be noticed.
+Nothing but loopback may be reached: every proxy variable names a `DeadEnd`, a proxy on loopback that notes
+what it was asked for and refuses it. A program that heeds no proxy would not be noticed.
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -71,7 +72,7 @@ class DeadEnd:
 
 
 class Place:
-    """A home with a working folder in it. `variables` are what the programs in it find in their environment."""
+    """A home with a working folder in it; `variables` are put into the environment of what runs there."""
 
     def __init__(self, home: Path, dead_end: DeadEnd, variables: Mapping[str, str]) -> None:
         self.home = home
@@ -125,4 +126,9 @@ class Place:
             out, err = process.communicate()
             raise AssertionError(f"{command} did not end: {out.decode()}\n{err.decode()}") from None
         took, beyond = time.monotonic() - started, tuple(self._dead_end.asked[asked:])
-        return Ended(process.returncode, out.decode(), err.decode(), took, beyond)
+        return Ended(process.returncode, _plain(out), _plain(err), took, beyond)
+
+
+def _plain(said: bytes) -> str:
+    """Return what was said, without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode())

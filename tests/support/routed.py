@@ -27,8 +27,15 @@ HELLO, WEATHER = "Hello from the provider.", "It is warm in Ur."
 CALLS = {402: "insufficient_budget", 409: "budget_locked", 503: "provider_key_missing"}
 """Which refusal of ours stands for each status."""
 
+TEXTS = {
+    402: "Insufficient budget: this call can cost up to $",
+    409: "Agent budget is locked by an in-flight run: run holder has it",
+    503: "No key for this provider",
+}
+"""What of our text reaches the user, whatever the client makes of an error."""
+
 _HOLDER = b"this call holds the lock"
-_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
 
 
 @dataclass(frozen=True, slots=True)

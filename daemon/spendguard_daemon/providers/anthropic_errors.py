@@ -29,8 +29,8 @@ TYPES = {
 
 THREAD = "anthropic.messages.field:thread"
 _UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
-"""What makes the SDK's tool runner send the whole conversation instead, by itself. It asks for a conversation kept
-at the provider unless told not to. [sdk] @anthropic-ai/sdk 1.14.0, `lib/internal/threads/ThreadState.mjs`."""
+"""What makes the SDK's tool runner, which asks for a conversation kept at the provider unless told otherwise,
+send all of it by itself instead. [sdk] @anthropic-ai/sdk 1.14.0, `lib/internal/threads/ThreadState.mjs`."""
 
 _MEMBERS = frozenset({"type", "error", "request_id"})
 _ERROR_MEMBERS = frozenset({"type", "message", "details"})
