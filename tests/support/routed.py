@@ -5,15 +5,19 @@ block of `references/routing-patterns.md` that has its name.
 """
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
+import scripted_gemini
 from clients.process import ClientProcess, Told
+from published import prices_of
 from recorded import Act, Received, RecordedUpstream
 from routing_page import blocks
 from scripted import ScriptedProvider, Turn
@@ -23,12 +27,15 @@ from until import until
 INPUT_TOKENS, OUTPUT_TOKENS = 10, 20
 """What each answer of the provider reports."""
 
+TICKS = 625_430
+"""What xAI says that each costs, in 10^10 to the dollar; it is a little more than the card has it."""
+
 HELLO, WEATHER = "Hello from the provider.", "It is warm in Ur."
 CALLS = {402: "insufficient_budget", 409: "budget_locked", 503: "provider_key_missing"}
 """Which refusal of ours stands for each status."""
 
 _HOLDER = b"this call holds the lock"
-_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "XAI_API_KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +49,39 @@ class Client:
     tools: bool = True
     stream: bool = True
 
+    @property
+    def nusd(self) -> int:
+        """What each of its calls costs: by the published prices, or as xAI says itself."""
+        if self.provider == "grok":
+            return TICKS // 10
+        prices = prices_of(self.provider, self.model)
+        usd = INPUT_TOKENS * Decimal(prices["input"]) + OUTPUT_TOKENS * Decimal(prices["output"])
+        return int(usd * 1000)
+
 
 GPT, CLAUDE = ("openai", "gpt-4o-mini"), ("anthropic", "claude-haiku-4-5")
+GEMINI, GROK = ("gemini", "gemini-2.5-flash"), ("grok", "grok-4.3")
 
 CLIENTS: dict[str, Client] = {
     "openai": Client("openai_sdk", *GPT),
     "openai, async": Client("openai_sdk", *GPT, tools=False, stream=False),
+    "openai, for Grok": Client("openai_sdk", *GROK),
+    "openai, for Gemini": Client("openai_sdk", *GEMINI),
     "anthropic": Client("anthropic_sdk", *CLAUDE),
     "anthropic, async": Client("anthropic_sdk", *CLAUDE, tools=False, stream=False),
+    "google-genai": Client("google_sdk", *GEMINI),
+    "google-genai, async": Client("google_sdk", *GEMINI, tools=False, stream=False),
     "langchain-openai": Client("langchain_models", *GPT),
     "langchain-anthropic": Client("langchain_models", *CLAUDE),
+    "langchain-google-genai": Client("langchain_models", *GEMINI),
     "pydantic-ai, openai": Client("pydantic_agents", *GPT),
     "pydantic-ai, anthropic": Client("pydantic_agents", *CLAUDE),
+    "pydantic-ai, google": Client("pydantic_agents", *GEMINI),
     "openai-agents": Client("openai_agents", *GPT),
     "litellm, openai": Client("litellm_client", *GPT, asks="openai/gpt-4o-mini"),
     "litellm, anthropic": Client("litellm_client", *CLAUDE, asks="anthropic/claude-haiku-4-5"),
+    "litellm, gemini": Client("litellm_client", *GEMINI, asks="gemini/gemini-2.5-flash"),
+    "litellm, xai": Client("litellm_client", *GROK, asks="xai/grok-4.3"),
     "llm": Client("commands", *GPT, asks="llm"),
     "curl": Client("commands", *GPT, asks="curl", tools=False),
 }
@@ -111,7 +136,12 @@ class Routed:
         self._ends.close()
 
     def _answer(self, received: Received) -> Act | None:
-        return Act(hang=True) if _HOLDER in received.body else self.provider(received)
+        if _HOLDER in received.body:
+            return Act(hang=True)
+        if scripted_gemini.speaks(received.path):
+            body = json.loads(received.body)
+            return Act(reply=scripted_gemini.reply(received.path, body, _turn(received.path, body)))
+        return self.provider(received)
 
     @contextlib.contextmanager
     def refusing(self, status: int) -> Iterator[tuple[Sidecar, str]]:
@@ -153,7 +183,8 @@ def attempts(sidecar: Sidecar, agent_id: str, status: int) -> int:
 
 def _turn(_path: str, body: dict[str, Any]) -> Turn:
     """Ask for the weather once where there is a tool for it, then say how it is; else say hello."""
-    used = {"fresh": INPUT_TOKENS, "output": OUTPUT_TOKENS}
+    ticks = TICKS if str(body.get("model")).startswith("grok") else None
+    used = {"fresh": INPUT_TOKENS, "output": OUTPUT_TOKENS, "ticks": ticks}
     if not body.get("tools"):
         return Turn(HELLO, **used)
     if _has_result(body):
@@ -163,7 +194,10 @@ def _turn(_path: str, body: dict[str, Any]) -> Turn:
 
 def _has_result(body: dict[str, Any]) -> bool:
     """Tell whether the last thing said is what a tool found, in any of the formats."""
-    last = (body.get("messages") or body.get("input"))[-1]
+    last = (body.get("messages") or body.get("input") or body["contents"])[-1]
+    results = {"functionResponse", "function_response"}  # Google takes both ways to write a name
+    if any(results & part.keys() for part in last.get("parts", ())):
+        return True
     if last.get("role") == "tool" or last.get("type") == "function_call_output":
         return True
     content = last.get("content")

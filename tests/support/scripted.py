@@ -34,6 +34,9 @@ PIXEL = base64.b64encode(
 ).decode()
 """A picture of one pixel (PNG)."""
 
+MAKERS = {"claude": "anthropic", "gemini": "gemini", "grok": "grok"}
+"""Who makes a model, by the first word of its name; OpenAI makes the others."""
+
 COUNT_PATHS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
 
 
@@ -43,6 +46,7 @@ class Turn:
 
     `fresh`, `read` and `written` are input tokens by what the cache had of them; without them the input is a
     quarter of the request's bytes. `output` are all output tokens; without them a quarter of what is said.
+    `ticks` is xAI's own bill, 10^10 to the dollar.
     """
 
     text: str = ""
@@ -52,6 +56,7 @@ class Turn:
     read: int = 0
     written: int = 0
     output: int | None = None
+    ticks: int | None = None
 
     def usage_of(self, body: Body) -> tuple[int, int]:
         """Return (uncached input, output) tokens."""
@@ -121,7 +126,7 @@ def input_tokens(body: Body) -> int:
 
 def complaint(path: str, body: Body) -> str | None:
     """Return why the real provider would answer 400, None where it would not."""
-    row = catalogue_row("anthropic" if path == "/v1/messages" else "openai", body["model"])
+    row = catalogue_row(MAKERS.get(body["model"].partition("-")[0], "openai"), body["model"])
     if path == "/v1/embeddings":
         return None
     names = {"/v1/messages": ("max_tokens",), "/v1/responses": ("max_output_tokens",)}
@@ -188,13 +193,15 @@ def _completion(body: Body, turn: Turn, number: int) -> Json:
     if calls:
         message["tool_calls"] = calls
     finish = "tool_calls" if calls else "stop"
-    usage = {
+    usage: Json = {
         "prompt_tokens": fresh + turn.read,
         "completion_tokens": output,
         "total_tokens": fresh + turn.read + output,
         "prompt_tokens_details": {"cached_tokens": turn.read, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": len(turn.thinking) // 4, "audio_tokens": 0},
     }
+    if turn.ticks is not None:
+        usage["cost_in_usd_ticks"] = turn.ticks
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
