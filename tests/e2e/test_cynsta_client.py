@@ -26,8 +26,12 @@ from sidecar import Sidecar
 INPUT_TOKENS, OUTPUT_TOKENS = 10, 100
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES, "max_tokens": 200}
+RESPONSE: dict[str, Any] = {"input": "hello", "max_output_tokens": 200}
 COST_USD = "0.0000615"
 """gpt-4o-mini as published: 10 tokens at 0.15 USD per million, 100 at 0.60."""
+
+GROK_COST_USD = "0.0002625"
+"""grok-4.3 as published: the same at 1.25 and 2.50 USD per million."""
 
 SHOWN = {"agent_id", "hard_limit_cents", "remaining_cents", "locked_cents", "locked_run_id"}
 SHOWN |= {"locked_expires_at"}
@@ -196,10 +200,16 @@ Call = Callable[[Any, str, str], dict[str, Any]]
 CALLS: dict[str, tuple[Call, str]] = {
     "openai chat": (lambda client, *ids: client.openai_chat_completions(*ids, CHAT), COST_USD),
     "openai responses": (
-        lambda client, *ids: client.openai_responses(
-            *ids, {"model": "gpt-4o-mini", "input": "hello", "max_output_tokens": 200}
-        ),
+        lambda client, *ids: client.openai_responses(*ids, {**RESPONSE, "model": "gpt-4o-mini"}),
         COST_USD,
+    ),
+    "grok chat": (
+        lambda client, *ids: client.grok_chat_completions(*ids, {**CHAT, "model": "grok-4.3"}),
+        GROK_COST_USD,
+    ),
+    "grok responses": (
+        lambda client, *ids: client.grok_responses(*ids, {**RESPONSE, "model": "grok-4.3"}),
+        GROK_COST_USD,
     ),
 }
 """Its model calls, and what each costs at the published prices."""
@@ -209,14 +219,14 @@ CALLS: dict[str, tuple[Call, str]] = {
 def test_a_model_call_is_charged_to_its_run(client: Any, sidecar: Sidecar, call: Call, cost_usd: str) -> None:
     """The run that it made is the call's; the answer is the provider's; the ledger has what it cost."""
     agent_id = client.create_agent("caller")["agent_id"]
-    client.set_budget(agent_id, hard_limit_cents=100, topup_cents=100)
+    client.set_budget(agent_id, hard_limit_cents=5000, topup_cents=5000)
     run_id = client.create_run(agent_id)["run_id"]
     answer = call(client, agent_id, run_id)
     assert "hello" in json.dumps(answer)
     (made,) = sidecar.calls(agent_id)
     assert (made["state"], made["run_id"], made["cost_usd"]) == ("settled", run_id, cost_usd)
     assert made["usage"]["input_tokens"] == INPUT_TOKENS
-    assert client.get_budget(agent_id)["remaining_cents"] == 99
+    assert client.get_budget(agent_id)["remaining_cents"] == 4999
 
 
 def test_a_call_that_does_not_fit_is_refused_once(client: Any, sidecar: Sidecar) -> None:

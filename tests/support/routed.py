@@ -8,12 +8,14 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
 from clients.process import ClientProcess, Told
+from published import prices_of
 from recorded import Act, Received, RecordedUpstream
 from routing_page import blocks
 from scripted import ScriptedProvider, Turn
@@ -22,6 +24,9 @@ from until import until
 
 INPUT_TOKENS, OUTPUT_TOKENS = 10, 20
 """What each answer of the provider reports."""
+
+TICKS = 625_430
+"""What xAI says that each costs, in 10^10 to the dollar; it is a little more than the card has it."""
 
 HELLO, WEATHER = "Hello from the provider.", "It is warm in Ur."
 CALLS = {402: "insufficient_budget", 409: "budget_locked", 503: "provider_key_missing"}
@@ -35,7 +40,7 @@ TEXTS = {
 """What of our text reaches the user, whatever the client makes of an error."""
 
 _HOLDER = b"this call holds the lock"
-_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "XAI_API_KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,39 @@ class Client:
     tools: bool = True
     stream: bool = True
 
+    @property
+    def nusd(self) -> int:
+        """What each of its calls costs: by the published prices, or as xAI says itself."""
+        if self.provider == "grok":
+            return TICKS // 10
+        prices = prices_of(self.provider, self.model)
+        usd = INPUT_TOKENS * Decimal(prices["input"]) + OUTPUT_TOKENS * Decimal(prices["output"])
+        return int(usd * 1000)
+
 
 GPT, CLAUDE = ("openai", "gpt-4o-mini"), ("anthropic", "claude-haiku-4-5")
+GEMINI, GROK = ("gemini", "gemini-2.5-flash"), ("grok", "grok-4.3")
 
 CLIENTS: dict[str, Client] = {
     "openai": Client("openai_sdk", *GPT),
     "openai, async": Client("openai_sdk", *GPT, tools=False, stream=False),
+    "openai, for Grok": Client("openai_sdk", *GROK),
+    "openai, for Gemini": Client("openai_sdk", *GEMINI),
     "anthropic": Client("anthropic_sdk", *CLAUDE),
     "anthropic, async": Client("anthropic_sdk", *CLAUDE, tools=False, stream=False),
+    "google-genai": Client("google_sdk", *GEMINI),
+    "google-genai, async": Client("google_sdk", *GEMINI, tools=False, stream=False),
     "langchain-openai": Client("langchain_models", *GPT),
     "langchain-anthropic": Client("langchain_models", *CLAUDE),
+    "langchain-google-genai": Client("langchain_models", *GEMINI),
     "pydantic-ai, openai": Client("pydantic_agents", *GPT),
     "pydantic-ai, anthropic": Client("pydantic_agents", *CLAUDE),
+    "pydantic-ai, google": Client("pydantic_agents", *GEMINI),
     "openai-agents": Client("openai_agents", *GPT),
     "litellm, openai": Client("litellm_client", *GPT, asks="openai/gpt-4o-mini"),
     "litellm, anthropic": Client("litellm_client", *CLAUDE, asks="anthropic/claude-haiku-4-5"),
+    "litellm, gemini": Client("litellm_client", *GEMINI, asks="gemini/gemini-2.5-flash"),
+    "litellm, xai": Client("litellm_client", *GROK, asks="xai/grok-4.3"),
     "llm": Client("commands", *GPT, asks="llm"),
     "curl": Client("commands", *GPT, asks="curl", tools=False),
 }
@@ -160,7 +183,8 @@ def attempts(sidecar: Sidecar, agent_id: str, status: int) -> int:
 
 def _turn(_path: str, body: dict[str, Any]) -> Turn:
     """Ask for the weather once where there is a tool for it, then say how it is; else say hello."""
-    used = {"fresh": INPUT_TOKENS, "output": OUTPUT_TOKENS}
+    ticks = TICKS if str(body.get("model")).startswith("grok") else None
+    used = {"fresh": INPUT_TOKENS, "output": OUTPUT_TOKENS, "ticks": ticks}
     if not body.get("tools"):
         return Turn(HELLO, **used)
     if _has_result(body):
@@ -170,7 +194,10 @@ def _turn(_path: str, body: dict[str, Any]) -> Turn:
 
 def _has_result(body: dict[str, Any]) -> bool:
     """Tell whether the last thing said is what a tool found, in any of the formats."""
-    last = (body.get("messages") or body.get("input"))[-1]
+    last = (body.get("messages") or body.get("input") or body["contents"])[-1]
+    results = {"functionResponse", "function_response"}  # Google takes both ways to write a name
+    if any(results & part.keys() for part in last.get("parts", ())):
+        return True
     if last.get("role") == "tool" or last.get("type") == "function_call_output":
         return True
     content = last.get("content")
