@@ -3,8 +3,8 @@
     python -m tests.clients              every client of `references/routing-patterns.md`
     python -m tests.clients curl Codex   these
 
-Attempts are counted by the sidecar, seconds by the client's process, once; tests hold the former only. What needs
-Node is started anew for each, and its start is in the seconds.
+Attempts are counted by the sidecar, seconds by the client's process, once; tests hold the former only. What
+needs Node is started anew for each, and its start is in the seconds.
 """
 
 import re
@@ -25,7 +25,7 @@ from routed import CLIENTS, TEXTS, Routed, Running, attempts  # noqa: E402
 from routing_page import STATUSES, blocks  # noqa: E402
 
 Ask = Callable[[str, str, int], tuple[float, str]]
-"""Run a client against an address, for an agent that is refused so: its seconds, and what its user sees first."""
+"""Run a client at an address, for an agent that is refused so: its seconds, and what its user sees first."""
 
 
 def main() -> None:
