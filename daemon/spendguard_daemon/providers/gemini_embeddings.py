@@ -31,10 +31,7 @@ _BATCH_FIELDS = frozenset({"requests", "model"})
 
 
 class GeminiEmbedding:
-    """The wire format of `models/{model}:embedContent`; satisfies `contract.Format`.
-
-    `messages` counts the inputs, each of which has a window of its own.
-    """
+    """The wire format of `models/{model}:embedContent`; satisfies `contract.Format`. `messages`: inputs."""
 
     endpoint = "embedContent"
     brought_back = BROUGHT_BACK
@@ -77,10 +74,8 @@ class GeminiEmbedding:
     def bounds(
         self, request: Request, limits: Limits, _state_tokens: int | None = None
     ) -> tuple[InputBound, ...]:
-        """Return the bounds known offline, smallest first: of each input, its window is one."""
-        window = request.messages * min(limits.input_tokens_max, limits.context_tokens)
-        found = [one for one in bounds(request, limits) if one.rung == "bytes" and one.tokens <= window]
-        return (*found, InputBound("window", window))
+        """Return the bounds known offline, smallest first; the card's window is of a whole batch."""
+        return bounds(request, limits)
 
     def local_bound(
         self, _asked: Asked, _request: Request, _limits: Limits, _state_tokens: int | None = None
