@@ -27,6 +27,7 @@ LIFE = {
     "price_keeper",
     "relay",
     "sharpen",
+    "whose",
 }
 """The life of a call: `guard` and the parts of it that grew too long for one file."""
 
@@ -55,7 +56,8 @@ ARROWS: dict[str, set[str]] = {
     "call": PURE | {"ledger", "pricing", "providers"},
     "bill": PURE | {"ledger", "pricing", "call"},
     "planner": PURE
-    | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier"},
+    | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier", "whose"},
+    "whose": PURE | {"ledger", "pricing", "providers", "call"},
     "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
     "booking": PURE | {"ledger", "call", "bill", "outcome", "relay"},
     "earlier": PURE | {"ledger"},

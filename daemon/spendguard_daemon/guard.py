@@ -26,7 +26,7 @@ from spendguard_daemon.money import cents_floor, format_usd
 from spendguard_daemon.outcome import Outcome
 from spendguard_daemon.pace import Pace
 from spendguard_daemon.patience import Patience
-from spendguard_daemon.planner import IMPLICIT_RUN, Planner, read, rewritten
+from spendguard_daemon.planner import IMPLICIT_RUN, Planner, rewritten
 from spendguard_daemon.ports import (
     Clock,
     NotSentError,
@@ -89,7 +89,7 @@ class Guard:
         try:
             self._voids.look(arrival.agent_id)
             asked = self._planner.asked(arrival, account)
-            reading = await read(asked, arrival)
+            reading = await self._planner.read(arrival, asked, account)
             ids = reading.request.state_ids
             before = await earlier(ids, account.agent_id, self._ledger.history, self.ending)
             plan = self._planner.plan(arrival, asked, reading, account, before, self._ledger.state.distrusted)
@@ -140,6 +140,7 @@ class Guard:
         error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
         if plan:
             error.facts |= {"provider": plan.provider, "model": plan.card.model}
+            error.facts |= plan.looser(error.code)
         self._ledger.refuse(
             Refusal(
                 call_id=arrival.call_id,
@@ -235,7 +236,7 @@ class Guard:
         booked = booking(relay, ended, self._clock.wall_ns())
         facts = {"call_id": relay.hold.call_id}
         if booked.odd:
-            log.warning("another model answered", extra={"facts": {**facts, "odd": booked.odd}})
+            log.warning("a bill is not what was expected", extra={"facts": {**facts, "odd": booked.odd}})
         if booked.charged_nusd > relay.hold.amount_nusd:
             log.error("overrun: the bound of a call was too low", extra={"facts": facts})
         if isinstance(booked.command, VoidCall):

@@ -29,10 +29,10 @@ from spendguard_daemon.providers import (
     Policy,
     Request,
     format_for,
-    speaker_of,
 )
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.usage import InputBound
+from spendguard_daemon.whose import glance, provider_of, speaker
 
 NANOSECONDS = 1_000_000_000
 IMPLICIT_RUN = "default"
@@ -41,8 +41,9 @@ IMPLICIT_RUN = "default"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a body says, and which request it is, where the client gave that a key."""
+    """What a body says, in whose format, and which request it is, where the client gave that a key."""
 
+    provider: str
     request: Request
     idempotency: Idempotency | None
 
@@ -77,6 +78,26 @@ class Planner:
             stream=arrival.stream,
         )
 
+    async def read(self, arrival: Arrival, asked: Asked, account: Account) -> Reading:
+        """Read the body of a call, a large one aside. Raises what its format's reader raises.
+
+        On the bare root the format follows from the model, which is glanced at first. Where there are no
+        prices yet, or no such model, it is that of the endpoint; then `plan` refuses the call.
+        """
+        try:
+            book = self._prices.current(self._clock.wall_ns())
+        except SpendGuardError:
+            book = None
+
+        def reading() -> Reading:
+            named = asked.model or glance(asked.body)
+            provider = speaker(arrival) if book is None else provider_of(book, named, arrival, account)
+            form = FORMATS.get((provider, arrival.endpoint))
+            form = form or format_for(speaker(arrival), arrival.endpoint)
+            return Reading(provider, form.read(asked), _idempotency(arrival))
+
+        return await aside(reading, len(asked.body))
+
     def plan(
         self,
         arrival: Arrival,
@@ -93,7 +114,7 @@ class Planner:
         """
         request, from_ns = reading.request, self._clock.wall_ns()
         book = self._prices.current(from_ns)
-        provider = _provider_of(book, request.model, arrival, account)
+        provider = reading.provider
         card = book.card(provider, request.model)
         if arrival.endpoint not in card.endpoints:
             raise MalformedError("model", f"a model of {arrival.endpoint}; {card.model} is not")
@@ -125,7 +146,7 @@ class Planner:
                 input_tokens=max(bound.tokens for bound in trusted),
                 from_ns=from_ns,
                 until_ns=until_ns,
-                events=request.events,
+                events=_events(request, card),
                 service_tier=request.service_tier,
                 modifiers=request.modifiers,
             ),
@@ -164,12 +185,6 @@ def policy_of(settings: Settings, own: AgentPolicy | None) -> Policy:
         exact_count=own.exact_count or settings.exact_count,
         allow=frozenset((*settings.allow, *(own.allow or ()))),
     )
-
-
-async def read(asked: Asked, arrival: Arrival) -> Reading:
-    """Read the body of a call, a large one aside. Raises what its format's reader raises."""
-    form = format_for(speaker_of(arrival.provider, arrival.endpoint), arrival.endpoint)
-    return await aside(lambda: Reading(form.read(asked), _idempotency(arrival)), len(asked.body))
 
 
 async def rewritten(plan: Plan, hold: Hold) -> Outgoing:
@@ -224,6 +239,8 @@ def _billed(request: Request) -> tuple[object, ...]:
         request.output_passes,
         request.reach,
         dict(request.events),
+        request.penalties,
+        request.uncapped,
         request.service_tier,
         request.modifiers,
         request.headers,
@@ -238,30 +255,20 @@ def offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, unt
         reach=request.reach,
         from_ns=from_ns,
         until_ns=until_ns,
-        events=request.events,
+        events=_events(request, card),
         service_tier=request.service_tier,
         modifiers=request.modifiers,
+        uncapped_tokens=request.uncapped_tokens(card.limits, reasoning=card.reasoning),
     )
     return Offer(bound.rung, bound.tokens, cost)
+
+
+def _events(request: Request, card: RateCard) -> dict[str, int]:
+    """Return the most of each fee that a request may cause, with one of each penalty that the card lists."""
+    return {**request.events, **{name: 1 for name in request.penalties if name in card.fees}}
 
 
 def _idempotency(arrival: Arrival) -> Idempotency | None:
     if arrival.idempotency_key is None:
         return None
     return Idempotency(arrival.idempotency_key, arrival.endpoint, sha256_hex(arrival.body)[:32])
-
-
-def _provider_of(book: PriceBook, model: str, arrival: Arrival, account: Account) -> str:
-    """Return whose model this is; on the bare root it follows from the model and the endpoint (design 6).
-
-    A mock agent finds its models on every root, so that a program needs no other base URL to be tried out.
-    """
-    providers = book.providers_of(model)
-    if account.mock and "mock" in providers:
-        return "mock"
-    if arrival.provider:
-        return arrival.provider
-    speaker, endpoint = speaker_of("", arrival.endpoint), arrival.endpoint
-    able = (name for name in providers if endpoint in book.card(name, model).endpoints)
-    served = next((name for name in able if (name, endpoint) in FORMATS), None)
-    return served or (providers[0] if providers else speaker)

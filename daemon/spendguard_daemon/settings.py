@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 from spendguard_daemon.errors import Code, SpendGuardError
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
-SERVED = ("openai", "anthropic", "gemini")
-"""The providers that calls can be sent to in this version; the others' names are only reserved."""
 DEFAULT_BASE_URLS = {
     "openai": "https://api.openai.com/v1",
     "grok": "https://api.x.ai/v1",

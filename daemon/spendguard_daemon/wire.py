@@ -233,15 +233,11 @@ class Adjust(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider as configured; never its key. `key` is absent, a variable's name, or secrets.toml.
-
-    `served` tells whether this version can send calls to it.
-    """
+    """A provider as configured; never its key. `key` is absent, a variable's name, or secrets.toml."""
 
     name: str
     base_url: str
     key: str
-    served: bool = True
 
 
 class Providers(msgspec.Struct, frozen=True):

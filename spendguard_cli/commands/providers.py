@@ -9,7 +9,7 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.settings import PROVIDERS, SERVED
+from spendguard_daemon.settings import PROVIDERS
 
 app = group("Providers: where they are reached, and with whose key.")
 
@@ -19,8 +19,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help=f"{' or '.join(SERVED)}; {' and '.join(name for name in PROVIDERS if name not in SERVED)} "
-        "are not served yet.",
+        help=f"{', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]}.",
     ),
 ]
 
@@ -67,8 +66,6 @@ def set_key(session: Session, *, name: Name) -> None:
     session.out.show(shapes.KeySet(name=name, key=used, path=str(home.secrets), sidecar=state))
     if used != "secrets.toml":
         session.out.warn(f"the sidecar uses {used} of its environment, which wins over secrets.toml")
-    if name not in SERVED:
-        session.out.warn(_not_served(name) + "; the key is kept for the version that serves it")
 
 
 @verb(
@@ -83,18 +80,12 @@ def test(session: Session, *, name: Name) -> None:
     The sidecar asks for the list of models, which costs nothing.
     """
     _known(name)
-    if name not in SERVED:
-        raise SpendGuardError(Code.USAGE, _not_served(name), remedy="spendguard provider list")
     found = session.control.test_provider(name)
     session.out.show(found)
     if not found.ok:
         if found.remedy:
             session.out.advise(found.remedy)
         raise typer.Exit(Exit.FAILED)
-
-
-def _not_served(name: str) -> str:
-    return f"{name} is not served yet; only {' and '.join(SERVED)} {'are' if len(SERVED) > 1 else 'is'}"
 
 
 def _known(name: str) -> None:

@@ -108,10 +108,7 @@ def providers(values: list[wire.Provider]) -> RenderableType:
     """Where providers are reached, and where their keys come from; never a key."""
     made = ink.table("PROVIDER", "KEY", "ADDRESS", prose=("ADDRESS",))
     for value in values:
-        address = ink.foreign(value.base_url, QUIET)
-        if not value.served:
-            address.append("  not served yet", style=f"not dim {CARE}")
-        made.add_row(ink.foreign(value.name, "bold"), _key(value.key), address)
+        made.add_row(ink.foreign(value.name, "bold"), _key(value.key), ink.foreign(value.base_url, QUIET))
     return made
 
 
@@ -203,11 +200,7 @@ def _prices(pricing: wire.Pricing | None) -> Text:
 
 
 def _keys(values: list[wire.Provider]) -> Text:
-    have = [
-        value.name + ("" if value.served else " (not served yet)")
-        for value in values
-        if value.key != "absent"
-    ]
+    have = [value.name for value in values if value.key != "absent"]
     return ink.foreign(", ".join(have)) if have else Text("none: spendguard provider set-key", style=QUIET)
 
 

@@ -9,7 +9,7 @@ import pytest
 from shell import Quick, Shell
 from spendguard_cli.program import program
 from spendguard_daemon.gateway.daemon_control import FREE_QUESTIONS
-from spendguard_daemon.settings import SERVED
+from spendguard_daemon.settings import PROVIDERS
 
 
 def name() -> str:
@@ -100,16 +100,15 @@ def test_a_number_below_zero_reaches_the_settings_own_check(tmp_path: Path) -> N
     assert "a whole number from 1 to 86400" in refused.err
 
 
-def test_providers_that_are_not_served_are_marked(served: Shell) -> None:
-    assert set(FREE_QUESTIONS) == set(SERVED)
-    refused = served.run("provider", "test", "grok")
+def test_every_provider_can_be_listed_keyed_and_tested(served: Shell) -> None:
+    assert set(FREE_QUESTIONS) == set(PROVIDERS)
+    refused = served.run("provider", "test", "azure")
     assert refused.code == 2
-    assert "grok is not served yet; only openai and anthropic are" in refused.err
-    assert "name=grok " in served.ok("provider", "list").out
-    assert "served=false" in served.ok("provider", "list").out
+    assert "'azure' is no provider" in refused.err
+    listed = served.ok("provider", "list").out
+    assert all(f"name={name} " in listed for name in PROVIDERS)
     stored = served.ok("provider", "set-key", "grok", stdin="xai-other")
-    assert "warning: grok is not served yet" in stored.err
-    assert stored.keys["key"] == "secrets.toml"
+    assert (stored.err, stored.keys["key"]) == ("", "secrets.toml")
 
 
 @pytest.mark.parametrize("file", ["config.toml", "secrets.toml", "trust.toml"])

@@ -181,10 +181,10 @@ def narrow(value: object, width: int = 80) -> str:
             [
                 made_fields(
                     wire.Provider,
-                    {"name": "gemini", "base_url": "https://g.example", "key": "absent", "served": False},
+                    {"name": "gemini", "base_url": "https://g.example", "key": "absent"},
                 )
             ],
-            ["gemini", "absent", "not served yet"],
+            ["gemini", "absent", "https://g.example"],
         ),
     ],
 )

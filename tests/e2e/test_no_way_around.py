@@ -36,7 +36,7 @@ BODIES = {
     "embeddings": {"model": "text-embedding-3-small", "input": "hi"},
     "messages": {"model": "claude-sonnet-4-5", "max_tokens": 16, "messages": MESSAGES},
 }
-BILLABLE = {endpoint: provider for provider, endpoint in FORMATS if provider != "mock"}
+BILLABLE = {endpoint: provider for provider, endpoint in FORMATS if provider in ("openai", "anthropic")}
 FREE = {"/v1/" + "/".join(tail) for tail in COUNT_TAILS}
 UNSERVED = (
     *("completions", "moderations", "batches", "files", "uploads", "images/generations", "images/edits"),

@@ -1,4 +1,4 @@
-"""Every recorded OpenAI and Anthropic call through a real daemon, by a raw client: bytes, money, rewriting.
+"""Every recorded call of OpenAI, Anthropic and xAI through a real daemon, by a raw client: bytes and money.
 
 The folder is walked: a file dropped into `tests/recordings` is put through like the others. What a call costs
 is worked out by `published`, from prices and usage as the providers document them, bucket by bucket; the sums
@@ -17,16 +17,16 @@ import pytest
 
 from operator_prices import buckets_of, is_known, priced_home
 from proxied import call, changes, record_of, records_of
-from published import bill, nusd, plain_body
+from published import bill, nusd, own_bill_nusd, plain_body
 from raw_http import Answer
 from recorded import Act, Received, RecordedUpstream, Recording, Reply, load_all
-from sidecar import ANTHROPIC_KEY, PROVIDER_KEY, Sidecar
+from sidecar import ANTHROPIC_KEY, GROK_KEY, PROVIDER_KEY, Sidecar
 from till import nusd as nusd_of
 
 FUNDED_CENTS = 100_000
 FUNDED_NUSD = 10**12
 
-RECORDINGS = [one for one in load_all() if one.provider in ("openai", "anthropic")]
+RECORDINGS = [one for one in load_all() if one.provider in ("openai", "anthropic", "grok")]
 COUNTS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
 SERVED = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages")
 CALLS = [one for one in RECORDINGS if one.path in SERVED]
@@ -61,6 +61,10 @@ COSTS_NUSD = {
     "25-anthropic-cache-write-1h": 17 * 3_000 + 2_056 * 6_000 + 100 * 15_000,
     "26-anthropic-cache-read": 3 * 800 + 73_839 * 80 + 141 * 4_000,
     "27-anthropic-web-search": 11_665 * 3_000 + 186 * 15_000 + 10_000_000,  # one search at $10 per 1,000
+    "38-grok-chat": (137 - 128) * 1_250 + 128 * 200 + (2 + 112) * 2_500,  # reasoning is beside the 2
+    "39-grok-chat-stream": (242 - 128) * 1_250 + 128 * 200 + (8 + 152) * 2_500,
+    "40-grok-responses-stream": (289 - 128) * 1_250 + 128 * 200 + 171 * 2_500,  # and here inside the 171
+    "41-grok-responses-web-search": (5_913 - 2_048) * 1_250 + 2_048 * 200 + 364 * 2_500 + 2 * 5_000_000,
 }
 NO_USAGE = {"07-openai-chat-stream-no-usage", "18-openai-responses-incomplete"}
 REFUSED = {"10-openai-chat-400", "11-openai-chat-401", "28-anthropic-400"}
@@ -69,6 +73,7 @@ NEEDS = {
     "08-openai-chat-stream-usage": ["[prices.overrides]"],
     "13-openai-responses-web-search": ['[policy] hosted_tools = "allow"'],
     "27-anthropic-web-search": ['[policy] hosted_tools = "allow"'],
+    "41-grok-responses-web-search": ['[policy] hosted_tools = "allow"'],
 }
 
 
@@ -240,6 +245,13 @@ def test_the_sums_by_hand_are_those_by_the_documentation() -> None:
     assert len(COSTS_NUSD | NEEDS) + len(NO_USAGE | REFUSED) <= len(CALLS)
 
 
+def test_xais_own_bill_is_equalled_to_the_tick() -> None:
+    """Each of its recordings gives one; it is the sum by the documentation, without any rounding."""
+    own = {one.name: own_bill_nusd(one) for one in CALLS if one.provider == "grok"}
+    assert own == {name: COSTS_NUSD[name] for name in own}
+    assert len(own) >= 4
+
+
 # -- refused, and the way through ---------------------------------------------------------------------------
 
 
@@ -340,6 +352,8 @@ PINNED = {
     "inference_geo": ("global",),
     "stream_options": ({"include_usage": True},),
     "max_tool_calls": (5,),
+    "max_turns": (5,),
+    "parallel_tool_calls": (False,),
 }
 """What design 5.6 lets the sidecar set beside the cap, and to which values."""
 
@@ -373,7 +387,8 @@ def assert_sent(recording: Recording, received: Received, port: int, *, stripped
         assert lower["x-api-key"] == ANTHROPIC_KEY
         assert lower["anthropic-version"] == "2023-06-01"
     else:
-        assert lower["authorization"] == f"Bearer {PROVIDER_KEY}"
+        key = GROK_KEY if recording.provider == "grok" else PROVIDER_KEY
+        assert lower["authorization"] == f"Bearer {key}"
 
 
 def without(tools: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -382,6 +397,6 @@ def without(tools: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 def test_the_folder_holds_what_it_did() -> None:
-    """The recordings of the two providers: at least those this file was written with."""
-    assert len(RECORDINGS) >= 29
+    """The recordings of these providers: at least those this file was written with."""
+    assert len(RECORDINGS) >= 33
     assert sum(plain_body(one).startswith((b"data:", b"event:")) for one in RECORDINGS) >= 9

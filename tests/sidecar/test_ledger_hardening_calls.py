@@ -16,7 +16,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.ledger import Ledger
-from spendguard_daemon.planner import Planner, read
+from spendguard_daemon.planner import Planner
 from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.pricing.source import LocalPrices
 from spendguard_daemon.provider_keys import ProviderKeys
@@ -139,13 +139,16 @@ async def test_the_key_of_a_large_body_is_hashed_aside(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(planning, "sha256_hex", hashed)
     large = OVER.replace(b'"x"', b'"' + b"x" * LARGE_BYTES + b'"')
-    reading = await read(Asked(large), arrival(large, "k"))
+    ledger, guard = await guarded(SimDisk(), Failures())
+    account, planner = ledger.state.accounts[AGENT], guard._planner
+    reading = await planner.read(arrival(large, "k"), Asked(large), account)
     assert reading.idempotency is not None
     assert (reading.idempotency.key, reading.idempotency.body) == ("k", sha256_hex(large)[:32])
     assert len(where) == 1
     assert where[0] != threading.get_ident()
-    assert (await read(Asked(OVER), arrival(OVER, None))).idempotency is None
+    assert (await planner.read(arrival(OVER, None), Asked(OVER), account)).idempotency is None
     assert len(where) == 1
+    await ledger.close("test")
 
 
 def _durable(disk: SimDisk) -> bytes:

@@ -30,10 +30,10 @@ def buckets_of(recording: Recording) -> list[Bucket]:
 
 
 def priced_home(home: Path) -> Path:
-    """Make a home whose config has a price for every recorded model of OpenAI and Anthropic; return it."""
+    """Make a home whose config has a price for every recorded model that lacks one; return it."""
     cards: dict[str, dict[str, Any]] = {}
     for one in load_all():
-        if one.provider in ("openai", "anthropic") and "model" in one.request and not is_known(one):
+        if one.provider in ("openai", "anthropic", "grok") and "model" in one.request and not is_known(one):
             cards.setdefault(one.provider, {})[one.request["model"]] = CARD
     home.mkdir(mode=0o700)
     config = home / "config.toml"

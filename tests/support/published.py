@@ -8,6 +8,8 @@ Written from the documentation, not from our readers or rate cards, and importin
 - Anthropic: `input_tokens` is beside what was read from and written to the cache; what was written lives 5
   minutes unless `cache_creation` says an hour; in a stream the last figure of each name is the total.
   Inference in the US costs a tenth more, a fast answer twice as much.
+- xAI: `prompt_tokens` includes what was cached; reasoning is beside `completion_tokens`, but inside
+  `output_tokens`; the usage counts searches. Its own bill is `cost_in_usd_ticks`, 10^10 to the dollar.
 
 `bill(recording)` returns the buckets, each with its number, its price and its share of the sum. Prices are in
 USD per million tokens (searches: per thousand). Models that are not in the list here are looked up in the
@@ -41,6 +43,8 @@ PRICES: dict[str, Prices] = {
     "gpt-5.6-sol": {"input": "4.00", "cache_read": "0.40", "cache_write": "5.00", "output": "20.00"},
     "gpt-audio-mini": {"input": "0.60", "input_audio": "10.00", "output": "2.40", "output_audio": "20.00"},
     "text-embedding-3-small": {"input": "0.02"},
+    # docs.x.ai/developers/pricing, below 200,000 tokens
+    "grok-4.3": {"input": "1.25", "cache_read": "0.20", "output": "2.50", "web_search": "5.00"},
     # claude.com/pricing: cache writes at 1.25 and 2 times the input, reads at a tenth
     "claude-2.1": {"input": "8.00", "output": "24.00"},
     "claude-3-5-haiku": {
@@ -109,7 +113,7 @@ def bill(recording: Recording, prices: Prices | None = None) -> list[Bucket]:
     answer = reported(recording)
     if answer is None:
         return []
-    counts = _anthropic(answer) if recording.provider == "anthropic" else _openai(answer)
+    counts = {"anthropic": _anthropic, "grok": _grok}.get(recording.provider, _openai)(answer)
     whole = sum(number for name, number in counts if name in INPUTS)
     if prices is None:
         prices = prices_of(recording.provider, answer["model"], whole, answer.get("service_tier"))
@@ -193,6 +197,30 @@ def _openai(answer: dict[str, Any]) -> list[tuple[str, int]]:
         ("output_audio", spoken),
         ("web_search", len(searches)),
     ]
+
+
+def _grok(answer: dict[str, Any]) -> list[tuple[str, int]]:
+    usage = answer["usage"]
+    if "prompt_tokens" in usage:
+        read, whole_in = usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
+        wrote = usage["completion_tokens"] + usage["completion_tokens_details"]["reasoning_tokens"]
+    else:
+        read, whole_in = usage["input_tokens_details"]["cached_tokens"], usage["input_tokens"]
+        wrote = usage["output_tokens"]
+    used = usage.get("server_side_tool_usage_details") or {}
+    return [
+        ("input", whole_in - read),
+        ("cache_read", read),
+        ("output", wrote),
+        ("web_search", used.get("web_search_calls", 0)),
+    ]
+
+
+def own_bill_nusd(recording: Recording) -> Decimal | None:
+    """Return what xAI itself says that an answer cost, in nano-USD; None where it says nothing."""
+    answer = reported(recording)
+    ticks = None if answer is None else answer["usage"].get("cost_in_usd_ticks")
+    return None if ticks is None else Decimal(ticks) / 10
 
 
 def _anthropic(answer: dict[str, Any]) -> list[tuple[str, int]]:

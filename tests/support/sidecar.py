@@ -24,6 +24,7 @@ DAEMON = (sys.executable, "-P", "-m", "spendguard_daemon")
 PROVIDER_KEY = "sk-canary-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-canary-0123456789abcdef"
 GEMINI_KEY = "AIza-canary-0123456789abcdef"
+GROK_KEY = "xai-canary-0123456789abcdef"
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
 
@@ -44,9 +45,11 @@ class Sidecar:
         self._command = command
         self._env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._env |= {"SPENDGUARD_HOME": str(root), "OPENAI_API_KEY": PROVIDER_KEY}
-        self._env |= {"ANTHROPIC_API_KEY": ANTHROPIC_KEY, "GEMINI_API_KEY": GEMINI_KEY}
+        self._env |= {"ANTHROPIC_API_KEY": ANTHROPIC_KEY, "XAI_API_KEY": GROK_KEY}
+        self._env["GEMINI_API_KEY"] = GEMINI_KEY
         if upstream_url:
-            self._env["SPENDGUARD_OPENAI_BASE_URL"] = upstream_url
+            for provider in ("OPENAI", "GROK"):
+                self._env[f"SPENDGUARD_{provider}_BASE_URL"] = upstream_url
             for provider in ("ANTHROPIC", "GEMINI"):
                 self._env[f"SPENDGUARD_{provider}_BASE_URL"] = upstream_url.removesuffix("/v1")
         self._env |= env or {}

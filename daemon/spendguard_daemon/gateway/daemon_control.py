@@ -21,7 +21,7 @@ from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostE
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
-from spendguard_daemon.settings import PROVIDERS, SERVED, Settings
+from spendguard_daemon.settings import PROVIDERS, Settings
 
 NONCE_HEADER = "x-spendguard-nonce"
 PROOF_HEADER = "x-spendguard-proof"
@@ -33,6 +33,7 @@ FREE_QUESTIONS: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "openai": ("/models", ()),
     "anthropic": ("/v1/models", (("anthropic-version", "2023-06-01"),)),
     "gemini": ("/v1beta/models", ()),
+    "grok": ("/models", ()),
 }
 """A request of each provider that costs nothing and needs the key, its list of models: path and headers."""
 
@@ -208,10 +209,10 @@ class DaemonControl:
     async def _test_provider(self, asked: Asked) -> wire.ProviderTest:
         """Ask a provider for its model list with the operator's key: free, and shows if the key works."""
         name = asked.route.params["provider"]
-        if name not in SERVED:
-            what = "is not served yet" if name in PROVIDERS else "is no provider"
+        if name not in PROVIDERS:
+            known = " and ".join(PROVIDERS)
             raise SpendGuardError(
-                Code.ROUTE_NOT_FOUND, f"Route not found: {name!r} {what}; only {' and '.join(SERVED)} are"
+                Code.ROUTE_NOT_FOUND, f"Route not found: {name!r} is no provider; only {known} are"
             )
         path, headers = FREE_QUESTIONS[name]
         keyed = (*headers, ("accept-encoding", "identity"), *key_headers(name, self._keys().get(name)))

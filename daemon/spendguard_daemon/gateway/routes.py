@@ -20,6 +20,9 @@ COUNT_TAILS: Mapping[tuple[str, ...], str] = {
 }
 """What follows the version segment of a free count route -> the endpoint whose requests it counts."""
 
+COUNTERS = frozenset({("anthropic", "messages"), ("openai", "responses")})
+"""The providers that have such a route of that name."""
+
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _CONTROL = {
@@ -195,7 +198,7 @@ def _tail(provider: str, rest: list[str]) -> tuple[str, str, dict[str, str]]:
     if joined not in google_paths.ENDPOINTS and (speaker_of(provider, joined), joined) in FORMATS:
         return "call", joined, {}
     counted = COUNT_TAILS.get(tuple(rest), "")
-    if counted and provider != "mock" and (speaker_of(provider, counted), counted) in FORMATS:
+    if (speaker_of(provider, counted), counted) in COUNTERS:
         return "count", counted, {}
     if rest == ["models"]:
         return "models", _spoken(provider), {}

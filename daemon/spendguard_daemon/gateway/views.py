@@ -18,7 +18,7 @@ from spendguard_daemon.ledger.views import CallView, RunView
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.provider_keys import ProviderKeys
-from spendguard_daemon.settings import PROVIDERS, SERVED, Settings
+from spendguard_daemon.settings import PROVIDERS, Settings
 from spendguard_daemon.wire import iso
 
 UNCONFIRMED_SHOWN = 20
@@ -198,7 +198,6 @@ def providers(settings: Settings, keys: ProviderKeys) -> wire.Providers:
                 name=name,
                 base_url=settings.base_urls[name],
                 key=keys.origin(name),
-                served=name in SERVED,
             )
             for name in PROVIDERS
         ]

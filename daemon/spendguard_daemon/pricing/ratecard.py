@@ -2,8 +2,8 @@
 
 Owns the cost arithmetic (costs.md A3, A4): integers only, summed exactly in pico-USD, rounded up once. Knows
 nothing of documents, signatures, budgets or requests. Invariant: for every usage within what `quote` was told
-(input within the bound, output within choices x cap, buckets within reach, events within their counts, the
-service tier asked for or the default one, modifiers among those given or plain),
+(input within the bound, output within choices x (cap + what is uncapped), buckets within reach, events within
+their counts, the service tier asked for or the default one, modifiers among those given or plain),
 `price(usage).total_nusd <= quote(...).at(cap)`.
 """
 
@@ -110,13 +110,15 @@ class RateCard:
         events: Mapping[str, int] = NO_EVENTS,
         service_tier: str = "default",
         modifiers: tuple[str, ...] = (),
+        uncapped_tokens: int = 0,
     ) -> LinearCost:
         """Return the most a call can cost, as a function of its output cap per choice (costs.md A4).
 
         `input_tokens` bounds the whole billed input, `reach` names the dimensions beside input and output
         that the request may be billed at, `events` the most of each fee it may cause, `service_tier` the
-        tier asked for (a provider may serve the default one instead), `modifiers` all that may scale it, and
-        the call runs within [from_ns, until_ns]. The dearest rate over all periods and tiers it may land in
+        tier asked for (a provider may serve the default one instead), `modifiers` all that may scale it,
+        `uncapped_tokens` the most output per choice that the cap does not count, and the call runs within
+        [from_ns, until_ns]. The dearest rate over all periods and tiers it may land in
         is taken, for input and for output apart. Raises UNPRICED_DIMENSION where the card lacks a rate
         within reach.
         """
@@ -126,7 +128,8 @@ class RateCard:
         fees_nusd = sum(fee * count for _, fee, count in self._fee_items(events))
         factor, unit = _product(scaling.worst(modifiers, self._modifier_bp))
         return LinearCost(
-            fixed=input_rate * input_tokens * factor + fees_nusd * PUSD_PER_NUSD * unit,
+            fixed=(input_rate * input_tokens + output_rate * choices * uncapped_tokens) * factor
+            + fees_nusd * PUSD_PER_NUSD * unit,
             per_token=output_rate * choices * factor,
             divisor=PUSD_PER_NUSD * unit,
         )

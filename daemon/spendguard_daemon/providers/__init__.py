@@ -9,6 +9,7 @@ from spendguard_daemon.providers import (
     gemini,
     gemini_chat,
     gemini_embeddings,
+    grok,
     mock,
     openai_chat,
     openai_embeddings,
@@ -39,6 +40,8 @@ FORMATS: dict[tuple[str, str], Format] = {
     ("gemini", gemini.FORMAT.endpoint): gemini.FORMAT,
     **{("gemini", form.endpoint): form for form in gemini_embeddings.FORMATS},
     ("gemini", gemini_chat.FORMAT.endpoint): gemini_chat.FORMAT,
+    ("grok", grok.CHAT.endpoint): grok.CHAT,
+    ("grok", grok.RESPONSES.endpoint): grok.RESPONSES,
     ("mock", mock.FORMAT.endpoint): mock.FORMAT,
 }
 """The formats by provider and endpoint."""

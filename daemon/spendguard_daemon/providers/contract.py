@@ -3,7 +3,7 @@
 Owns the shapes only. A format is one module that implements `Format` without I/O, clock or money.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class Request:
     `asked_field`; both None where there is none. `capless` formats have no output at all (embeddings).
     `floor_output_tokens` is the least cap that the request can live with (a thinking budget + 1024), below
     `least_output_tokens` the provider itself refuses it (a thinking budget + 1).
-    `uncapped` names the output that is billed beside the cap: `reasoning`, `calls` of functions.
+    `uncapped` names the output that may be billed beside the cap: `reasoning`, `calls` of functions.
     Input: `input_bytes` counts what may be billed as input, media apart. `messages` and `tools` are their
     numbers, for framing.
     `input_tokens_exact` is set where the client sent token ids. `state_ids` are earlier answers at the
@@ -64,7 +64,9 @@ class Request:
     `passes` is how often the provider may read the whole context (more than 1 with hosted tools),
     `output_passes` how often it may write the whole cap.
     Rates: `reach` names the rates beyond plain input and output that the call may land in, `events` the most
-    of each fee, `service_tier` the tier that `rewrite` pins, `modifiers` what scales the whole bill.
+    of each fee, `penalties` the fees that a provider may take instead of an answer, if its card lists them,
+    `service_tier` the tier that `rewrite` pins, `modifiers` what scales the whole bill.
+    `trusts` gives, for what of `uncapped` and `penalties` an operator may rule out, the feature that does so.
     `wants_usage`: the client itself asked for usage in the stream. `stripped` names what `rewrite` leaves
     out, `headers` are those to send beside our own, `query` what follows the path. `document` is what
     `rewrite` needs: the text, and the values of small members; `changed` says in what it already differs from
@@ -95,7 +97,9 @@ class Request:
     passes: int = 1
     output_passes: int = 1
     events: Mapping[str, int] = field(default_factory=dict)
+    penalties: tuple[str, ...] = ()
     modifiers: tuple[str, ...] = ()
+    trusts: Mapping[str, str] = field(default_factory=dict)
     stripped: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     query: str = ""
@@ -113,6 +117,12 @@ class Request:
         useful = max(output_tokens_min, FLOOR_TOKENS_REASONING if reasoning else FLOOR_TOKENS)
         useful = max(useful, self.floor_output_tokens)
         return useful if self.asked_output_tokens is None else min(useful, self.asked_output_tokens)
+
+    def trusting(self, fees: Collection[str], *, reasoning: bool) -> tuple[str, ...]:
+        """Return the features by which less would be held, for a card with these fees."""
+        held = set(self.penalties).intersection(fees)
+        held |= self.uncapped if reasoning else self.uncapped - {"reasoning"}
+        return tuple(feature for name, feature in self.trusts.items() if name in held)
 
     def without_text(self) -> "Request":
         """Return what must outlive the rewriting: all but the text, which may be 32 MiB."""

@@ -29,9 +29,11 @@ _EMPTY_LIST = b"[] \t\r\n"
 _NO_NAMES: Mapping[str, str] = {}
 
 
-def reader(*, stream: bool, hides_usage: bool, encoding: str) -> AnswerReader:
-    """Return the reader of one answer."""
-    meter = ChatMeter()
+def reader(
+    *, stream: bool, hides_usage: bool, encoding: str, meter: "ChatMeter | None" = None
+) -> AnswerReader:
+    """Return the reader of one answer, by OpenAI's own meter or another's."""
+    meter = meter or ChatMeter()
     return StreamAnswer(meter, encoding, hides=hides_usage) if stream else JsonAnswer(meter, encoding)
 
 

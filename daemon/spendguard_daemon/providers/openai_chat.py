@@ -15,24 +15,23 @@ from spendguard_daemon.providers.json_text import Document, parse
 from spendguard_daemon.providers.openai_endpoint import OUTPUT_TOKENS_MAX, Change, Endpoint
 from spendguard_daemon.providers.openai_fields import CHAT_FIELDS, CHAT_PARTS, MODALITIES, SERVICE_TIERS, Part
 from spendguard_daemon.providers.openai_messages import read_messages, read_tools
-from spendguard_daemon.providers.openai_parts import Found, feature, one_of
+from spendguard_daemon.providers.openai_parts import Found, one_of
 from spendguard_daemon.providers.policy import Policy
-from spendguard_daemon.providers.refusals import HOSTED_TOOLS_STRIP, unbounded
 from spendguard_daemon.usage import InputBound, Limits
 
 API = "openai.chat"
 CHOICES_MAX = 128
 
 _CAP, _OLD_CAP = "max_completion_tokens", "max_tokens"
-_SEARCH = "web_search_options"
 
 
 class OpenAIChat(Endpoint):
     """The wire format of `POST /v1/chat/completions`; satisfies `contract.Format`.
 
     Others speak it too. Theirs differ in what a request may hold (`fields`, `parts`, `modalities`), in the
-    `tiers`, of which `plain_tier` is the default one (`pins_tier`: also where none is asked for), and in
-    whether their tokenizer may normalise the text first (`normalised`).
+    `tiers`, of which `plain_tier` is the default one (`pins_tier`: also where none is asked for), in
+    whether their tokenizer may normalise the text first (`normalised`), in the fields that make the provider
+    search (`searches`), and in their answers (`meter`, `errors`).
     """
 
     endpoint = "chat/completions"
@@ -44,6 +43,7 @@ class OpenAIChat(Endpoint):
     plain_tier: str | None = "default"
     pins_tier = True
     normalised = False
+    searches: tuple[str, ...] = ("web_search_options",)
 
     def read(self, asked: Asked) -> Request:
         """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION, with the path."""
@@ -77,18 +77,22 @@ class OpenAIChat(Endpoint):
         )
 
     def opened(self, asked: Asked) -> tuple[Document, tuple[str, ...]]:
-        """Parse a body and check its fields; leave out the web search, or refuse it: its uses have no limit.
+        """Parse a body and check its fields; leave out searches, or refuse them: their uses have no limit.
 
         Returns also the names of what was left out.
         """
         document = parse(asked.body)
         openai_endpoint.check_fields(document, self.fields, self.api, asked.policy)
-        if document.value(_SEARCH) is None:
-            return document, ()
-        name = feature(self.api, "field", _SEARCH)
-        if asked.policy.hosted_tools != "strip":
-            raise unbounded(_SEARCH, name, setting=HOSTED_TOOLS_STRIP)
-        return parse(splice.apply(document.text, splice.remove_members(document, (_SEARCH,)))), (name,)
+        self.refuse_unbounded(document, asked.policy)
+        edits, names = openai_endpoint.search_edits(document, self.searches, self.api, asked.policy)
+        return (parse(splice.apply(document.text, edits)) if edits else document), names
+
+    def refuse_unbounded(self, _document: Document, _policy: Policy) -> None:
+        """Refuse values of fields by which the cost has no bound; OpenAI's have none such."""
+
+    def meter(self, _request: Request) -> openai_answers.ChatMeter:
+        """Return what reads the usage of one answer."""
+        return openai_answers.ChatMeter()
 
     def _content(self, document: Document, policy: Policy) -> Found:
         found = Found(self.api, self.parts, policy)
@@ -138,8 +142,8 @@ class OpenAIChat(Endpoint):
 
     def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
         """Return the reader of the answer: of an error, else of a stream where one was asked for."""
-        return openai_endpoint.error_reader(status, encoding) or openai_answers.reader(
-            stream=request.stream, hides_usage=hides_usage, encoding=encoding
+        return self.error_reader(status, encoding) or openai_answers.reader(
+            stream=request.stream, hides_usage=hides_usage, encoding=encoding, meter=self.meter(request)
         )
 
 

@@ -94,7 +94,7 @@ class OpenAIEmbeddings(Endpoint):
         """Return the reader of the answer; there is no stream to hide anything in."""
         if hides_usage:
             raise ValueError("embeddings are no stream")
-        return openai_endpoint.error_reader(status, encoding) or JsonAnswer(EmbeddingsMeter(), encoding)
+        return self.error_reader(status, encoding) or JsonAnswer(EmbeddingsMeter(), encoding)
 
 
 FORMAT = OpenAIEmbeddings()

@@ -4,7 +4,7 @@ Owns nothing that only one endpoint has. Does no I/O and knows no prices.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spendguard_daemon.errors import Fact, MalformedError
 from spendguard_daemon.providers import openai_errors, splice, tokens
@@ -14,7 +14,7 @@ from spendguard_daemon.providers.json_text import Document, Json, join_path, kin
 from spendguard_daemon.providers.openai_fields import SERVICE_TIERS
 from spendguard_daemon.providers.openai_parts import check_ttl, feature
 from spendguard_daemon.providers.policy import Policy
-from spendguard_daemon.providers.refusals import unbounded, unlisted
+from spendguard_daemon.providers.refusals import HOSTED_TOOLS_STRIP, unbounded, unlisted
 from spendguard_daemon.usage import InputBound
 
 OUTPUT_TOKENS_MAX = 2**31 - 1
@@ -46,7 +46,7 @@ Change = tuple[splice.Edit, str]
 
 
 class Endpoint:
-    """The part of `contract.Format` that is the same for each endpoint of OpenAI."""
+    """What of `contract.Format` is the same for each endpoint of OpenAI, also where others speak it."""
 
     brought_back: tuple[str, ...] = BROUGHT_BACK
 
@@ -66,16 +66,19 @@ class Endpoint:
         """Return the smallest cap that a clamp may reach (design 5.3); never above what was asked."""
         return request.floor(output_tokens_min, reasoning=reasoning)
 
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success."""
+        return openai_errors.reader(encoding)
+
+    def error_reader(self, status: int, encoding: str) -> AnswerReader | None:
+        """Return the reader of an answer that is no success, None for one that is."""
+        return None if 200 <= status < 300 else self.errors(encoding)
+
     def error_body(self, status: int, code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in OpenAI's shape; ASCII, so no text of a client can break it."""
         kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
         error = {"message": detail, "type": kind, "param": spendguard.get("path"), "code": code}
         return json.dumps({"error": error, "detail": detail, "spendguard": dict(spendguard)}).encode()
-
-
-def error_reader(status: int, encoding: str) -> AnswerReader | None:
-    """Return the reader of an answer that is no success, None for one that is."""
-    return None if 200 <= status < 300 else openai_errors.reader(encoding)
 
 
 def check_fields(document: Document, known: Mapping[str, Field], api: str, policy: Policy) -> None:
@@ -94,6 +97,20 @@ def check_fields(document: Document, known: Mapping[str, Field], api: str, polic
             raise unbounded(name, feature(api, "field", name))
         if kind_of(member.value) not in entry.kinds:
             raise MalformedError(name, " or ".join(entry.kinds))
+
+
+def search_edits(
+    document: Document, searches: Sequence[str], api: str, policy: Policy
+) -> tuple[list[splice.Edit], tuple[str, ...]]:
+    """Return the edits that leave out the fields by which a provider searches, and the features so left out.
+
+    Raises UNBOUNDED_FEATURE where the policy is not to strip: no field limits how often it does.
+    """
+    asked = [name for name in searches if document.value(name) is not None]
+    names = tuple(feature(api, "field", name) for name in asked)
+    if asked and policy.hosted_tools != "strip":
+        raise unbounded(asked[0], names[0], setting=HOSTED_TOOLS_STRIP)
+    return splice.remove_members(document, asked) if asked else [], names
 
 
 def billed_names(document: Document, known: Mapping[str, Field]) -> list[str]:

@@ -15,10 +15,11 @@ _KINDS = (str, int, float, type(None))
 
 def reader(encoding: str) -> AnswerReader:
     """Return the reader of one answer that is no success."""
-    return error_answers.reader(encoding, _is_documented)
+    return error_answers.reader(encoding, is_documented)
 
 
-def _is_documented(members: dict[str, Json]) -> bool:
+def is_documented(members: dict[str, Json]) -> bool:
+    """Tell whether these are the members of OpenAI's documented error."""
     error = members.get("error")
     return (
         members.keys() == {"error"}

@@ -14,6 +14,7 @@ from spendguard_daemon.providers.contract import Media
 from spendguard_daemon.providers.json_text import Json
 from spendguard_daemon.providers.openai_audio import lasts_as_its_size_says
 from spendguard_daemon.providers.openai_fields import CACHE_TTLS, Part
+from spendguard_daemon.providers.openai_responses_fields import TOOLS, ToolTable
 from spendguard_daemon.providers.policy import Policy
 from spendguard_daemon.providers.refusals import SERVER_STATE_WINDOW, unbounded, unlisted, unpriced
 
@@ -28,12 +29,13 @@ class Found:
     `api` begins the names of its features (`openai.chat`). `texts` are the strings whose tokens can be
     counted one by one. `stored` tells of input that lies at the provider, `remote` of input that is fetched
     from elsewhere, so that it may be another tomorrow. `built_in_bytes` are those of descriptions that the
-    provider adds. `hosted` are the types of the tools that run there.
+    provider adds. `hosted` are the types of the tools that run there, `table` says which ones do.
     """
 
     api: str
     parts: Mapping[str, Part]
     policy: Policy
+    table: ToolTable = TOOLS
     messages: int = 0
     tools: int = 0
     images: int = 0

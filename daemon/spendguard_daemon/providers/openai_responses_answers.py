@@ -90,9 +90,11 @@ _items = msgspec.json.Decoder(_Item)
 _events = msgspec.json.Decoder(_Said)
 
 
-def reader(*, stream: bool, hides_usage: bool, encoding: str) -> AnswerReader:
-    """Return the reader of one answer."""
-    meter = ResponsesMeter()
+def reader(
+    *, stream: bool, hides_usage: bool, encoding: str, meter: "ResponsesMeter | None" = None
+) -> AnswerReader:
+    """Return the reader of one answer, by OpenAI's own meter or another's."""
+    meter = meter or ResponsesMeter()
     return StreamAnswer(meter, encoding, hides=hides_usage) if stream else JsonAnswer(meter, encoding)
 
 

@@ -5,6 +5,7 @@ another file is named; [codex] is github.com/openai/codex, codex-rs; [costs B1] 
 bills.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -204,6 +205,19 @@ BUILT_IN_CLIENT_TOOLS: dict[str, str] = {
 
 BUILT_IN_TOOL_BYTES = 4_096
 """What such a description may take. Not documented; Anthropic's are 500 to 1,500 tokens: [costs B3]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTable:
+    """Which tools there are: run by the provider, or by the client, described by it or not (`built_in`)."""
+
+    hosted: Mapping[str, Hosted]
+    built_in: Mapping[str, str]
+    client: frozenset[str]
+    fees_per_call: Mapping[str, int]
+
+
+TOOLS = ToolTable(HOSTED_TOOLS, BUILT_IN_CLIENT_TOOLS, CLIENT_TOOLS, FEES_PER_CALL)
 
 NAMESPACE = "namespace"
 """A group of client tools. [sdk] namespace_tool_param.py."""

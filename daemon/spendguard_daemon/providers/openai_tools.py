@@ -12,13 +12,10 @@ from spendguard_daemon.providers import splice
 from spendguard_daemon.providers.json_text import Document, Json
 from spendguard_daemon.providers.openai_parts import Found, feature
 from spendguard_daemon.providers.openai_responses_fields import (
-    BUILT_IN_CLIENT_TOOLS,
     BUILT_IN_TOOL_BYTES,
-    CLIENT_TOOLS,
-    FEES_PER_CALL,
-    HOSTED_TOOLS,
     NAMESPACE,
     Hosted,
+    ToolTable,
 )
 from spendguard_daemon.providers.policy import Policy
 from spendguard_daemon.providers.refusals import (
@@ -29,7 +26,6 @@ from spendguard_daemon.providers.refusals import (
     unlisted,
 )
 
-API = "openai.responses"
 _FORCES_ANY, _ALLOWED = "required", "allowed_tools"
 
 
@@ -41,7 +37,9 @@ def read_tools(tools: Json, path: str, found: Found) -> None:
         _read_tool(tool, f"{path}[{index}]", found)
 
 
-def strip(document: Document, policy: Policy) -> tuple[list[splice.Edit], tuple[str, ...]]:
+def strip(
+    document: Document, policy: Policy, api: str, table: ToolTable
+) -> tuple[list[splice.Edit], tuple[str, ...]]:
     """Return the edits that leave out hosted tools, and the names of these; none unless told to strip.
 
     Raises UNBOUNDED_FEATURE where the request forces one of them to be used.
@@ -49,44 +47,44 @@ def strip(document: Document, policy: Policy) -> tuple[list[splice.Edit], tuple[
     tools = document.value("tools")
     if policy.hosted_tools != "strip" or not isinstance(tools, list):
         return [], ()
-    drops = [_goes(tool, policy) for tool in tools]
+    drops = [_goes(tool, policy, api, table) for tool in tools]
     gone = tuple(sorted({tool["type"] for tool, drop in zip(tools, drops, strict=True) if drop}))
     if not gone:
         return [], ()
-    names = tuple(feature(API, "tool", kind) for kind in gone)
+    names = tuple(feature(api, "tool", kind) for kind in gone)
     kept = {tool.get("type") for tool, drop in zip(tools, drops, strict=True) if not drop}
-    shows = _without_shows(document, gone)
+    shows = _without_shows(document, gone, table)
+    _check_choice(document, gone, kept, api, table)
     if all(drops):
-        _check_choice(document, gone, kept)
         return [*shows, *splice.remove_members(document, ("tools", "tool_choice"))], names
-    choice = _without_choice(document, gone, kept)
+    choice = _without_choice(document, gone)
     return [*shows, *choice, *splice.remove(document.elements("tools"), drops)], names
 
 
-def fees(types: Sequence[str], uses: int) -> dict[str, int]:
+def fees(types: Sequence[str], uses: int, table: ToolTable) -> dict[str, int]:
     """Return the most of each fee that so many uses of these hosted tools may cause; none without uses."""
-    rows = (HOSTED_TOOLS[kind] for kind in types if kind in HOSTED_TOOLS)
+    rows = (table.hosted[kind] for kind in types if kind in table.hosted)
     names = sorted({row.fee for row in rows if row.fee is not None})
-    return {name: uses * FEES_PER_CALL.get(name, 1) for name in names} if uses else {}
+    return {name: uses * table.fees_per_call.get(name, 1) for name in names} if uses else {}
 
 
-def hosted(tool: Json) -> Hosted | None:
+def hosted(tool: Json, table: ToolTable) -> Hosted | None:
     """Return the row of a tool that runs at the provider, None for any other."""
     kind = tool.get("type") if isinstance(tool, dict) else None
-    if not isinstance(kind, str) or kind not in HOSTED_TOOLS:
+    if not isinstance(kind, str) or kind not in table.hosted:
         return None
     if kind == "tool_search" and tool.get("execution") == "client":
         return None
     environment = tool.get("environment")
     if kind == "shell" and isinstance(environment, dict) and environment.get("type") == "local":
         return None
-    return HOSTED_TOOLS[kind]
+    return table.hosted[kind]
 
 
 def _read_tool(tool: Json, path: str, found: Found) -> None:
     if not isinstance(tool, dict):
         raise MalformedError(path, "object")
-    kind, row = tool.get("type"), hosted(tool)
+    kind, row = tool.get("type"), hosted(tool, found.table)
     name = found.feature("tool", kind)
     if row is not None:
         if not _let_through(row, name, found.policy):
@@ -94,9 +92,9 @@ def _read_tool(tool: Json, path: str, found: Found) -> None:
         found.hosted.add(str(kind))
     elif kind == NAMESPACE:
         _read_namespace(tool, path, found)
-    elif isinstance(kind, str) and kind in BUILT_IN_CLIENT_TOOLS:
+    elif isinstance(kind, str) and kind in found.table.built_in:
         found.built_in_bytes += BUILT_IN_TOOL_BYTES
-    elif not (isinstance(kind, str) and kind in CLIENT_TOOLS) and name not in found.policy.allow:
+    elif not (isinstance(kind, str) and kind in found.table.client) and name not in found.policy.allow:
         raise unlisted(f"{path}.type", "a tool that can be priced", name)
     found.tools += 1
     found.cache_mark(tool, path)
@@ -108,8 +106,8 @@ def _read_namespace(tool: dict[str, Json], path: str, found: Found) -> None:
         raise MalformedError(f"{path}.tools", "array")
     for index, one in enumerate(inner):
         kind = one.get("type") if isinstance(one, dict) else None
-        if not isinstance(kind, str) or kind not in CLIENT_TOOLS:
-            raise MalformedError(f"{path}.tools[{index}].type", " or ".join(sorted(CLIENT_TOOLS)))
+        if not isinstance(kind, str) or kind not in found.table.client:
+            raise MalformedError(f"{path}.tools[{index}].type", " or ".join(sorted(found.table.client)))
     found.tools += len(inner)
 
 
@@ -126,29 +124,30 @@ def _setting(row: Hosted, name: str, policy: Policy) -> str:
     return allow(name) if row.opens else HOSTED_TOOLS_STRIP
 
 
-def _goes(tool: Json, policy: Policy) -> bool:
-    row = hosted(tool)
-    return row is not None and not _let_through(row, feature(API, "tool", tool["type"]), policy)
+def _goes(tool: Json, policy: Policy, api: str, table: ToolTable) -> bool:
+    row = hosted(tool, table)
+    return row is not None and not _let_through(row, feature(api, "tool", tool["type"]), policy)
 
 
-def _check_choice(document: Document, gone: Sequence[str], kept: Collection[Json]) -> None:
+def _check_choice(
+    document: Document, gone: Sequence[str], kept: Collection[Json], api: str, table: ToolTable
+) -> None:
     """Refuse a `tool_choice` that needs a tool which is left out."""
     choice = document.value("tool_choice")
     if choice == _FORCES_ANY and not kept:
-        raise _forced(gone[0])
+        raise _forced(gone[0], api)
     if not isinstance(choice, dict):
         return
     kind = choice.get("type")
     if kind == _ALLOWED:
         if choice.get("mode") == _FORCES_ANY and all(_listed_drops(choice, gone)):
-            raise _forced(gone[0])
-    elif isinstance(kind, str) and kind in HOSTED_TOOLS and kind not in kept:
-        raise _forced(kind)
+            raise _forced(gone[0], api)
+    elif isinstance(kind, str) and kind in table.hosted and kind not in kept:
+        raise _forced(kind, api)
 
 
-def _without_choice(document: Document, gone: Sequence[str], kept: Collection[Json]) -> list[splice.Edit]:
+def _without_choice(document: Document, gone: Sequence[str]) -> list[splice.Edit]:
     """Return the edits that leave these tools out of `tool_choice`, where some of them is only allowed."""
-    _check_choice(document, gone, kept)
     choice = document.value("tool_choice")
     if not isinstance(choice, dict) or choice.get("type") != _ALLOWED:
         return []
@@ -165,15 +164,15 @@ def _listed_drops(choice: dict[str, Json], gone: Sequence[str]) -> list[bool]:
     return [isinstance(one, dict) and one.get("type") in gone for one in listed]
 
 
-def _without_shows(document: Document, gone: Sequence[str]) -> list[splice.Edit]:
+def _without_shows(document: Document, gone: Sequence[str], table: ToolTable) -> list[splice.Edit]:
     """Return the edits that leave out of `include` what only these tools would show."""
     shown = document.value("include")
-    prefixes = tuple(prefix for kind in gone for prefix in HOSTED_TOOLS[kind].shows)
+    prefixes = tuple(prefix for kind in gone for prefix in table.hosted[kind].shows)
     if not shown or not prefixes:
         return []
     drops = [isinstance(one, str) and one.startswith(prefixes) for one in shown]
     return splice.remove(document.elements("include"), drops)
 
 
-def _forced(kind: str) -> SpendGuardError:
-    return unbounded("tool_choice", feature(API, "tool", kind), setting=HOSTED_TOOLS_ALLOW)
+def _forced(kind: str, api: str) -> SpendGuardError:
+    return unbounded("tool_choice", feature(api, "tool", kind), setting=HOSTED_TOOLS_ALLOW)
