@@ -20,16 +20,20 @@ _TAKEN = (
     "top_p", "seed", "stop", "parallel_tool_calls", "reasoning_effort", "user",
 )  # fmt: skip
 _PARTS = ("text", "image_url", "input_audio", "file")
+FIELDS = {name: CHAT_FIELDS[name] for name in _TAKEN}
+PARTS = {name: CHAT_PARTS[name] for name in _PARTS}
+SERVICE_TIERS = {"auto": "default", "default": "default", "standard": "default"}
+"""Whether other tiers are served here is not said."""
 
 
 class GeminiChat(OpenAIChat):
     """OpenAI's chat completions as Google answers them."""
 
     api = "gemini.openai_chat"
-    fields = {name: CHAT_FIELDS[name] for name in _TAKEN}
-    parts = {name: CHAT_PARTS[name] for name in _PARTS}
+    fields = FIELDS
+    parts = PARTS
     modalities = frozenset({"text"})
-    tiers = {"auto": "default", "default": "default", "standard": "default"}
+    tiers = SERVICE_TIERS
     plain_tier = None
     pins_tier = False
     normalised = True
