@@ -10,7 +10,7 @@ from recorded import Recording, load_all
 
 PRICES = {"input": "0.70", "output": "3.00"}
 CARD = {
-    "endpoints": ["chat/completions", "responses", "messages"],
+    "endpoints": ["chat/completions", "responses", "messages", "generateContent"],
     "limits": {"context": 400_000, "max_input": 400_000, "max_output": 100_000},
     "periods": [
         {"from": "1970-01-01T00:00:00Z", "rates": {"default": {"input": 700_000, "output": 3_000_000}}}
@@ -21,7 +21,7 @@ CARD = {
 
 def is_known(recording: Recording) -> bool:
     """Tell whether there are published prices for a recording."""
-    return is_listed(recording.provider, recording.request["model"])
+    return is_listed(recording.provider, recording.model)
 
 
 def buckets_of(recording: Recording) -> list[Bucket]:
@@ -33,8 +33,8 @@ def priced_home(home: Path) -> Path:
     """Make a home whose config has a price for every recorded model that lacks one; return it."""
     cards: dict[str, dict[str, Any]] = {}
     for one in load_all():
-        if one.provider in ("openai", "anthropic", "grok") and "model" in one.request and not is_known(one):
-            cards.setdefault(one.provider, {})[one.request["model"]] = CARD
+        if one.model and not is_known(one):
+            cards.setdefault(one.provider, {})[one.model] = CARD
     home.mkdir(mode=0o700)
     config = home / "config.toml"
     config.write_text(tomli_w.dumps({"prices": {"overrides": cards}}))

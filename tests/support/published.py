@@ -11,6 +11,10 @@ Written from the documentation, not from our readers or rate cards, and importin
 - xAI: `prompt_tokens` includes what was cached; reasoning is beside `completion_tokens`, but inside
   `output_tokens`; the usage counts searches. Its own bill is `cost_in_usd_ticks`, 10^10 to the dollar.
 
+- Gemini: `promptTokenCount` includes what was cached; what tools found is beside it; thoughts are output
+  beside the candidates. Every event has a whole report, the last of which counts. A prompt of 2.x with any
+  search is billed once.
+
 `bill(recording)` returns the buckets, each with its number, its price and its share of the sum. Prices are in
 USD per million tokens (searches: per thousand). Models that are not in the list here are looked up in the
 catalogue's file, as published rows.
@@ -43,6 +47,10 @@ PRICES: dict[str, Prices] = {
     "gpt-5.6-sol": {"input": "4.00", "cache_read": "0.40", "cache_write": "5.00", "output": "20.00"},
     "gpt-audio-mini": {"input": "0.60", "input_audio": "10.00", "output": "2.40", "output_audio": "20.00"},
     "text-embedding-3-small": {"input": "0.02"},
+    # ai.google.dev/gemini-api/docs/pricing, standard tier
+    "gemini-2.0-flash": {"input": "0.10", "cache_read": "0.025", "output": "0.40", "grounded_request": "35"},
+    "gemini-2.5-flash": {"input": "0.30", "cache_read": "0.03", "output": "2.50", "grounded_request": "35"},
+    "gemini-3-flash-preview": {"input": "0.50", "cache_read": "0.05", "output": "3.00"},
     # docs.x.ai/developers/pricing, below 200,000 tokens
     "grok-4.3": {"input": "1.25", "cache_read": "0.20", "output": "2.50", "web_search": "5.00"},
     # claude.com/pricing: cache writes at 1.25 and 2 times the input, reads at a tenth
@@ -100,7 +108,7 @@ class Bucket:
     @property
     def usd(self) -> Decimal:
         """What they cost."""
-        if self.name == "web_search":
+        if self.name in EVENTS:
             return self.quantity * self.price / 1_000
         return self.quantity * self.price / 10**6 * self.factor
 
@@ -110,10 +118,11 @@ def bill(recording: Recording, prices: Prices | None = None) -> list[Bucket]:
 
     `prices` are those of a model that has none published.
     """
-    answer = reported(recording)
+    answer = (_google if recording.provider == "gemini" else reported)(recording)
     if answer is None:
         return []
-    counts = {"anthropic": _anthropic, "grok": _grok}.get(recording.provider, _openai)(answer)
+    readers = {"anthropic": _anthropic, "grok": _grok, "gemini": _gemini}
+    counts = readers.get(recording.provider, _openai)(answer)
     whole = sum(number for name, number in counts if name in INPUTS)
     if prices is None:
         prices = prices_of(recording.provider, answer["model"], whole, answer.get("service_tier"))
@@ -124,6 +133,9 @@ def bill(recording: Recording, prices: Prices | None = None) -> list[Bucket]:
         factor *= 2
     return [Bucket(name, number, Decimal(prices[name]), factor) for name, number in counts if number]
 
+
+EVENTS = ("web_search", "grounded_request")
+"""What is billed by the thousand."""
 
 INPUTS = ("input", "cache_read", "cache_write", "cache_write_1h", "input_audio")
 
@@ -196,6 +208,37 @@ def _openai(answer: dict[str, Any]) -> list[tuple[str, int]]:
         ("output", whole_out - spoken),
         ("output_audio", spoken),
         ("web_search", len(searches)),
+    ]
+
+
+def _google(recording: Recording) -> dict[str, Any] | None:
+    """Return the last event of an answer of Google's, its usage under the name that the others give it."""
+    body = plain_body(recording)
+    if recording.reply.status != 200:
+        return None
+    told = list(events(body)) if body.startswith(b"data:") else json.loads(body)
+    answers = told if isinstance(told, list) else [told]
+    searched = any(
+        (candidate.get("groundingMetadata") or {}).get("webSearchQueries")
+        for answer in answers
+        for candidate in answer.get("candidates") or ()
+    )
+    last = answers[-1]
+    usage = last["usageMetadata"]
+    if not usage.get("promptTokenCount"):
+        return None
+    tier = usage.get("serviceTier")
+    return {"model": last["modelVersion"], "usage": usage, "service_tier": tier, "searched": searched}
+
+
+def _gemini(answer: dict[str, Any]) -> list[tuple[str, int]]:
+    usage = answer["usage"]
+    cached = usage.get("cachedContentTokenCount", 0)
+    return [
+        ("input", usage["promptTokenCount"] - cached + usage.get("toolUsePromptTokenCount", 0)),
+        ("cache_read", cached),
+        ("output", usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)),
+        ("grounded_request", int(answer["searched"])),
     ]
 
 

@@ -45,6 +45,18 @@ class Recording:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def model(self) -> str:
+        """The model that was asked for; Google's requests name it in their path."""
+        of_path = self.path.rpartition("/models/")[2].partition(":")[0]
+        named: str = self.request.get("model", of_path)
+        return named
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream, whatever its form."""
+        return "event-stream" in self.reply.headers["content-type"] or ":stream" in self.path
+
 
 def load(name: str) -> Recording:
     """Load one recording by its file name without `.json`."""
