@@ -23,8 +23,8 @@ START_SECONDS = 30
 DAEMON = (sys.executable, "-P", "-m", "spendguard_daemon")
 PROVIDER_KEY = "sk-canary-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-canary-0123456789abcdef"
-GROK_KEY = "xai-canary-0123456789abcdef"
 GEMINI_KEY = "AIza-canary-0123456789abcdef"
+GROK_KEY = "xai-canary-0123456789abcdef"
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "PYTHONPATH")
 
@@ -48,10 +48,10 @@ class Sidecar:
         self._env |= {"ANTHROPIC_API_KEY": ANTHROPIC_KEY, "XAI_API_KEY": GROK_KEY}
         self._env["GEMINI_API_KEY"] = GEMINI_KEY
         if upstream_url:
-            self._env["SPENDGUARD_OPENAI_BASE_URL"] = upstream_url
-            self._env["SPENDGUARD_GROK_BASE_URL"] = upstream_url
-            for name in ("ANTHROPIC", "GEMINI"):
-                self._env[f"SPENDGUARD_{name}_BASE_URL"] = upstream_url.removesuffix("/v1")
+            for provider in ("OPENAI", "GROK"):
+                self._env[f"SPENDGUARD_{provider}_BASE_URL"] = upstream_url
+            for provider in ("ANTHROPIC", "GEMINI"):
+                self._env[f"SPENDGUARD_{provider}_BASE_URL"] = upstream_url.removesuffix("/v1")
         self._env |= env or {}
         self._http: httpx.Client | None = None
 

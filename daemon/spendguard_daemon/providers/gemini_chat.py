@@ -6,7 +6,6 @@ total 109). What the documentation does not name is not on the list.
 """
 
 from spendguard_daemon.providers import gemini_errors
-from spendguard_daemon.providers.answers import JsonAnswer, StreamAnswer
 from spendguard_daemon.providers.contract import AnswerReader, Request
 from spendguard_daemon.providers.json_text import Json, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
@@ -21,16 +20,20 @@ _TAKEN = (
     "top_p", "seed", "stop", "parallel_tool_calls", "reasoning_effort", "user",
 )  # fmt: skip
 _PARTS = ("text", "image_url", "input_audio", "file")
+FIELDS = {name: CHAT_FIELDS[name] for name in _TAKEN}
+PARTS = {name: CHAT_PARTS[name] for name in _PARTS}
+SERVICE_TIERS = {"auto": "default", "default": "default", "standard": "default"}
+"""Whether other tiers are served here is not said."""
 
 
 class GeminiChat(OpenAIChat):
     """OpenAI's chat completions as Google answers them."""
 
     api = "gemini.openai_chat"
-    fields = {name: CHAT_FIELDS[name] for name in _TAKEN}  # noqa: RUF012 - as OpenAIChat has it
-    parts = {name: CHAT_PARTS[name] for name in _PARTS}  # noqa: RUF012
+    fields = FIELDS
+    parts = PARTS
     modalities = frozenset({"text"})
-    tiers = {"auto": "default", "default": "default", "standard": "default"}  # noqa: RUF012
+    tiers = SERVICE_TIERS
     plain_tier = None
     pins_tier = False
     normalised = True
@@ -39,14 +42,13 @@ class GeminiChat(OpenAIChat):
         """Return the path below the provider's base URL."""
         return "/v1beta/openai/chat/completions"
 
-    def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
-        """Return the reader of the answer: of an error, else of a stream where one was asked for."""
-        if not 200 <= status < 300:
-            return gemini_errors.reader(encoding)
-        meter = ChatMeter(read_usage)
-        if request.stream:
-            return StreamAnswer(meter, encoding, hides=hides_usage)
-        return JsonAnswer(meter, encoding)
+    def meter(self, _request: Request) -> ChatMeter:
+        """Return what reads the usage of one answer."""
+        return ChatMeter(read_usage)
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success: Google's, in a list or not."""
+        return gemini_errors.reader(encoding)
 
 
 FORMAT = GeminiChat()

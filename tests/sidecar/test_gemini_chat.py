@@ -1,0 +1,76 @@
+"""Gemini by OpenAI's words: thoughts that only the total tells, fewer fields, Google's errors."""
+
+import json
+from typing import Any
+
+import pytest
+
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.providers.contract import Asked
+from spendguard_daemon.providers.gemini_chat import FORMAT, read_usage
+
+PLAIN = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def read(**fields: Any) -> Any:
+    return FORMAT.read(Asked(json.dumps(PLAIN | fields).encode()))
+
+
+def test_thoughts_are_what_the_total_has_beyond_the_rest() -> None:
+    """wire.md trap 4: 35 + 12, total 109."""
+    usage = read_usage({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109})
+    assert (usage.input_tokens, usage.output_tokens, usage.reasoning_output_tokens) == (35, 74, 62)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"prompt_tokens": 35, "completion_tokens": 12},
+        {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 46},
+        {"prompt_tokens": 0, "completion_tokens": 12, "total_tokens": 12},
+        {"prompt_tokens": 35, "completion_tokens": -1, "total_tokens": 35},
+        [],
+    ],
+)
+def test_a_usage_that_cannot_be_true_is_refused(report: Any) -> None:
+    with pytest.raises(SpendGuardError) as caught:
+        read_usage(report)
+    assert caught.value.code is Code.UPSTREAM_FAILED
+
+
+def test_a_stream_asks_for_usage_and_hides_it() -> None:
+    request = read(stream=True)
+    outgoing = FORMAT.rewrite(request, output_tokens=64)
+    assert json.loads(outgoing.body) == PLAIN | {
+        "stream": True,
+        "max_completion_tokens": 64,
+        "stream_options": {"include_usage": True},
+    }
+    assert FORMAT.path(request) == "/v1beta/openai/chat/completions"
+    assert FORMAT.auth("k") == (("authorization", "Bearer k"),)
+    usage = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}],"model":"gemini-2.5-flash"}\n\n'
+    last = f"data: {json.dumps({'choices': [], 'usage': usage})}\n\ndata: [DONE]\n\n".encode()
+    found = FORMAT.reader(request, hides_usage=True, status=200, encoding="")
+    assert found.feed(chunk + last) + found.end() == chunk + b"data: [DONE]\n\n"
+    assert (found.complete, found.problem) == (True, None)
+    assert found.usage is not None
+    assert found.usage.output_tokens == 74
+
+
+@pytest.mark.parametrize(
+    "fields", [{"web_search_options": {}}, {"service_tier": "priority"}, {"extra_body": {}}, {"store": True}]
+)
+def test_what_google_does_not_document_is_not_taken(fields: dict[str, Any]) -> None:
+    with pytest.raises(SpendGuardError) as caught:
+        read(**fields)
+    assert caught.value.code is Code.MALFORMED_REQUEST
+
+
+def test_an_error_is_googles_in_a_list_or_not() -> None:
+    error = b'{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}'
+    for raw in (error, b"[" + error + b"]\n"):
+        found = FORMAT.reader(read(), hides_usage=False, status=400, encoding="")
+        found.feed(raw)
+        found.end()
+        assert found.documented_error
