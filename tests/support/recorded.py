@@ -264,11 +264,11 @@ class RecordedUpstream:
 
 
 def _flows(reply: Reply, act: Act) -> bool:
-    """Tell whether an answer has no length in its head: streams, and what is stopped on its way.
+    """Tell whether an answer has no length in its head: streams, Google's arrays, what is stopped on its way.
 
     With a length, a caller may take the connection for free while the answer still pauses at its end.
     """
-    if reply.headers.get("content-type", "").startswith("text/event-stream"):
+    if reply.headers.get("content-type", "").startswith("text/event-stream") or reply.body.startswith(b"[{"):
         return True
     return bool(act.endless) or act.pause_after is not None
 
