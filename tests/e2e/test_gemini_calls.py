@@ -89,6 +89,20 @@ def test_a_clients_key_goes_nowhere_and_an_unknown_agent_key_is_refused(
     assert "of-the-client" not in repr((sent, received.body))
 
 
+def test_another_model_is_another_request(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
+    """An Idempotency-Key stands for the path too, in which the model is."""
+    agent, key = sidecar.agent(), {"idempotency-key": "one"}
+    for model, code in (
+        (MODEL, None),
+        (MODEL, "idempotency_done"),
+        ("gemini-2.5-pro", "idempotency_mismatch"),
+    ):
+        answer = sidecar.send(f"/v1beta/models/{model}:generateContent", agent, HELLO, **key)
+        assert answer.status_code == (409 if code else 200)
+        assert code is None or answer.json()["spendguard"]["code"] == code
+    assert len(upstream.received) == 1
+
+
 def test_counting_is_free_and_goes_through_as_it_is(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     agent = sidecar.agent(cents=None)
     upstream.director = lambda _: Act(reply=Reply(200, JSON, b'{"totalTokens": 3}'))
