@@ -154,6 +154,41 @@ async def test_a_torn_stream_is_charged_at_worst(sidecar: Sidecar, upstream: Rec
         assert shown["cost_usd"] == shown["hold_usd"]
 
 
+async def test_an_array_is_whole_at_its_bracket(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
+    """Where the transport breaks after it nothing is lost; a byte before it, everything is."""
+    text = f"[{json.dumps(ANSWER, indent=2)}\n,\r\n{json.dumps(ANSWER)}\r\n]".encode()
+    agent = sidecar.agent()
+    for cut, state in (
+        (len(text) // 2, "settled_worst"),
+        (len(text) - 1, "settled_worst"),
+        (len(text), "settled"),
+    ):
+        # One byte more is promised than comes.
+        reply = Reply(200, JSON, text + b"\n")
+        upstream.director = lambda _, at=cut, reply=reply: Act(reply=reply, cut_after=at)
+        path = f"/v1beta/models/{MODEL}:streamGenerateContent"
+        shown = await await_call(sidecar, agent, path, json.dumps(HELLO).encode())
+        assert shown["state"] == state, cut
+        assert nusd(shown["cost_usd"]) == (COST_NUSD if state == "settled" else nusd(shown["hold_usd"]))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_an_answer_about_the_operators_key_does_not_tell_it(
+    sidecar: Sidecar, upstream: RecordedUpstream, status: int
+) -> None:
+    error = {"code": status, "message": f"API key not valid: {GEMINI_KEY}", "status": "INVALID_ARGUMENT"}
+    for form in ({"error": error}, [{"error": error}]):
+        reply = Reply(status, JSON, json.dumps(form).encode())
+        upstream.director = lambda _, reply=reply: Act(reply=reply)
+        agent = sidecar.agent()
+        answer = sidecar.send(f"/v1beta/models/{MODEL}:streamGenerateContent", agent, HELLO)
+        assert answer.status_code == (400 if status == 400 else 503)
+        assert GEMINI_KEY not in answer.text
+        assert sidecar.call_of(answer)["state"] == "voided"
+        told = sidecar.control("POST", "/v1/providers/gemini/test", {})
+        assert (told["ok"], told["remedy"]) == (False, "spendguard provider set-key gemini")
+
+
 async def await_call(sidecar: Sidecar, agent: str, path: str, body: bytes) -> dict[str, Any]:
     """Send it, and return the call once it has ended, whatever its client got."""
     before = {one["call_id"] for one in sidecar.calls(agent)}
