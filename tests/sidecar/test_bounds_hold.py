@@ -33,13 +33,6 @@ def test_which_recordings_were_bounded_by_what() -> None:
     assert numbers("local") == openai - {6, 13}
 
 
-def test_which_recordings_of_gemini_were_bounded_by_what() -> None:
-    """All that report their input (36 leaves it out); bytes bound all but the one with a search (33)."""
-    gemini = {number for number in ALL if 30 <= number < 38}
-    assert gemini == {30, 31, 32, 33, 34, 35}
-    assert gemini & numbers("bytes") == gemini - {33}
-
-
 def test_counting_is_closer_than_bytes() -> None:
     """A rung that costs time must be worth it: over long English text at most half above what was billed."""
     for number in (4, 17):
