@@ -16,6 +16,18 @@ def read(**fields: Any) -> Any:
     return FORMAT.read(Asked(json.dumps(PLAIN | fields).encode()))
 
 
+def test_models_that_draw_need_no_word_for_it() -> None:
+    assert read(model="gemini-2.5-flash-image").reach == {"output_image"}
+
+
+def test_a_file_may_hold_sound_or_a_film() -> None:
+    """It is held at the window, at the dearest rate of what it may be."""
+    file = {"type": "file", "file": {"filename": "a", "file_data": "data:audio/mp3;base64,AAAA"}}
+    request = read(messages=[{"role": "user", "content": [file]}])
+    assert request.media.documents
+    assert request.reach == {"input_audio", "input_image", "input_video"}
+
+
 def test_thoughts_are_what_the_total_has_beyond_the_rest() -> None:
     """wire.md trap 4: 35 + 12, total 109."""
     usage = read_usage({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109})

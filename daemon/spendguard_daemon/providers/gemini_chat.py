@@ -5,12 +5,16 @@ names nowhere but in its total. Sources: [docs] ai.google.dev/gemini-api/docs/op
 total 109). What the documentation does not name is not on the list.
 """
 
+from dataclasses import replace
+
 from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers import gemini_errors
-from spendguard_daemon.providers.contract import AnswerReader, Request
+from spendguard_daemon.providers.contract import AnswerReader, Asked, Request
 from spendguard_daemon.providers.fields import Field, Use
+from spendguard_daemon.providers.gemini_content import ANY_MEDIA
 from spendguard_daemon.providers.gemini_fields import THINKING_NAMES
 from spendguard_daemon.providers.gemini_names import camels, spellings
+from spendguard_daemon.providers.gemini_options import unasked_rates
 from spendguard_daemon.providers.json_text import Document, Json, join_path, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
@@ -49,6 +53,14 @@ class GeminiChat(OpenAIChat):
     plain_tier = None
     pins_tier = False
     normalised = True
+
+    def read(self, asked: Asked) -> Request:
+        """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION, with the path."""
+        request = super().read(asked)
+        reach = request.reach | unasked_rates(request.model)
+        if request.media.documents or request.foreign_state:
+            reach |= ANY_MEDIA  # a file may hold sound or a film
+        return replace(request, reach=reach)
 
     def path(self, _request: Request) -> str:
         """Return the path below the provider's base URL."""
