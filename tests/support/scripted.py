@@ -126,7 +126,8 @@ def input_tokens(body: Body) -> int:
 
 def complaint(path: str, body: Body) -> str | None:
     """Return why the real provider would answer 400, None where it would not."""
-    row = catalogue_row(MAKERS.get(body["model"].partition("-")[0], "openai"), body["model"])
+    maker = MAKERS.get(body["model"].partition("-")[0], "openai")
+    row = catalogue_row(maker, body["model"])
     if path == "/v1/embeddings":
         return None
     names = {"/v1/messages": ("max_tokens",), "/v1/responses": ("max_output_tokens",)}
@@ -143,7 +144,12 @@ def complaint(path: str, body: Body) -> str | None:
             return f"{name}: {cap} is not from {least} to {row['limits']['max_output']}"
     if path == "/v1/messages":
         return _message_complaint(body, caps)
-    if path == "/v1/chat/completions" and row.get("reasoning") and "max_tokens" in caps:
+    if (
+        maker == "openai"
+        and path.endswith("chat/completions")
+        and row.get("reasoning")
+        and "max_tokens" in caps
+    ):
         return "max_tokens is not supported with this model"
     if body.get("service_tier") not in (None, "auto", "default", "flex", "priority"):
         return "service_tier"
