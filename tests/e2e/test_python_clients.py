@@ -11,16 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from clients.process import ClientProcess
-from routed import CLIENTS, HELLO, WEATHER, Routed, Running, attempts
+from routed import CLIENTS, HELLO, TEXTS, WEATHER, Routed, Running, attempts
 from routing_page import STATUSES, blocks, refusals
 from till import nusd
-
-TEXTS = {
-    402: "Insufficient budget: this call can cost up to $",
-    409: "Agent budget is locked by an in-flight run: run holder has it",
-    503: "No key for this provider",
-}
-"""What of our text reaches the user, whatever the client makes of an error."""
 
 
 @pytest.fixture(scope="module")

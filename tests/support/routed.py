@@ -5,7 +5,6 @@ block of `references/routing-patterns.md` that has its name.
 """
 
 import contextlib
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import Any, Self
 
 import httpx
 
-import scripted_gemini
 from clients.process import ClientProcess, Told
 from published import prices_of
 from recorded import Act, Received, RecordedUpstream
@@ -33,6 +31,13 @@ TICKS = 625_430
 HELLO, WEATHER = "Hello from the provider.", "It is warm in Ur."
 CALLS = {402: "insufficient_budget", 409: "budget_locked", 503: "provider_key_missing"}
 """Which refusal of ours stands for each status."""
+
+TEXTS = {
+    402: "Insufficient budget: this call can cost up to $",
+    409: "Agent budget is locked by an in-flight run: run holder has it",
+    503: "No key for this provider",
+}
+"""What of our text reaches the user, whatever the client makes of an error."""
 
 _HOLDER = b"this call holds the lock"
 _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "XAI_API_KEY")
@@ -136,12 +141,7 @@ class Routed:
         self._ends.close()
 
     def _answer(self, received: Received) -> Act | None:
-        if _HOLDER in received.body:
-            return Act(hang=True)
-        if scripted_gemini.speaks(received.path):
-            body = json.loads(received.body)
-            return Act(reply=scripted_gemini.reply(received.path, body, _turn(received.path, body)))
-        return self.provider(received)
+        return Act(hang=True) if _HOLDER in received.body else self.provider(received)
 
     @contextlib.contextmanager
     def refusing(self, status: int) -> Iterator[tuple[Sidecar, str]]:

@@ -1,7 +1,8 @@
 """`references/routing-patterns.md` as tests read it: the blocks that users copy, and the table of refusals.
 
 The page is the source of both; nothing here knows a client. A block is named by the comment before it,
-`<!-- run: NAME -->`, or `<!-- file: NAME -->` where it is a file that the blocks of its section need.
+`<!-- run: NAME -->`, or `<!-- file: NAME -->` where it is a file that the blocks of its section need; what
+needs Node is named by `node` and `node file`.
 """
 
 import re
@@ -14,7 +15,7 @@ BASE, AGENT = "http://127.0.0.1:8787", "<agent id>"
 
 STATUSES = (402, 409, 503)
 
-_BLOCK = re.compile(r"<!-- (run|file): ([^>\n]+) -->\n```(\w+)\n(.*?)```\n", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (run|file|node|node file): ([^>\n]+) -->\n```(\w+)\n(.*?)```\n", re.DOTALL)
 _ROW = re.compile(
     r"\| (?P<name>[^|]+) "
     + "".join(rf"\| (?P<a{n}>\d+) \([\d.]+ s\) " for n in STATUSES)
@@ -45,18 +46,20 @@ class Refusals:
 
 
 def blocks(kind: str) -> dict[str, Block]:
-    """Return the page's blocks of a kind, `run` or `file`, by their names."""
+    """Return the page's blocks of a kind, by their names."""
     found = [Block(*match) for match in _BLOCK.findall(PAGE.read_text(encoding="utf-8"))]
     return {block.name: block for block in found if block.kind == kind}
 
 
-def refusals() -> dict[str, Refusals]:
-    """Return the table's rows, by the name of the block whose client they tell of."""
+def refusals(kind: str = "run") -> dict[str, Refusals]:
+    """Return the table's rows that tell of the blocks of a kind, by their names."""
     rows = _ROW.finditer(PAGE.read_text(encoding="utf-8"))
+    named = {row["name"].strip("`"): row for row in rows}
     return {
-        row["name"].strip("`"): Refusals(
+        name: Refusals(
             {status: int(row[f"a{status}"]) for status in STATUSES},
             tuple(re.findall("`([^`]+)`", row["seen"])),
         )
-        for row in rows
+        for name, row in named.items()
+        if name in blocks(kind)
     }

@@ -1,10 +1,11 @@
 """A provider that plays a script, in the wire formats of the recordings, and is as strict as the real ones.
 
 `ScriptedProvider(turn_of)` is a director for `RecordedUpstream`: for each request `turn_of(path, body)` says
-what is answered, a `Turn`; the shapes are those of recordings 01, 09, 12, 15, 16, 19, 22 and 23. What a real
-provider would refuse (a cap below its minimum or above the model's, a thinking budget that the cap does not
-exceed, two caps, a parameter that the model does not take) is answered with its 400 and noted in `refused`.
-Count routes are answered with what the same request would be billed as input.
+what is answered, a `Turn`; the shapes are those of recordings 01, 09, 12, 15, 16, 19, 22, 23 and 38 to 40;
+those of Gemini are in `scripted_gemini`. What a real provider would refuse (a cap below its minimum or above
+the model's, a thinking budget that the cap does not exceed, two caps, a parameter that the model does not
+take) is answered with its 400 and noted in `refused`. Count routes are answered with what the same request
+would be billed as input. xAI is told by the model, for it has OpenAI's paths.
 """
 
 import base64
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import scripted_gemini as gemini
 from published import catalogue_row
 from recorded import Act, Received, Reply
 from replies import refusal
@@ -34,9 +36,7 @@ PIXEL = base64.b64encode(
 ).decode()
 """A picture of one pixel (PNG)."""
 
-MAKERS = {"claude": "anthropic", "gemini": "gemini", "grok": "grok"}
-"""Who makes a model, by the first word of its name; OpenAI makes the others."""
-
+CHAT = "/v1/chat/completions"
 COUNT_PATHS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
 
 
@@ -46,7 +46,7 @@ class Turn:
 
     `fresh`, `read` and `written` are input tokens by what the cache had of them; without them the input is a
     quarter of the request's bytes. `output` are all output tokens; without them a quarter of what is said.
-    `ticks` is xAI's own bill, 10^10 to the dollar.
+    `ticks` is what xAI says that it costs; without them what its card says.
     """
 
     text: str = ""
@@ -84,6 +84,8 @@ class ScriptedProvider:
     def __call__(self, received: Received) -> Act:
         """Answer one request."""
         body: Body = json.loads(received.body)
+        if received.path.endswith(":countTokens"):
+            return Act(reply=gemini.counted(body))
         if received.path in COUNT_PATHS:
             told = {"object": "response.input_tokens"} if "responses" in received.path else {}
             return Act(reply=_json({**told, "input_tokens": input_tokens(body)}))
@@ -92,7 +94,20 @@ class ScriptedProvider:
             self.refused.append(why)
             return Act(reply=_refusal(received.path, why))
         self.received.append(body)
+        if received.path.startswith("/v1beta/models/"):
+            return Act(reply=self._gemini_reply(received, body, len(self.received)))
         return Act(reply=self._reply(received.path, body, len(self.received)))
+
+    def _gemini_reply(self, received: Received, body: Body, number: int) -> Reply:
+        if "mbedContent" in received.path:
+            return gemini.embeddings(received.path, body)
+        turn = self.turn_of(received.path, body)
+        parts: list[Json] = [{"text": piece} for piece in _pieces(turn.text)]
+        parts += [{"functionCall": {"name": name, "args": args}} for name, args in turn.calls]
+        fresh, output = turn.usage_of({"messages": body["contents"], "tools": body.get("tools")})
+        thoughts = min(len(turn.thinking) // 4, output - 1)
+        usage = (fresh + turn.read, output - thoughts, thoughts)
+        return gemini.content(received.path, received.query, parts or [{"text": ""}], usage, number)
 
     def _reply(self, path: str, body: Body, number: int) -> Reply:
         if path == "/v1/embeddings":
@@ -126,8 +141,10 @@ def input_tokens(body: Body) -> int:
 
 def complaint(path: str, body: Body) -> str | None:
     """Return why the real provider would answer 400, None where it would not."""
-    maker = MAKERS.get(body["model"].partition("-")[0], "openai")
-    row = catalogue_row(maker, body["model"])
+    if path.startswith("/v1beta/models/"):
+        return gemini.complaint(path, body)
+    provider = provider_of(path, body)
+    row = catalogue_row(provider, body["model"])
     if path == "/v1/embeddings":
         return None
     names = {"/v1/messages": ("max_tokens",), "/v1/responses": ("max_output_tokens",)}
@@ -138,21 +155,37 @@ def complaint(path: str, body: Body) -> str | None:
     }
     if len(caps) > 1:
         return "both caps are set"
-    least = RESPONSES_CAP_MIN if path == "/v1/responses" else 1
+    least = RESPONSES_CAP_MIN if path == "/v1/responses" and provider == "openai" else 1
     for name, cap in caps.items():
         if not least <= cap <= row["limits"]["max_output"]:
             return f"{name}: {cap} is not from {least} to {row['limits']['max_output']}"
     if path == "/v1/messages":
         return _message_complaint(body, caps)
-    if (
-        maker == "openai"
-        and path.endswith("chat/completions")
-        and row.get("reasoning")
-        and "max_tokens" in caps
-    ):
+    if provider == "grok":
+        return _grok_complaint(body, reasoning=bool(row.get("reasoning")))
+    if provider == "openai" and path == CHAT and row.get("reasoning") and "max_tokens" in caps:
         return "max_tokens is not supported with this model"
     if body.get("service_tier") not in (None, "auto", "default", "flex", "priority"):
         return "service_tier"
+    return None
+
+
+def provider_of(path: str, body: Body) -> str:
+    """Return whose request this is."""
+    if path.startswith("/v1beta/"):
+        return "gemini"
+    if path == "/v1/messages":
+        return "anthropic"
+    return "grok" if body["model"].startswith("grok") else "openai"
+
+
+def _grok_complaint(body: Body, *, reasoning: bool) -> str | None:
+    """Return what docs.x.ai says of reasoning models: they take no penalties and no stop sequences."""
+    unknown = [
+        name for name in ("presence_penalty", "frequency_penalty", "stop") if body.get(name) is not None
+    ]
+    if reasoning and unknown:
+        return f"{unknown} are not supported by reasoning models"
     return None
 
 
@@ -176,6 +209,8 @@ def _message_complaint(body: Body, caps: dict[str, int]) -> str | None:
 
 
 def _refusal(path: str, why: str) -> Reply:
+    if path.startswith("/v1beta/models/"):
+        return gemini.refusal(why)
     if path != "/v1/messages":
         return refusal(400, why)
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": why}}
@@ -206,8 +241,12 @@ def _completion(body: Body, turn: Turn, number: int) -> Json:
         "prompt_tokens_details": {"cached_tokens": turn.read, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": len(turn.thinking) // 4, "audio_tokens": 0},
     }
-    if turn.ticks is not None:
-        usage["cost_in_usd_ticks"] = turn.ticks
+    if body["model"].startswith("grok"):  # the reasoning is beside the completion, and xAI says its own bill
+        usage["completion_tokens"] = output - len(turn.thinking) // 4
+        usage |= _ticks(body["model"], turn, fresh, output)
+    if "gemini" in body["model"]:  # thoughts are in the total alone
+        usage["completion_tokens"] = output - len(turn.thinking) // 4
+        del usage["completion_tokens_details"], usage["prompt_tokens_details"]
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
@@ -241,6 +280,14 @@ def _completion_stream(completion: Json, body: Body) -> bytes:
     )
 
 
+def _ticks(model: str, turn: Turn, fresh: int, output: int) -> Json:
+    """Return xAI's own bill, of input below its cliff; 1e10 ticks are a dollar."""
+    rates = catalogue_row("grok", model)["periods"][0]["rates"]["default"]
+    pico_usd = fresh * rates["input"] + turn.read * rates["cache_read"] + output * rates["output"]
+    ticks = -(-pico_usd // 100) if turn.ticks is None else turn.ticks
+    return {"num_sources_used": 0, "cost_in_usd_ticks": ticks}
+
+
 def _response(body: Body, turn: Turn, number: int) -> Json:
     fresh, output = turn.usage_of(body)
     items: list[Json] = []
@@ -256,13 +303,15 @@ def _response(body: Body, turn: Turn, number: int) -> Json:
     for index, (name, args) in enumerate(turn.calls):
         call = {"id": f"fc_{number}_{index}", "type": "function_call", "call_id": f"call_{number}_{index}"}
         items.append({**call, "name": name, "arguments": json.dumps(args), "status": "completed"})
-    usage = {
+    usage: Json = {
         "input_tokens": fresh + turn.read,
         "input_tokens_details": {"cached_tokens": turn.read},
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": len(turn.thinking) // 4},
         "total_tokens": fresh + turn.read + output,
     }
+    if body["model"].startswith("grok"):
+        usage |= _ticks(body["model"], turn, fresh, output)
     return {
         "id": f"resp_{number}",
         "object": "response",

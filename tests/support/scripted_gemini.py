@@ -1,48 +1,118 @@
-"""Gemini's side of a script: a `Turn` as generateContent and its stream answer it (recordings 30, 31, 34)."""
+"""Gemini's part of the scripted provider: what it refuses, and its answers (recordings 30, 31, 34 and 35).
+
+Bodies are read in camel case alone, as clients write them. Thoughts are inside the cap, and counted apart;
+the usage of a stream is cumulative. A stream is events where `alt=sse` asks for them, else one JSON array.
+"""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from replies import Reply
-from scripted import JSON, SSE, Body, Turn
+from published import catalogue_row
+from recorded import Reply
 
-STREAM = ":streamGenerateContent"
-PIECE_LENGTH = 24
+Json = dict[str, Any]
 
-
-def speaks(path: str) -> bool:
-    """Tell whether a path is one of Gemini's own for calls."""
-    return path.startswith("/v1beta/models/") and path.endswith((":generateContent", STREAM))
-
-
-def reply(path: str, body: Body, turn: Turn) -> Reply:
-    """Return the answer to a request; of a stream the usage is told in every chunk, in whole by the last."""
-    model = path.removeprefix("/v1beta/models/").partition(":")[0]
-    parts: list[dict[str, Any]] = [{"text": turn.text}] if turn.text else []
-    parts += [{"functionCall": {"name": name, "args": args}} for name, args in turn.calls]
-    fresh, output = turn.usage_of(body)
-    if not path.endswith(STREAM):
-        return Reply(200, JSON, json.dumps(_chunk(model, parts, fresh, output, end=True)).encode())
-    pieces = [{"text": turn.text[at : at + PIECE_LENGTH]} for at in range(0, len(turn.text), PIECE_LENGTH)]
-    chunks = [_chunk(model, [piece], fresh, 1) for piece in pieces[:-1]]
-    chunks.append(_chunk(model, pieces[-1:] or parts, fresh, output, end=True))
-    return Reply(200, SSE, b"".join(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n" for chunk in chunks))
+JSON = {"content-type": "application/json; charset=UTF-8"}
+SSE = {"content-type": "text/event-stream"}
+CANDIDATES_MAX = 8
+THINKING_BUDGETS = {
+    "gemini-2.5-pro": range(128, 32_769),
+    "gemini-2.5-flash": range(24_577),
+    "gemini-2.5-flash-lite": range(512, 24_577),
+}
+"""ai.google.dev/gemini-api/docs/thinking; -1 is always possible, 0 for all but pro."""
 
 
-def _chunk(
-    model: str, parts: list[dict[str, Any]], fresh: int, output: int, *, end: bool = False
-) -> dict[str, Any]:
-    candidate = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    usage = {
-        "promptTokenCount": fresh,
-        "candidatesTokenCount": output,
-        "totalTokenCount": fresh + output,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": fresh}],
+def of_path(path: str) -> tuple[str, str]:
+    """Return model and verb of a path of Gemini's own."""
+    model, _, verb = path.rpartition("/")[2].partition(":")
+    return model, verb
+
+
+def complaint(path: str, body: Json) -> str | None:
+    """Return why Gemini would answer 400 to a request in its own format, None where it would not."""
+    model, verb = of_path(path)
+    if verb not in ("generateContent", "streamGenerateContent"):
+        return None
+    config, most = body.get("generationConfig") or {}, catalogue_row("gemini", model)["limits"]["max_output"]
+    if not body.get("contents"):
+        return "contents is not specified"
+    cap = config.get("maxOutputTokens", 1)
+    if type(cap) is not int or not 1 <= cap <= most:
+        return f"max_output_tokens must be in the range [1, {most}]"
+    if not 1 <= config.get("candidateCount", 1) <= CANDIDATES_MAX:
+        return "candidate_count"
+    budget = (config.get("thinkingConfig") or {}).get("thinkingBudget", -1)
+    allowed = THINKING_BUDGETS.get(model, range(0))
+    if budget != -1 and budget not in allowed and not (budget == 0 and "pro" not in model):
+        return f"thinking_budget {budget} is out of range"
+    if body.get("serviceTier") not in (None, "standard", "flex", "priority"):
+        return "service_tier"
+    return None
+
+
+def refusal(why: str) -> Reply:
+    """Return a 400 in Gemini's shape."""
+    error = {"code": 400, "message": why, "status": "INVALID_ARGUMENT"}
+    return Reply(400, JSON, json.dumps({"error": error}).encode())
+
+
+def input_tokens(body: Json) -> int:
+    """Return what of a request is billed as input here: a quarter of its bytes."""
+    asked = body.get("generateContentRequest", body)
+    names = ("contents", "systemInstruction", "tools", "content", "requests")
+    return len(json.dumps([asked.get(name) for name in names])) // 4
+
+
+def counted(body: Json) -> Reply:
+    """Answer a count question."""
+    return Reply(200, JSON, json.dumps({"totalTokens": input_tokens(body)}).encode())
+
+
+def embeddings(path: str, body: Json) -> Reply:
+    """Answer with vectors; the recorded API reports no usage with them."""
+    vector = {"values": [0.25, -0.5, 0.125]}
+    many = of_path(path)[1] == "batchEmbedContents"
+    told = {"embeddings": [vector] * len(body["requests"])} if many else {"embedding": vector}
+    return Reply(200, JSON, json.dumps(told).encode())
+
+
+def content(path: str, query: str, parts: list[Json], usage: tuple[int, int, int], number: int) -> Reply:
+    """Answer with these parts, whole or as a stream; `usage` is (input, candidates, thoughts)."""
+    model, verb = of_path(path)
+    head = {"modelVersion": model, "responseId": f"resp-{number:08}"}
+    if verb == "generateContent":
+        answer = {**_chunk(parts, usage, finish=True), **head}
+        return Reply(200, JSON, json.dumps(answer, indent=2).encode())
+    chunks = [{**chunk, **head} for chunk in _chunks(parts, usage)]
+    if "alt=sse" in query:
+        events = (b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n" for chunk in chunks)
+        return Reply(200, SSE, b"".join(events))
+    listed = b"\n,\r\n".join(json.dumps(chunk, indent=2).encode() for chunk in chunks)
+    return Reply(200, JSON, b"[" + listed + b"\n]")
+
+
+def _chunks(parts: list[Json], usage: tuple[int, int, int]) -> Iterator[Json]:
+    read, wrote, thought = usage
+    for at, part in enumerate(parts[:-1], 1):
+        yield _chunk([part], (read, wrote * at // len(parts), thought), finish=False)
+    yield _chunk(parts[-1:], usage, finish=True)
+
+
+def _chunk(parts: list[Json], usage: tuple[int, int, int], *, finish: bool) -> Json:
+    candidate: Json = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    read, wrote, thought = usage
+    told: Json = {
+        "promptTokenCount": read,
+        "candidatesTokenCount": wrote,
+        "totalTokenCount": sum(usage),
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": read}],
         "serviceTier": "standard",
     }
+    if thought:
+        told["thoughtsTokenCount"] = thought
     return {
-        "candidates": [candidate | ({"finishReason": "STOP"} if end else {})],
-        "usageMetadata": usage,
-        "modelVersion": model,
-        "responseId": "8e97asPMLaS4qtsP7oGv4Ag",
+        "candidates": [candidate | ({"finishReason": "STOP"} if finish else {})],
+        "usageMetadata": told,
     }
