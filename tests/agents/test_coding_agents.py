@@ -66,7 +66,7 @@ OPENCODE_RETRIES = 5
 
 
 def is_taken_for_a_fault(sidecar: Sidecar, agent_id: str, tries: int) -> bool:
-    """Tell whether a sum of a refusal has the digits of such an answer in it, as the journal has its numbers."""
+    """Tell whether a refusal has the digits of such an answer in it, by what the journal has of it."""
 
     def refused() -> list[dict[str, Any]]:
         records = [record for record in sidecar.journal() if record["t"] == "refused"]

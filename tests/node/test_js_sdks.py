@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from coding_agents import AGENTS
 from node_programs import DeadEnd, Place
 from published import prices_of
 from routed import HELLO, INPUT_TOKENS, OUTPUT_TOKENS, TEXTS, WEATHER, Routed, attempts
@@ -19,9 +20,11 @@ from till import nusd
 
 HERE = Path(__file__).parent
 GPT, CLAUDE = ("openai", "gpt-4o-mini"), ("anthropic", "claude-haiku-4-5")
+GEMINI = ("gemini", "gemini-2.5-flash")
 SDKS: dict[str, tuple[str, tuple[str, str], int]] = {
     "openai-node": ("openai-node.mjs", GPT, 2),
     "@anthropic-ai/sdk": ("anthropic-sdk.mjs", CLAUDE, 1),
+    "@google/genai": ("google-genai.mjs", GEMINI, 1),
     "ai, openai": ("ai-sdk.mjs", GPT, 1),
     "ai, anthropic": ("ai-sdk.mjs", CLAUDE, 1),
 }
@@ -71,8 +74,16 @@ def test_it_answers_and_is_charged(name: str, routed: Routed, place: Place) -> N
 @pytest.mark.parametrize("name", SDKS)
 def test_it_is_refused_as_the_page_says(name: str, status: int, routed: Routed, place: Place) -> None:
     """So many attempts, and our text is in the error that the program dies of."""
+    row = refusals("node")[name]
     with routed.refusing(status) as (sidecar, agent_id):
         ended = place.run(blocks("node")[name], sidecar.base, agent_id)
-        assert attempts(sidecar, agent_id, status) == refusals("node")[name].attempts[status]
+        assert attempts(sidecar, agent_id, status) == row.attempts[status]
     assert ended.code == 1
     assert TEXTS[status] in ended.err
+    assert row.seen[STATUSES.index(status)] in ended.err
+
+
+def test_the_page_and_the_programs_are_the_same() -> None:
+    """Each block that needs Node is run, and has a row; opencode makes two calls, none sends one twice."""
+    assert set(blocks("node")) == set(refusals("node")) == set(SDKS) | set(AGENTS)
+    assert [name for name, row in refusals("node").items() if row.attempts[402] != 1] == ["opencode"]

@@ -61,9 +61,6 @@ AGENTS: dict[str, CodingAgent] = {
         "gemini",
         "POST /v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
         files=(".gemini/settings.json",),
-        beyond=frozenset(
-            {"CONNECT play.googleapis.com:443 HTTP/1.1"}
-        ),  # usage statistics, without what was said
     ),
     "opencode": CodingAgent(
         lambda path: ("read", {"filePath": str(path)}),
