@@ -33,7 +33,7 @@ def test_the_list_is_in_the_askers_shape(sidecar: Sidecar) -> None:
     plain: Any = sidecar.http.get("/v1/models").json()
     assert plain["object"] == "list"
     assert {model["object"] for model in plain["data"]} == {"model"}
-    assert {model["owned_by"] for model in plain["data"]} == {"openai"}
+    assert {"openai", "grok"} <= {model["owned_by"] for model in plain["data"]}
     listed = {model["id"] for model in plain["data"]}
     assert {"gpt-4o-mini", "gpt-4o-mini-2024-07-18", "text-embedding-3-small"} <= listed
     claude: Any = sidecar.http.get("/v1/models", headers=VERSION).json()
@@ -45,9 +45,14 @@ def test_the_list_is_in_the_askers_shape(sidecar: Sidecar) -> None:
 
 def test_each_root_has_its_own(sidecar: Sidecar) -> None:
     agent_id, mock_id = sidecar.agent(), sidecar.agent(mock=True)
-    of_openai, of_claude = ids(sidecar, "/v1/models"), ids(sidecar, "/v1/models", **VERSION)
+    of_openai, of_grok = ids(sidecar, "/openai/v1/models"), ids(sidecar, "/grok/v1/models")
+    bare, of_claude = ids(sidecar, "/v1/models"), ids(sidecar, "/v1/models", **VERSION)
     run = f"/v1/agents/{agent_id}/runs/r"
-    for path in ("/openai/v1/models", f"{run}/v1/models", f"{run}/openai/v1/models", f"{run}/openai/models"):
+    assert set(of_openai) | set(of_grok) <= set(bare)
+    assert "grok-4.3-latest" in of_grok
+    assert not set(of_openai) & set(of_grok)
+    assert ids(sidecar, f"{run}/v1/models") == bare
+    for path in (f"{run}/openai/v1/models", f"{run}/openai/models"):
         assert ids(sidecar, path) == of_openai, path
     for path in ("/anthropic/v1/models", f"{run}/anthropic/v1/models", f"{run}/anthropic/models"):
         assert ids(sidecar, path) == of_claude, path

@@ -178,6 +178,38 @@ def test_a_model_without_a_price_is_not_guessed(named: str) -> None:
         bill(plan("gpt-4o-mini"), USAGE, named, NOW_NS)
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("gemini-2.0-flash", "gemini-2.0-flash-001"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-009"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-12-17"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-09-2026"),
+        ("gemini-flash-latest", "gemini-3.8-flash"),
+    ],
+)
+def test_google_numbers_and_dates_what_it_serves(asked: str, named: str) -> None:
+    assert bill(plan(asked, "gemini"), USAGE, named, NOW_NS)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("gemini-2.5-flash", "gemini-2.5-flash-preview-05-20"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-preview"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-05-20"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-000"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-101"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-0011"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-13-17"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-09-1926"),
+    ],
+)
+def test_a_preview_of_google_may_have_other_prices(asked: str, named: str) -> None:
+    with pytest.raises(SpendGuardError, match="answered by another model, which has no price"):
+        bill(plan(asked, "gemini"), USAGE, named, NOW_NS)
+
+
 def test_the_name_stays_out_of_the_records() -> None:
     """An answer may have put its own words there; only names of cards are written down."""
     with pytest.raises(SpendGuardError) as refused:
@@ -187,3 +219,58 @@ def test_the_name_stays_out_of_the_records() -> None:
 
 def test_the_mock_answers_by_its_own_names() -> None:
     assert bill(plan("mock-small", "mock"), USAGE, "mock-small", NOW_NS)[1] == ""
+
+
+OWN_PUSD = 3_218_500 * 100  # recording 38: 3,218,500 ticks
+GROK_USAGE = Usage(
+    input_tokens=137,
+    cached_input_tokens=128,
+    output_tokens=114,
+    reasoning_output_tokens=112,
+    cost_pusd=OWN_PUSD,
+)
+
+
+def test_the_providers_own_bill_is_the_truth() -> None:
+    """Where it is what the card says, the card's lines stand."""
+    cost, odd = bill(plan("grok-4.3", "grok"), GROK_USAGE, "grok-4.3", NOW_NS)
+    assert (cost.total_nusd, odd) == (321_850, "")
+    assert [line.name for line in cost.lines] == ["cache_read", "input", "output"]
+
+
+@pytest.mark.parametrize(
+    ("pusd", "nusd", "shown"),
+    [
+        (OWN_PUSD - 100, 321_850, None),  # rounded up once it is the same
+        (OWN_PUSD + 100, 321_851, "0.000321851"),
+        (100, 1, "0.000000001"),
+        (10**12, 10**9, "1.00"),
+    ],
+)
+def test_a_bill_that_differs_is_charged_and_told(pusd: int, nusd: int, shown: str | None) -> None:
+    """Dearer or cheaper: to the tick, rounded up once."""
+    cost, odd = bill(plan("grok-4.3", "grok"), replace(GROK_USAGE, cost_pusd=pusd), None, NOW_NS)
+    assert cost.total_nusd == nusd
+    assert odd == (f"the provider billed {shown} USD; 0.00032185 by our prices" if shown else "")
+    if shown:
+        assert [(line.name, line.cost_pusd) for line in cost.lines] == [("provider_bill", pusd)]
+
+
+def test_a_bill_for_what_has_no_price() -> None:
+    """A model, a tier or a tool without a rate: the bill is known all the same."""
+    asked = plan("grok-4.3", "grok")
+    for usage, named in (
+        (GROK_USAGE, "grok-99"),
+        (replace(GROK_USAGE, service_tier="priority"), "grok-4.3"),
+        (replace(GROK_USAGE, events={"document_search": 1}), "grok-4.3"),
+    ):
+        cost, odd = bill(asked, usage, named, NOW_NS)
+        assert (cost.total_nusd, odd.startswith("the provider billed 0.00032185 USD; ")) == (321_850, True)
+        with pytest.raises(SpendGuardError):
+            bill(asked, replace(usage, cost_pusd=None), named, NOW_NS)
+
+
+def test_a_bill_of_another_models_answer() -> None:
+    """Both are told."""
+    _, odd = bill(plan("grok-4.3", "grok"), GROK_USAGE, "grok-4.7", NOW_NS)
+    assert odd.startswith("answered by model grok-4.7; the provider billed ")

@@ -26,7 +26,7 @@ BOOK = PriceBook(
     catalogue.MOCK_CARDS,
     self_signed=True,
 )
-KEYS = ProviderKeys({"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a"}, "")
+KEYS = ProviderKeys({"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a", "XAI_API_KEY": "xai-g"}, "")
 USER = [{"role": "user", "content": "hi"}]
 CHAT = {"model": "gpt-4o-mini", "max_tokens": 50, "messages": USER}
 CLAUDE = {"model": "claude-sonnet-4-5", "max_tokens": 50, "messages": USER}
@@ -124,6 +124,48 @@ async def test_the_bare_root_finds_the_provider_by_model_and_endpoint() -> None:
         with pytest.raises(SpendGuardError) as refused:
             await planned(body, endpoint)
         assert refused.value.code is code
+
+
+GROK = {**CHAT, "model": "grok-4.3"}
+
+
+async def test_on_the_bare_root_a_body_is_read_in_the_format_of_its_model() -> None:
+    """Grok's live search is no field of OpenAI's, and OpenAI's prediction none of Grok's."""
+    search = {"search_parameters": {"mode": "on"}}
+    made = await planned({**GROK, **search})
+    assert (made.provider, made.request.stripped) == ("grok", ("grok.chat.field:search_parameters",))
+    responses = {"model": "grok-4.3", "input": "hi", "max_turns": 3}
+    assert (await planned(responses, "responses")).provider == "grok"
+    for body, endpoint in (
+        ({**CHAT, **search}, "chat/completions"),
+        ({**GROK, "modalities": ["text"]}, "chat/completions"),
+        ({**responses, "model": "gpt-4o-mini"}, "responses"),
+    ):
+        with pytest.raises(SpendGuardError) as refused:
+            await planned(body, endpoint)
+        assert refused.value.code is Code.MALFORMED_REQUEST
+    for name in ("grok-0", "", 5, None):
+        with pytest.raises(SpendGuardError) as refused:
+            await planned({**CHAT, "model": name})
+        assert refused.value.code is (Code.UNKNOWN_MODEL if name == "grok-0" else Code.MALFORMED_REQUEST)
+
+
+async def test_what_a_cap_may_not_count_is_in_the_sum() -> None:
+    """A context of reasoning at $2.50, or $5 from 200,000 tokens on; the fee of a violation, 5 cents."""
+    trusting = AgentPolicy(allow=["grok.chat.cap:reasoning"])
+    careful, bold = await planned(GROK), await planned(GROK, policy=trusting)
+    assert careful.hold.offers[0].cost.at(0) - bold.hold.offers[0].cost.at(0) == 10**6 * 2_500
+    window = careful.hold.offers[-1].cost.at(0) - bold.hold.offers[-1].cost.at(0)
+    assert window == 10**6 * 5_000
+    assert bold.hold.rates["fee:violation"] == 50_000_000
+    sure = await planned(GROK, policy=AgentPolicy(allow=[*(trusting.allow or ()), "grok.fee:violation"]))
+    assert bold.hold.offers[0].cost.at(0) - sure.hold.offers[0].cost.at(0) == 50_000_000
+    assert "fee:violation" not in sure.hold.rates
+    short = careful.looser(Code.INSUFFICIENT_BUDGET)
+    assert short == {"setting": "[policy] allow: grok.chat.cap:reasoning, grok.fee:violation"}
+    assert (careful.looser(Code.BUDGET_LOCKED), sure.looser(Code.INSUFFICIENT_BUDGET)) == ({}, {})
+    lists_none = replace(careful.card, fees={}, reasoning=False)
+    assert replace(careful, card=lists_none).looser(Code.INSUFFICIENT_BUDGET) == {}
 
 
 async def test_hosted_tools_are_in_the_sum() -> None:

@@ -45,8 +45,8 @@ class Sidecar:
         self._command = command
         self._env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._env |= {"SPENDGUARD_HOME": str(root), "OPENAI_API_KEY": PROVIDER_KEY}
-        self._env |= {"ANTHROPIC_API_KEY": ANTHROPIC_KEY, "GEMINI_API_KEY": GEMINI_KEY}
-        self._env["XAI_API_KEY"] = GROK_KEY
+        self._env |= {"ANTHROPIC_API_KEY": ANTHROPIC_KEY, "XAI_API_KEY": GROK_KEY}
+        self._env["GEMINI_API_KEY"] = GEMINI_KEY
         if upstream_url:
             for provider in ("OPENAI", "GROK"):
                 self._env[f"SPENDGUARD_{provider}_BASE_URL"] = upstream_url

@@ -6,11 +6,11 @@ outside the small set below is no route, so no trick of paths can reach a provid
 
 import re
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
+from spendguard_daemon.gateway import google_paths
 from spendguard_daemon.providers import FORMATS, speaker_of
 
 PROVIDERS = tuple(dict.fromkeys(provider for provider, _ in FORMATS))
@@ -22,21 +22,6 @@ COUNT_TAILS: Mapping[tuple[str, ...], str] = {
 
 COUNTERS = frozenset({("anthropic", "messages"), ("openai", "responses")})
 """The providers that have such a route of that name."""
-
-VERBS: Mapping[str, tuple[str, str, bool]] = {
-    "generateContent": ("call", "generateContent", False),
-    "streamGenerateContent": ("call", "generateContent", True),
-    "countTokens": ("count", "generateContent", False),
-    "embedContent": ("call", "embedContent", False),
-    "batchEmbedContents": ("call", "batchEmbedContents", False),
-}
-"""What follows a model's name in Google's paths -> the kind of route, its endpoint, whether it streams."""
-
-VERSIONS = ("v1", "v1beta")
-"""The version segments; `v1beta` is Google's alone."""
-
-_GOOGLE = "gemini"
-_COMPATIBLE = ["openai", "chat", "completions"]
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -73,14 +58,9 @@ MARKS = frozenset({"beta", "client_version"})
 """What older SDKs of Anthropic, and Codex, add to a question about models; it changes nothing here."""
 
 PAGE = frozenset({"limit", "after_id", "before_id"})
-ALT: Mapping[bool, frozenset[str]] = {True: frozenset({"sse", "json"}), False: frozenset({"json"})}
-"""How Google may be asked to answer, of a route that streams and of one that does not."""
-
-GOOGLE_KEY, GOOGLE_ALT = "key", "alt"
-GOOGLE_PAGE = frozenset({"pageSize", "pageToken"})
 QUERIES: Mapping[str, frozenset[str]] = {
     "list_calls": frozenset({"limit", "before"}),
-    "models": PAGE | MARKS,
+    "models": PAGE | MARKS | google_paths.PAGE,
     "model": MARKS,
 }
 """Query parameters that a route takes; any other is refused."""
@@ -151,13 +131,11 @@ def match(method: str, target: str) -> Route:
     if methods and method not in methods:
         raise _not_allowed(methods)
     named = _query(found, query)
-    keys = tuple(value for name, value in named.items() if name == GOOGLE_KEY)
+    keys = tuple(value for name, value in named.items() if name == google_paths.KEY)
     return replace(
-        found, query={name: value for name, value in named.items() if name != GOOGLE_KEY}, keys=keys
+        found, query={name: value for name, value in named.items() if name != google_paths.KEY}, keys=keys
     )
 
-
-_VERB_ENDPOINTS = frozenset(endpoint for _, endpoint, _ in VERBS.values())
 
 _METHODS = {
     "call": ["POST"],
@@ -194,57 +172,30 @@ def _of_agents(segments: list[str]) -> Route | None:
     rest = rest[1:] if provider else rest
     if not rest and (provider or run_id or not segments):
         return Route("root", _spoken(provider), provider, agent_id, run_id)
-    version = rest[0] if rest[0] in VERSIONS else ""
+    version = rest[0] if rest[0] in ("v1", google_paths.VERSION) else ""
     if not version and not (provider and run_id):
         return None
     tail = rest[1:] if version else rest
-    if version == "v1beta" or provider == _GOOGLE:
-        return _of_google(Route("", "", provider, agent_id, run_id), version, tail)
-    verb = _verb(tail) if not provider else None
-    if verb is not None:
-        return replace(verb, agent_id=agent_id, run_id=run_id)
+    path = None
+    if provider == google_paths.PROVIDER or (version == google_paths.VERSION and not provider):
+        path = google_paths.of_google(tail, version=version, in_run=bool(run_id))
+        if path is None:
+            return None
+    elif not provider:
+        path = google_paths.of_verb(tail)
+    if path is not None:
+        whose = path.provider or provider
+        return Route(path.name, path.endpoint, whose, agent_id, run_id, path.params, stream=path.stream)
+    if version == google_paths.VERSION:
+        return None
     name, endpoint, params = _tail(provider, tail)
     return Route(name, endpoint, provider, agent_id, run_id, params) if name else None
-
-
-def _of_google(root: Route, version: str, rest: list[str]) -> Route | None:
-    """Match what follows the version segment where Google's own paths are spoken."""
-    if root.provider not in ("", _GOOGLE):
-        return None
-    verb = _verb(rest)
-    if verb is not None:
-        return replace(verb, provider=root.provider, agent_id=root.agent_id, run_id=root.run_id)
-    if rest in (_COMPATIBLE, _COMPATIBLE[1:]) and (version != "v1beta" or rest == _COMPATIBLE):
-        return replace(root, name="call", endpoint="chat/completions", provider=_GOOGLE)
-    if rest == ["generateContent"] and root.run_id and not version:
-        return replace(root, name="call", endpoint="generateContent")
-    listed = replace(root, endpoint=_spoken(_GOOGLE))
-    if rest == ["models"]:
-        return replace(listed, name="models")
-    if len(rest) == 2 and rest[0] == "models":
-        return replace(listed, name="model", params={"model": rest[1]})
-    return None
-
-
-def _verb(rest: list[str]) -> Route | None:
-    """Match `models/{model}:{verb}`; a tuned model is one that nobody has a price for."""
-    if len(rest) != 2 or rest[0] not in ("models", "tunedModels"):
-        return None
-    model, colon, verb = rest[1].rpartition(":")
-    if not (colon and model) or verb not in VERBS:
-        return None
-    name, endpoint, stream = VERBS[verb]
-    if rest[0] == "tunedModels":
-        if name == "count":
-            return None
-        model = f"tunedModels/{model}"
-    return Route(name, endpoint, params={"model": model}, stream=stream)
 
 
 def _tail(provider: str, rest: list[str]) -> tuple[str, str, dict[str, str]]:
     """Return name, endpoint and parameters of what follows the version segment; no name where nothing is."""
     joined = "/".join(rest)
-    if joined not in _VERB_ENDPOINTS and (speaker_of(provider, joined), joined) in FORMATS:
+    if joined not in google_paths.ENDPOINTS and (speaker_of(provider, joined), joined) in FORMATS:
         return "call", joined, {}
     counted = COUNT_TAILS.get(tuple(rest), "")
     if (speaker_of(provider, counted), counted) in COUNTERS:
@@ -290,11 +241,10 @@ def _query(route: Route, query: str) -> dict[str, str]:
         if pairs != [("beta", "true")]:  # so Anthropic's SDKs mark what uses beta features
             raise MalformedError("query", "only beta=true")
         return named
-    allowed: AbstractSet[str] = QUERIES.get(route.name, frozenset())
-    if route.speaker == _GOOGLE and route.endpoint:
-        allowed = {GOOGLE_KEY, GOOGLE_ALT} | (GOOGLE_PAGE if route.name == "models" else frozenset())
-        if named.get(GOOGLE_ALT, "json") not in ALT[route.stream]:
-            raise MalformedError("query.alt", " or ".join(sorted(ALT[route.stream])))
+    if route.endpoint and route.speaker == google_paths.PROVIDER and len(named) == len(pairs):
+        google_paths.check_query(route.name, named, stream=route.stream)
+        return named
+    allowed = QUERIES.get(route.name, frozenset())
     if len(named) != len(pairs) or not set(named) <= allowed:
         raise MalformedError("query", f"only {', '.join(sorted(allowed))}" if allowed else "none")
     return named

@@ -5,14 +5,24 @@ names nowhere but in its total. Sources: [docs] ai.google.dev/gemini-api/docs/op
 total 109). What the documentation does not name is not on the list.
 """
 
+from dataclasses import replace
+
+from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers import gemini_errors
-from spendguard_daemon.providers.answers import JsonAnswer, StreamAnswer
-from spendguard_daemon.providers.contract import AnswerReader, Request
-from spendguard_daemon.providers.json_text import Json, kind_of
+from spendguard_daemon.providers.contract import AnswerReader, Asked, Request
+from spendguard_daemon.providers.fields import Field, Use
+from spendguard_daemon.providers.gemini_content import ANY_MEDIA
+from spendguard_daemon.providers.gemini_fields import THINKING_NAMES
+from spendguard_daemon.providers.gemini_names import camels, spellings
+from spendguard_daemon.providers.gemini_options import unasked_rates
+from spendguard_daemon.providers.json_text import Document, Json, join_path, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
 from spendguard_daemon.providers.openai_fields import CHAT_FIELDS, CHAT_PARTS
+from spendguard_daemon.providers.openai_parts import feature
 from spendguard_daemon.providers.openai_usage import count, part
+from spendguard_daemon.providers.policy import Policy
+from spendguard_daemon.providers.refusals import unlisted
 from spendguard_daemon.usage import Usage, absurd
 
 _TAKEN = (
@@ -21,35 +31,73 @@ _TAKEN = (
     "top_p", "seed", "stop", "parallel_tool_calls", "reasoning_effort", "user",
 )  # fmt: skip
 _PARTS = ("text", "image_url", "input_audio", "file")
+FIELDS = {name: CHAT_FIELDS[name] for name in _TAKEN} | {
+    "extra_body": Field(Use.CONTROL, ("object",), "[docs] openai; what OpenAI has no words for, in `google`")
+}
+EXTRA = frozenset({"thinkingConfig", "thoughtTagMarker"})
+"""[docs] openai: what may stand in `extra_body.google`; a cache could not be sized there."""
+
+PARTS = {name: CHAT_PARTS[name] for name in _PARTS}
+SERVICE_TIERS = {"auto": "default", "default": "default", "standard": "default"}
+"""Whether other tiers are served here is not said."""
 
 
 class GeminiChat(OpenAIChat):
     """OpenAI's chat completions as Google answers them."""
 
     api = "gemini.openai_chat"
-    fields = {name: CHAT_FIELDS[name] for name in _TAKEN}  # noqa: RUF012 - as OpenAIChat has it
-    parts = {name: CHAT_PARTS[name] for name in _PARTS}  # noqa: RUF012
+    fields = FIELDS
+    parts = PARTS
     modalities = frozenset({"text"})
-    tiers = {"auto": "default", "default": "default", "standard": "default"}  # noqa: RUF012
+    tiers = SERVICE_TIERS
     plain_tier = None
     pins_tier = False
     normalised = True
+
+    def read(self, asked: Asked) -> Request:
+        """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION, with the path."""
+        request = super().read(asked)
+        reach = request.reach | unasked_rates(request.model)
+        if request.media.documents or request.foreign_state:
+            reach |= ANY_MEDIA  # a file may hold sound or a film
+        return replace(request, reach=reach)
 
     def path(self, _request: Request) -> str:
         """Return the path below the provider's base URL."""
         return "/v1beta/openai/chat/completions"
 
-    def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
-        """Return the reader of the answer: of an error, else of a stream where one was asked for."""
-        if not 200 <= status < 300:
-            return gemini_errors.reader(encoding)
-        meter = ChatMeter(read_usage)
-        if request.stream:
-            return StreamAnswer(meter, encoding, hides=hides_usage)
-        return JsonAnswer(meter, encoding)
+    def refuse_unbounded(self, document: Document, policy: Policy) -> None:
+        """Refuse in `extra_body` all but how the model thinks, which is within the cap."""
+        path, extra = "extra_body", document.value("extra_body") or {}
+        _check(extra, {"google": "google"}, path, policy)
+        path, google = f"{path}.google", extra.get("google") or {}
+        if not isinstance(google, dict):
+            raise MalformedError(path, "object")
+        found = _check(google, spellings(EXTRA), path, policy)
+        thinking = found.get("thinkingConfig") or {}
+        if not isinstance(thinking, dict):
+            raise MalformedError(f"{path}.thinkingConfig", "object")
+        _check(thinking, THINKING_NAMES, f"{path}.thinkingConfig", policy)
+
+    def meter(self, _request: Request) -> ChatMeter:
+        """Return what reads the usage of one answer."""
+        return ChatMeter(read_usage)
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success: Google's, in a list or not."""
+        return gemini_errors.reader(encoding)
 
 
 FORMAT = GeminiChat()
+
+
+def _check(holder: dict[str, Json], known: dict[str, str], path: str, policy: Policy) -> dict[str, Json]:
+    """Return the members of an object by their camel names; refuse what is on no list."""
+    for name in holder:
+        wanted = feature("gemini.openai_chat", "extra", name)
+        if name not in known and wanted not in policy.allow:
+            raise unlisted(join_path(path, name), "a field whose cost is known", wanted)
+    return camels(holder, known, path)
 
 
 def read_usage(report: Json) -> Usage:

@@ -4,7 +4,8 @@ What is assumed, beyond the price list: a text costs at most a token for each by
 and NFKC, and one more (C1); a turn 4 tokens more, tools 64 and 16 each (recordings 31 and 35 need less than
 half of that). An image is what its resolution allows at most, sound 32 tokens a second at the lowest bit rate
 of MP3. What a file, a film or a search result holds is unknown, up to the window. Thoughts are inside
-`maxOutputTokens` (recordings 31, 34); each candidate has that cap for itself.
+`maxOutputTokens` (recordings 31, 34); each candidate has that cap for itself. A grounded prompt is read once
+to search and once to answer.
 Names are read in both spellings, as protocol buffers' JSON has them; a name that is said twice is whichever
 costs more, so it has no bound. Functions take the body as it left us, parsed, and the model of its path.
 """
@@ -32,7 +33,18 @@ IMAGE_ULTRA_HIGH = 2_240
 
 SOUND_TOKENS_A_SECOND, SOUND_BYTES_A_SECOND, SAMPLES_A_SECOND = 32, 1_000, 4_000
 OLDER = re.compile(r"(models/)?(gemini-[12][.-]|gemini-embedding|gemma)")
-UNBOUNDED_FIELDS = ("cachedContent", "automaticContinuation", "continuationToken")
+RATES = {
+    "audio": frozenset({"input_audio"}),
+    "video": frozenset({"input_audio", "input_video", "input_image"}),
+    "application": frozenset({"input_image"}),
+    "image": frozenset({"input_image"}),
+}
+"""The rates beside text's of what is of this kind: a film has sound, a document pictures."""
+
+KEPT_FIELDS = ("cachedContent", "continuationToken")
+"""What names input that lies at Google, of whatever kind."""
+
+UNBOUNDED_FIELDS = ("automaticContinuation", "modelArmorConfig", "generationOutputConfig")
 UNBOUNDED_CONFIG = ("routingConfig", "modelSelectionConfig", "automaticContinuation", "translationConfig")
 TIERS = {"unspecified": "default", "standard": "default", "service_tier_unspecified": "default"}
 
@@ -55,17 +67,21 @@ def generate(body: Mapping[str, Any], model: str) -> Worst:
     media = Media()
     for part in parts_of(turns):
         media.add(part, model)
+    for name in KEPT_FIELDS:
+        if said(body, name):
+            media.add_unknown("video")
     text = max(_text(body, turns, form) for form in FORMS)
     size = text + media.image_tokens + media.sound_tokens
     return Worst(
         row=row,
         input_tokens=WINDOW if grounded or media.unknown else size,
         output_tokens=cap * (1 if choices is None else choices),
-        audio_tokens=WINDOW if media.unknown else media.sound_tokens,
+        audio_tokens=media.sound_tokens,
         image_tokens=media.image_tokens,
-        buckets=frozenset({"input", "cache_read"}),
+        buckets=frozenset({"input", "cache_read"} | media.rates),
         outputs=_outputs(model, said(config, "responseModalities")),
         tiers=tiers(said(body, "serviceTier")),
+        passes=1 + grounded,
         fees=fees,
     )
 
@@ -89,7 +105,7 @@ def embed(body: Mapping[str, Any], model: str) -> Worst:
         output_tokens=0,
         audio_tokens=media.sound_tokens,
         image_tokens=media.image_tokens,
-        buckets=frozenset({"input", "input_audio", "input_video"} if media.unknown else {"input"}),
+        buckets=frozenset({"input"} | media.rates),
     )
 
 
@@ -123,9 +139,9 @@ def chat(body: Mapping[str, Any]) -> Worst:
         row=PRICES[model],
         input_tokens=WINDOW if media.unknown else text + media.image_tokens + media.sound_tokens,
         output_tokens=caps[0] * (1 if body.get("n") is None else body["n"]),
-        audio_tokens=WINDOW if media.unknown else media.sound_tokens,
+        audio_tokens=media.sound_tokens,
         image_tokens=media.image_tokens,
-        buckets=frozenset({"input", "cache_read"}),
+        buckets=frozenset({"input", "cache_read"} | media.rates),
         outputs=_outputs(model, body.get("modalities")),
         tiers=tiers(body.get("service_tier")),
     )
@@ -152,19 +168,27 @@ def parts_of(turns: list[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 class Media:
-    """What is not text: tokens of images, tokens of sound, and whether there is what nobody can size."""
+    """What is not text: tokens of images, tokens of sound, and the rates of what nobody can size."""
 
     def __init__(self) -> None:
         self.image_tokens = self.sound_tokens = 0
         self.unknown = False
+        self.rates: frozenset[str] = frozenset()
+
+    def add_unknown(self, kind: str) -> None:
+        """Take what fills the window as far as it goes: of any kind, where it lies elsewhere."""
+        self.unknown = True
+        self.rates |= RATES.get(kind.partition("/")[0], frozenset())
 
     def add(self, part: Mapping[str, Any], model: str) -> None:
         """Take a part."""
         resolution = said(part, "mediaResolution")
         if isinstance(resolution, dict) and said(resolution, "numTokens"):
-            raise UnboundedBillError("a part says itself how many tokens it takes")
+            self.add_unknown(said(said(part, "inlineData") or {}, "mimeType") or "video")
+        if str(said(part, "mediaProcessing") or "STATIC").upper() != "STATIC":
+            raise UnboundedBillError("media that an agent looks at as often as it likes")
         if said(part, "fileData") or said(part, "videoMetadata"):
-            self.unknown = True
+            self.add_unknown("video")
         data = said(part, "inlineData")
         if data:
             self._add_data(said(data, "mimeType") or "", data.get("data") or "", model)
@@ -177,7 +201,8 @@ class Media:
             case "input_audio":
                 self._add_data("audio/" + str(part["input_audio"].get("format")), _data_of(part), model)
             case "file":
-                self.unknown = True
+                kind = str(part["file"].get("file_data", "data:video/x")).removeprefix("data:")
+                self.add_unknown(kind)
             case _:
                 return False
         return True
@@ -190,7 +215,7 @@ class Media:
                 seconds = len(base64.b64decode(data)) / SOUND_BYTES_A_SECOND
                 self.sound_tokens += math.ceil(seconds * SOUND_TOKENS_A_SECOND)
             case _:
-                self.unknown = True
+                self.add_unknown(kind)
 
 
 def tiers(asked: object) -> frozenset[str]:

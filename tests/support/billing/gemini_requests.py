@@ -76,6 +76,12 @@ file = st.sampled_from(
         {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0xLjQK"}},
         {"inlineData": {"mimeType": "video/mp4", "data": PICTURE}},
         {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://example.org/a.jpg"}},
+        {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/1"}},
+        {"inlineData": {"mimeType": "text/csv", "data": "YSxi"}},
+        {
+            "inlineData": {"mimeType": "image/png", "data": PICTURE},
+            "mediaResolution": {"numTokens": 100_000},
+        },
         {
             "fileData": {"mimeType": "video/mp4", "fileUri": "https://example.org/v"},
             "videoMetadata": {"fps": 9},
@@ -150,7 +156,9 @@ fields: dict[str, st.SearchStrategy[Any]] = {
     "toolConfig": st.just({"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["x"]}}),
     "safetySettings": st.just([{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]),
     "labels": st.dictionaries(st.just("team"), st.just("a"), max_size=1),
-    "serviceTier": st.sampled_from(["standard", "standard", "flex", "priority"]),
+    "serviceTier": st.sampled_from(["standard", "standard", "flex", "priority", "unspecified"]),
+    "cachedContent": st.sampled_from([None, None, None, None, "cachedContents/1"]),
+    "store": st.booleans(),
 }
 
 SPELT = re.compile(r"[a-z]+([A-Z][a-z]+)+")
@@ -180,6 +188,7 @@ FIELDS |= {
     "taskType",
     "outputDimensionality",
 }
+FIELDS |= {"mediaResolution", "numTokens"}
 spellings = st.sampled_from(["camel", "camel", "snake", "mixed"])
 
 
@@ -222,11 +231,17 @@ generate_cases = st.one_of(
     _cases(listed(*READING), said | file),
 )
 
-# Embeddings
-EMBEDDING = listed("gemini-embedding-001")
-content = st.fixed_dictionaries(
-    {"parts": st.lists(st.fixed_dictionaries({"text": text}), min_size=1, max_size=3)}
+short_cases = case(
+    "gemini",
+    "generateContent",
+    st.fixed_dictionaries(
+        {"model": listed(*READING), "prompt": text}, optional={"max_tokens": cap, "stream": st.booleans()}
+    ),
 )
+generate_cases = st.one_of(generate_cases, generate_cases, generate_cases, short_cases)
+
+# Embeddings
+plain = st.fixed_dictionaries({"text": text})
 options: dict[str, st.SearchStrategy[Any]] = {
     "taskType": st.sampled_from(["RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY"]),
     "title": piece,
@@ -234,17 +249,28 @@ options: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def _embeddings(endpoint: str, bodies: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Case]:
-    return st.builds(written, case("gemini", endpoint, bodies, model=EMBEDDING), spellings)
+def contents_of(part: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw one content with such parts."""
+    return st.fixed_dictionaries({"parts": st.lists(part, min_size=1, max_size=3)})
 
 
-embed_cases = _embeddings("embedContent", st.fixed_dictionaries({"content": content}, optional=options))
-each = st.fixed_dictionaries(
-    {"content": content, "model": st.just("models/gemini-embedding-001")}, optional=options
-)
-batch_cases = _embeddings(
-    "batchEmbedContents", st.fixed_dictionaries({"requests": st.lists(each, min_size=1, max_size=6)})
-)
+def _embeddings(endpoint: str, *, many: bool) -> st.SearchStrategy[Case]:
+    drawn = []
+    for model, part in (
+        ("gemini-embedding-001", plain),
+        ("gemini-embedding-2", plain | shown | heard | file),
+    ):
+        one = {"content": contents_of(part)}
+        each = st.fixed_dictionaries(one | {"model": st.just(f"models/{model}")}, optional=options)
+        bodies = st.fixed_dictionaries(one, optional=options)
+        if many:
+            bodies = st.fixed_dictionaries({"requests": st.lists(each, min_size=1, max_size=4)})
+        drawn.append(case("gemini", endpoint, bodies, model=listed(model)))
+    return st.builds(written, st.one_of(drawn), spellings)
+
+
+embed_cases = _embeddings("embedContent", many=False)
+batch_cases = _embeddings("batchEmbedContents", many=True)
 
 # Chat, as OpenAI's SDK sends it
 seen = st.fixed_dictionaries(
@@ -264,6 +290,12 @@ sound = st.fixed_dictionaries(
 )
 chat_tool = st.fixed_dictionaries({"type": st.just("function"), "function": function})
 told = st.fixed_dictionaries({"type": st.just("text"), "text": text})
+attached = st.sampled_from(
+    [
+        {"type": "file", "file": {"filename": "a", "file_data": f"data:{kind};base64,JVBERi0="}}
+        for kind in ("application/pdf", "audio/mp3", "video/mp4")
+    ]
+)
 chat_options: dict[str, st.SearchStrategy[Any]] = {
     "n": st.integers(1, 8),
     "stream": st.booleans(),
@@ -279,6 +311,12 @@ chat_options: dict[str, st.SearchStrategy[Any]] = {
     ),
     "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
     "stop": st.just(["x"]),
+    "extra_body": st.sampled_from(
+        [
+            {"google": {"thinking_config": {"thinking_budget": budget, "include_thoughts": True}}}
+            for budget in (0, 512)
+        ]
+    ),
 }
 chat_cases = case(
     "gemini",
@@ -288,7 +326,7 @@ chat_cases = case(
             st.fixed_dictionaries(
                 {"model": listed(*READING), "messages": chat_messages(part)} | capped, optional=chat_options
             )
-            for part in (told | seen, told | sound)
+            for part in (told | seen, told | sound, told | told | attached)
             for capped in ({}, {"max_tokens": cap}, {"max_completion_tokens": cap})
         ]
     ),

@@ -5,7 +5,9 @@ and NFKC, and one more (C1). xAI puts tokens of its own before each request: 130
 137 for seven words, and 120 more where there are tools (39, 40); a message costs 4 more. An image is at most
 six tiles and one of 256 tokens. In chat the reasoning is beside `completion_tokens`, and what the cap bounds
 is the visible output; in responses it bounds both. A request that breaks the usage guidelines costs a fee
-beside what it generated. What an earlier response or a file holds is unknown, up to the window.
+beside what it generated. What an earlier response or a file holds is unknown, up to the window. Tools at xAI
+take as many rounds as `max_turns` says, in each as many calls as the model likes unless calls are not
+parallel; each round reads the context and writes up to the cap.
 Functions take the body as it left us, parsed. xAI's own unit, the tick (1e-10 USD), is a tenth of a
 nano-USD: rounding to ticks first never changes what is rounded up to nano-USD.
 """
@@ -63,7 +65,7 @@ def responses(body: Mapping[str, Any], *, state_tokens: int | None) -> Worst:
     if body.get("max_output_tokens") is None:
         raise UnboundedBillError("no output cap")
     tools = body.get("tools") or []
-    own_tools(tools)
+    turns, fees = _hosted(tools, body, PRICES[body["model"]])
     items = [body["input"]] if isinstance(body["input"], str) else body["input"]
     pieces = [*_leaves(items), *tools, body.get("instructions"), body.get("text"), body.get("tool_choice")]
     tokens = _input(pieces, len(items) + 1, len(tools))
@@ -72,11 +74,12 @@ def responses(body: Mapping[str, Any], *, state_tokens: int | None) -> Worst:
     row = PRICES[body["model"]]
     return Worst(
         row=row,
-        input_tokens=tokens,
-        output_tokens=body["max_output_tokens"],
+        input_tokens=WINDOW if turns else tokens,
+        output_tokens=body["max_output_tokens"] * (1 + turns),
         buckets=frozenset({"input", "cache_read"}),
         tiers=tiers(body),
-        fees=violation(row),
+        passes=1 + turns,
+        fees=(*fees, *violation(row)),
     )
 
 
@@ -85,6 +88,31 @@ def own_tools(tools: list[Any]) -> None:
     hosted = sorted({str(tool.get("type")) for tool in tools} - {"function"})
     if hosted:
         raise UnboundedBillError(f"{hosted} have no limit of calls")
+
+
+HOSTED = {
+    "web_search": "web_search",
+    "x_search": "x_search",
+    "code_interpreter": "code_execution",
+    "code_execution": "code_execution",
+    "file_search": "file_search",
+}
+"""Tools at xAI, and the fee that each call of one costs."""
+
+
+def _hosted(
+    tools: list[Any], body: Mapping[str, Any], row: Mapping[str, Any]
+) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Return how many rounds tools at xAI may take, and the dearest fees of that."""
+    hosted = {str(tool.get("type")) for tool in tools} - {"function"}
+    if not hosted:
+        return 0, ()
+    turns = body.get("max_turns")
+    if type(turns) is not int or body.get("parallel_tool_calls") is not False:
+        raise UnboundedBillError(f"{sorted(hosted)} have no limit of calls")
+    if not hosted <= HOSTED.keys():
+        raise UnboundedBillError(f"{sorted(hosted)} have no published fee")
+    return turns, ((max(row["fees"][HOSTED[kind]] for kind in hosted), turns),)
 
 
 def tiers(body: Mapping[str, Any]) -> frozenset[str]:

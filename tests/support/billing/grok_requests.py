@@ -44,7 +44,7 @@ chat_fields: dict[str, st.SearchStrategy[Any]] = {
             "json_schema": st.fixed_dictionaries({"name": word, "schema": schema}),
         }
     ),
-    "search_parameters": st.sampled_from([None, {"mode": "off"}]),
+    "search_parameters": st.sampled_from([None, None, None, {"mode": "off"}]),
     "deferred": st.just(False),
 }
 chat_cases = case(

@@ -1,0 +1,115 @@
+"""Gemini by OpenAI's words: thoughts that only the total tells, fewer fields, Google's errors."""
+
+import json
+from typing import Any
+
+import pytest
+
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.providers.contract import Asked
+from spendguard_daemon.providers.gemini_chat import FORMAT, read_usage
+
+PLAIN = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def read(**fields: Any) -> Any:
+    return FORMAT.read(Asked(json.dumps(PLAIN | fields).encode()))
+
+
+def test_models_that_draw_need_no_word_for_it() -> None:
+    assert read(model="gemini-2.5-flash-image").reach == {"output_image"}
+
+
+def test_a_file_may_hold_sound_or_a_film() -> None:
+    """It is held at the window, at the dearest rate of what it may be."""
+    file = {"type": "file", "file": {"filename": "a", "file_data": "data:audio/mp3;base64,AAAA"}}
+    request = read(messages=[{"role": "user", "content": [file]}])
+    assert request.media.documents
+    assert request.reach == {"input_audio", "input_image", "input_video"}
+
+
+def test_thoughts_are_what_the_total_has_beyond_the_rest() -> None:
+    """wire.md trap 4: 35 + 12, total 109."""
+    usage = read_usage({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109})
+    assert (usage.input_tokens, usage.output_tokens, usage.reasoning_output_tokens) == (35, 74, 62)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"prompt_tokens": 35, "completion_tokens": 12},
+        {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 46},
+        {"prompt_tokens": 0, "completion_tokens": 12, "total_tokens": 12},
+        {"prompt_tokens": 35, "completion_tokens": -1, "total_tokens": 35},
+        [],
+    ],
+)
+def test_a_usage_that_cannot_be_true_is_refused(report: Any) -> None:
+    with pytest.raises(SpendGuardError) as caught:
+        read_usage(report)
+    assert caught.value.code is Code.UPSTREAM_FAILED
+
+
+def test_a_stream_asks_for_usage_and_hides_it() -> None:
+    request = read(stream=True)
+    outgoing = FORMAT.rewrite(request, output_tokens=64)
+    assert json.loads(outgoing.body) == PLAIN | {
+        "stream": True,
+        "max_completion_tokens": 64,
+        "stream_options": {"include_usage": True},
+    }
+    assert FORMAT.path(request) == "/v1beta/openai/chat/completions"
+    assert FORMAT.auth("k") == (("authorization", "Bearer k"),)
+    usage = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}],"model":"gemini-2.5-flash"}\n\n'
+    last = f"data: {json.dumps({'choices': [], 'usage': usage})}\n\ndata: [DONE]\n\n".encode()
+    found = FORMAT.reader(request, hides_usage=True, status=200, encoding="")
+    assert found.feed(chunk + last) + found.end() == chunk + b"data: [DONE]\n\n"
+    assert (found.complete, found.problem) == (True, None)
+    assert found.usage is not None
+    assert found.usage.output_tokens == 74
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"web_search_options": {}},
+        {"service_tier": "priority"},
+        {"store": True},
+        {"extra_body": []},
+        {"extra_body": {"google": 1}},
+        {"extra_body": {"openai": {}}},
+        {"extra_body": {"google": {"cached_content": "cachedContents/1"}}},
+        {"extra_body": {"google": {"thinking_config": 1}}},
+        {"extra_body": {"google": {"thinking_config": {"x": 1}}}},
+        {"extra_body": {"google": {"thinking_config": {}, "thinkingConfig": {}}}},
+    ],
+)
+def test_what_google_does_not_document_is_not_taken(fields: dict[str, Any]) -> None:
+    with pytest.raises(SpendGuardError) as caught:
+        read(**fields)
+    assert caught.value.code is Code.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        {},
+        {"google": {}},
+        {"google": {"thinking_config": {"thinking_budget": 800, "include_thoughts": True}}},
+        {"google": {"thinkingConfig": {"thinkingLevel": "low"}, "thought_tag_marker": "t"}},
+    ],
+)
+def test_how_to_think_may_be_said(extra: Any) -> None:
+    request = read(extra_body=extra, max_tokens=64)
+    assert json.loads(FORMAT.rewrite(request, output_tokens=64).body)["extra_body"] == extra
+
+
+def test_an_error_is_googles_in_a_list_or_not() -> None:
+    error = b'{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}'
+    for raw in (error, b"[" + error + b"]\n"):
+        found = FORMAT.reader(read(), hides_usage=False, status=400, encoding="")
+        found.feed(raw)
+        found.end()
+        assert found.documented_error
