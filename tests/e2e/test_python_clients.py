@@ -7,12 +7,13 @@ says of refusals is what is held here. A missing client fails.
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from clients.process import ClientProcess
 from routed import CLIENTS, HELLO, TEXTS, WEATHER, Routed, Running, attempts
-from routing_page import STATUSES, blocks, refusals
+from routing_page import AGENT, STATUSES, Block, addresses, blocks, refusals
 from till import nusd
 
 
@@ -77,8 +78,39 @@ def test_it_is_refused_as_the_page_says(running: Running, routed: Routed, status
     assert seen.strip().startswith(row.seen[STATUSES.index(status) % len(row.seen)])
 
 
+IN_PATH = {
+    "OpenAI": "openai",
+    "Anthropic": "anthropic",
+    "Gemini": "google-genai",
+    "Gemini, in OpenAI's format": "openai, for Gemini",
+    "Grok (xAI)": "openai, for Grok",
+}
+"""The blocks that show each base URL of the page's first table."""
+
+
+@pytest.mark.parametrize("provider", IN_PATH)
+def test_the_base_url_can_name_the_agent(
+    provider: str, processes: Callable[[str], ClientProcess], routed: Routed
+) -> None:
+    """With the other base URL of the page, and without the header, the call is the agent's and its run's."""
+    plain, with_agent = addresses()[provider]
+    header = f'"x-cynsta-agent-id": "{AGENT}"'
+
+    def edit(block: Block) -> Block:
+        assert f'"{plain}"' in block.text
+        assert header in block.text
+        return replace(block, text=block.text.replace(header, "").replace(f'"{plain}"', f'"{with_agent}"'))
+
+    name, agent_id = IN_PATH[provider], routed.sidecar.agent()
+    told = Running(name, processes(CLIENTS[name].adapter)).block(routed.sidecar.base, agent_id, edit)
+    assert (told.raised, told.printed.strip()) == ("", HELLO)
+    (call,) = routed.sidecar.calls(agent_id)
+    assert (call["state"], call["run_id"]) == ("settled", "nightly")
+
+
 def test_the_page_and_the_clients_are_the_same() -> None:
     """Each block of the page is run, each client has a block and a row, and none repeats a 402."""
     rows = refusals()
     assert set(blocks("run")) == set(CLIENTS)
+    assert set(addresses()) == set(IN_PATH)
     assert {rows[name].attempts[402] for name in CLIENTS} == {1}

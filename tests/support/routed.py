@@ -6,7 +6,7 @@ block of `references/routing-patterns.md` that has its name.
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ import httpx
 from clients.process import ClientProcess, Told
 from published import prices_of
 from recorded import Act, Received, RecordedUpstream
-from routing_page import blocks
+from routing_page import Block, blocks
 from scripted import ScriptedProvider, Turn
 from sidecar import Sidecar
 from until import until
@@ -105,11 +105,11 @@ class Running:
         """Which client it is."""
         return CLIENTS[self.name]
 
-    def block(self, base: str, agent_id: str) -> Told:
-        """Run the client's block of the page against this address, for this agent."""
+    def block(self, base: str, agent_id: str, edit: Callable[[Block], Block] = lambda block: block) -> Told:
+        """Run the client's block of the page, edited or not, against this address, for this agent."""
         for name, file in blocks("file").items():
             (self.process.home / name).write_text(file.at(base, agent_id), encoding="utf-8")
-        block = blocks("run")[self.name]
+        block = edit(blocks("run")[self.name])
         what = "sh" if block.language == "sh" else "block"
         return self.process.do(what, text=block.at(base, agent_id))
 

@@ -1,6 +1,6 @@
-"""`references/routing-patterns.md` as tests read it: the blocks that users copy, and the table of refusals.
+"""`references/routing-patterns.md` as tests read it: the blocks that users copy, and its two tables.
 
-The page is the source of both; nothing here knows a client. A block is named by the comment before it,
+The page is the source of all; nothing here knows a client. A block is named by the comment before it,
 `<!-- run: NAME -->`, or `<!-- file: NAME -->` where it is a file that the blocks of its section need; what
 needs Node is named by `node` and `node file`.
 """
@@ -21,6 +21,7 @@ _ROW = re.compile(
     + "".join(rf"\| (?P<a{n}>\d+) \([\d.]+ s\) " for n in STATUSES)
     + r"\| (?P<seen>.+) \|"
 )
+_ADDRESS = re.compile(rf"\| (?P<provider>[^|]+) \| `(?P<base>{BASE}[^`]*)` \| `(?P<with_agent>[^`]+)` \|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ def blocks(kind: str) -> dict[str, Block]:
     """Return the page's blocks of a kind, by their names."""
     found = [Block(*match) for match in _BLOCK.findall(PAGE.read_text(encoding="utf-8"))]
     return {block.name: block for block in found if block.kind == kind}
+
+
+def addresses() -> dict[str, tuple[str, str]]:
+    """Return the base URLs by provider: for a client that sends the header, and with the agent in it."""
+    rows = _ADDRESS.finditer(PAGE.read_text(encoding="utf-8"))
+    return {row["provider"]: (row["base"], row["with_agent"]) for row in rows}
 
 
 def refusals(kind: str = "run") -> dict[str, Refusals]:
