@@ -20,7 +20,7 @@ from routing_page import Block
 
 FOLDER = Path(os.environ.get("SPENDGUARD_CLIENTS") or Path(__file__).parents[1] / "node")
 PACKAGES = FOLDER / "node_modules"
-INSTALL = "`npm ci` in tests/node installs them, as `.ci/run --clients` does"
+INSTALL = "`npm install` in tests/node installs them, as `.ci/run --clients` does"
 
 HANGS_SECONDS = 120
 """No refusal keeps a program for a minute; what runs for two is ended, and has failed."""
