@@ -163,6 +163,28 @@ async def test_resets_and_cuts_at_every_region(sidecar: Sidecar, upstream: Recor
     check(await run(sidecar, upstream, cases))
 
 
+def unfinished(kind: str, stream: Stream) -> Iterator[bytes]:
+    """Yield bodies that end as streams do, but before what the stream says last; they may tell usage."""
+    if kind == "gemini":
+        yield stream.body.replace(b'"finishReason": "STOP",', b"")
+        return
+    close = b"]" if kind == "gemini-array" else b""
+    borders = [stop for stop in stream.stops[1:] if stop < stream.terminal]
+    for border in borders[: None if not close else 1]:
+        yield stream.body[:border] + close
+
+
+async def test_a_stream_that_ends_before_it_is_whole(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
+    """The connection ends in order, the answer does not: what it told so far need not be all."""
+    cases = []
+    for kind, stream in zip(FORMATS, STREAMING, strict=True):
+        for number, body in enumerate(unfinished(kind, stream)):
+            assert body != stream.body
+            act = Act(reply=Reply(200, SSE, body))
+            cases.append(Case(f"{kind}/{number}", stream.recording, act, 200))
+    check(await run(sidecar, upstream, cases))
+
+
 async def test_what_has_come_to_its_own_end_is_charged_as_reported(
     sidecar: Sidecar, upstream: RecordedUpstream
 ) -> None:
