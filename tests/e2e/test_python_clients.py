@@ -15,6 +15,7 @@ from clients.process import ClientProcess
 from routed import CLIENTS, HELLO, TEXTS, WEATHER, Routed, Running, attempts
 from routing_page import AGENT, STATUSES, Block, addresses, blocks, refusals
 from till import nusd
+from until import until
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def test_it_answers_and_is_charged(running: Running, routed: Routed) -> None:
         told = running.adapter("tools")
         assert (told.raised, told.printed.strip()) == ("", WEATHER)
         calls += 2
+    until(lambda: all(call["ended_at"] for call in sidecar.calls(agent_id)))  # a stream settles after its end
     ended = sidecar.calls(agent_id)
     assert [call["state"] for call in ended] == ["settled"] * calls
     assert {nusd(call["cost_usd"]) for call in ended} == {client.nusd}

@@ -163,15 +163,17 @@ class Routed:
         url = f"{self.sidecar.base}/v1/chat/completions"
 
         def hold() -> None:
-            httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False)
+            httpx.post(url, json=body, headers=headers, timeout=None, trust_env=False)
 
         holder = threading.Thread(target=hold)
         holder.start()
         until(lambda: self.sidecar.budget(agent_id)["locked_run_id"] == "holder")
-        yield agent_id
-        held = next(call for call in self.sidecar.calls(agent_id) if call["state"] == "held")
-        self.sidecar.control("POST", f"/v1/calls/{held['call_id']}/abort")
-        holder.join()
+        try:
+            yield agent_id
+        finally:
+            held = next(call for call in self.sidecar.calls(agent_id) if call["state"] == "held")
+            self.sidecar.control("POST", f"/v1/calls/{held['call_id']}/abort")
+            holder.join()
 
 
 def attempts(sidecar: Sidecar, agent_id: str, status: int) -> int:
