@@ -434,7 +434,7 @@ def lying(kind: str) -> Iterator[tuple[str, Lie]]:
             details = f"{INPUT[kind]}_details"
             yield "cached", lambda usage: usage | {details: {"cached_tokens": usage[INPUT[kind]] + 1}}
     if kind.startswith("grok"):
-        for value in LIES:
+        for value in (0, *LIES):
             if value is not None:  # where xAI says nothing, its price list does
                 yield f"ticks={value!r:.20}", says("cost_in_usd_ticks", value)
 
