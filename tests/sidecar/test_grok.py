@@ -156,6 +156,7 @@ def test_with_the_setting_they_are_held_to_rounds_of_one_call() -> None:
     less = sent("responses", policy, tools=tools, max_turns=2, parallel_tool_calls=False)
     assert (less["max_turns"], less["parallel_tool_calls"]) == (2, False)
     assert sent("responses", policy, tools=tools, max_turns=9)["max_turns"] == 3
+    assert refusal("responses", policy, tools=tools, max_turns=0).facts["path"] == "max_turns"
     changed = RESPONSES.rewrite(request, output_tokens=5).changed
     assert changed[1:] == ("max_turns: none -> 3", "parallel_tool_calls: none -> false")
 

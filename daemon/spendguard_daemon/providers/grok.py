@@ -86,7 +86,7 @@ class GrokResponses(OpenAIResponses):
     searches = grok_fields.SEARCHES
     tiers = grok_fields.SERVICE_TIERS
     pins_tier = False
-    uses_field = "max_turns"
+    uses_field, uses_min = "max_turns", 1  # none may be read as no limit
     cap_per_pass = True
     normalised = True
     least_output_tokens = 1

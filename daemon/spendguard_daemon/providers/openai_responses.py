@@ -64,7 +64,7 @@ class OpenAIResponses(Endpoint):
     tiers: Mapping[str, str] = SERVICE_TIERS
     plain_tier: str | None = "default"
     pins_tier = True
-    uses_field = "max_tool_calls"
+    uses_field, uses_min = "max_tool_calls", 0
     cap_per_pass = False
     normalised = False
     least_output_tokens = OUTPUT_TOKENS_MIN
@@ -148,7 +148,10 @@ class OpenAIResponses(Endpoint):
         asked = document.value(self.uses_field)
         if asked is None:
             return policy.hosted_tool_uses
-        return min(openai_endpoint.within(asked, self.uses_field, 0, TOOL_CALLS_MAX), policy.hosted_tool_uses)
+        return min(
+            openai_endpoint.within(asked, self.uses_field, self.uses_min, TOOL_CALLS_MAX),
+            policy.hosted_tool_uses,
+        )
 
     def path(self, _request: Request) -> str:
         """Return the path below the provider's base URL."""
