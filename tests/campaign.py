@@ -102,7 +102,7 @@ def kill_job(seed: int) -> Result:
 
 def bill_job(seed: int) -> Result:
     """Draw requests of each format, and hold their worst bills against their holds."""
-    accepted = {endpoint: holds.run(endpoint, BILLS_A_JOB, seed=seed)["accepted"] for endpoint in holds.CASES}
+    accepted = {"/".join(key): holds.run(key, BILLS_A_JOB, seed=seed)["accepted"] for key in holds.CASES}
     return Counter({"requests of each format": min(accepted.values()), **accepted}), set()
 
 

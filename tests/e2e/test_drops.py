@@ -21,6 +21,7 @@ from raw_http import Answer, Leave, leave_now, request, send
 from recorded import Act, Received, RecordedUpstream, Reply
 from sidecar import Sidecar
 from streams import Stream, streams
+from tagged import tag_of, tagged
 from until import until
 
 STREAMS = streams()
@@ -72,20 +73,6 @@ def agents(sidecar: Sidecar) -> list[str]:
     return [sidecar.agent(cents=FUNDED_CENTS, policy=policy) for _ in range(AGENTS)]
 
 
-def body_of(stream: Stream, tag: str) -> bytes:
-    """Return the recorded request, with a tag that bills nothing and reaches the provider."""
-    body: dict[str, Any] = dict(stream.recording.request)
-    if stream.recording.provider == "anthropic":
-        return json.dumps(body | {"metadata": {"user_id": tag}}).encode()
-    return json.dumps(body | {"user": tag}).encode()
-
-
-def tag_of(received: Received) -> str:
-    """Return the tag of a request that came."""
-    body = json.loads(received.body)
-    return str(body.get("user") or (body.get("metadata") or {}).get("user_id") or "")
-
-
 @pytest.mark.parametrize("goes_on", [True, False], ids=["goes-on", "breaks-off"])
 @pytest.mark.parametrize("stream", STREAMS, ids=[one.name for one in STREAMS])
 async def test_a_client_that_leaves_after_each_chunk(
@@ -121,8 +108,12 @@ async def leave_then_another(
 ) -> Answer | None:
     """Take a stream as far as it comes, leave, and at once make a call of another run."""
     port, agent = sidecar.port, {"x-cynsta-agent-id": drop.agent}
-    path = stream.recording.path
-    raw = request(port, path, {**agent, "x-cynsta-run-id": "leaves"}, body_of(stream, drop.tag))
+    raw = request(
+        port,
+        stream.recording.target,
+        {**agent, "x-cynsta-run-id": "leaves"},
+        json.dumps(tagged(stream.recording, drop.tag)).encode(),
+    )
     if drop.stop:
         assert await send(port, raw, Leave(after_body=drop.stop)) is None
     else:

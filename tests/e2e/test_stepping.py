@@ -6,16 +6,17 @@ which must be within what is left. Where it is refused, the `max_tokens` that th
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from billing import anthropic, openai
+from billing.holds import BILLS, Sent
 from published import catalogue_row
 from recorded import RecordedUpstream
-from scripted import ScriptedProvider, Turn, complaint
+from scripted import ScriptedProvider, Turn, complaint, provider_of
 from sidecar import Sidecar
 from till import nusd
 
@@ -30,7 +31,10 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One kind of request. `least`: below this cap its provider answers 400; `useful`: design 5.3's floor."""
+    """One kind of request; `cap` is where its output cap stands, a member or a member of one.
+
+    `least`: below this cap its provider answers 400; `useful`: design 5.3's floor.
+    """
 
     name: str
     path: str
@@ -41,25 +45,57 @@ class Shape:
 
     def asking(self, cap: int) -> Body:
         """Return the same request with another cap."""
-        return {name: value for name, value in self.body.items() if name not in CAPS} | {self.cap: cap}
+        *outer, name = self.cap.split(".")
+        if outer:
+            return self.body | {outer[0]: {**self.body.get(outer[0], {}), name: cap}}
+        return {name: value for name, value in self.body.items() if name not in CAPS} | {name: cap}
 
     @property
     def asked(self) -> int | None:
         """The cap that the request itself asks for."""
-        value: int | None = self.body.get(self.cap)
-        return value
+        return cap_of(self.body)
 
     @property
     def floor(self) -> int:
         """The least cap that may go out."""
         floor = max(self.least, min(self.useful, self.asked or self.useful))
+        config = self.body.get("generationConfig") or {}
         budget = (self.body.get("thinking") or {}).get("budget_tokens")
+        budget = (config.get("thinkingConfig") or {}).get("thinkingBudget", budget)
         return floor if budget is None else min(max(floor, budget + 1_024), self.asked or 0)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Provider and endpoint."""
+        last = self.path.rpartition(":")[2] if ":" in self.path else self.path.rpartition("/v1/")[2]
+        endpoint = CONTENT if last == "streamGenerateContent" else last.rpartition("openai/")[2]
+        return provider_of(self.path, self.body), endpoint
+
+    @property
+    def model(self) -> str:
+        """The model, which Gemini's paths name."""
+        named: str = self.body.get("model") or self.path.rpartition("/")[2].partition(":")[0]
+        return named
 
 
 CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+CONTENT = "generateContent"
+
+
+def cap_of(body: Body) -> int | None:
+    """Return the output cap that a request has, None where it has none."""
+    found = [body[name] for name in CAPS if body.get(name) is not None]
+    found += [cap for cap in [(body.get("generationConfig") or {}).get("maxOutputTokens")] if cap is not None]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
 HELLO = [{"role": "user", "content": "Say hello, at some length. é"}]
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+GEMINI = "/v1beta/models/gemini-2.5-pro:generateContent"
+COMPATIBLE = "/v1beta/openai/chat/completions"
+CONTENTS = [{"role": "user", "parts": [{"text": "Say hello, at some length. é"}]}]
+IN_CONFIG = "generationConfig.maxOutputTokens"
 THINKING = {"type": "enabled", "budget_tokens": 4_096}
 
 SHAPES = [
@@ -101,18 +137,51 @@ SHAPES = [
         {"model": "claude-opus-4-1", "messages": HELLO, "max_tokens": 4_200, "thinking": THINKING},
         "max_tokens",
     ),
+    Shape("gemini", GEMINI, {"contents": CONTENTS}, IN_CONFIG, useful=4_096),
+    Shape(
+        "gemini-capped",
+        GEMINI.replace("generateC", "streamGenerateC") + "?alt=sse",
+        {"contents": CONTENTS, "generationConfig": {"maxOutputTokens": 60_000, "candidateCount": 1}},
+        IN_CONFIG,
+        useful=4_096,
+    ),
+    Shape(
+        "gemini-thinking",
+        GEMINI,
+        {
+            "contents": CONTENTS,
+            "generationConfig": {
+                "maxOutputTokens": 32_000,
+                "thinkingConfig": {"thinkingBudget": 8_192},
+            },
+        },
+        IN_CONFIG,
+        useful=4_096,
+    ),
+    Shape(
+        "gemini-compatible",
+        COMPATIBLE,
+        {"model": "gemini-2.5-pro", "messages": HELLO, "max_tokens": 30_000},
+        "max_tokens",
+        useful=4_096,
+    ),
+    Shape(
+        "grok-chat", CHAT, {"model": "grok-4.20-non-reasoning", "messages": HELLO}, "max_completion_tokens"
+    ),
+    Shape(
+        "grok-responses",
+        RESPONSES,
+        {"model": "grok-4.3", "input": "hi", "max_output_tokens": 100_000},
+        "max_output_tokens",
+        useful=4_096,
+    ),
 ]
 
 
-def worst_nusd(path: str, body: Body) -> int:
+def worst_nusd(shape: Shape, sent: Body) -> int:
     """Return the most that the provider may bill for what left us, counted apart from the code under test."""
-    by_path: dict[str, Callable[[], Any]] = {
-        CHAT: lambda: openai.chat(body, counted=False),
-        RESPONSES: lambda: openai.responses(body, counted=False, state_tokens=None),
-        MESSAGES: lambda: anthropic.messages(body, {}),
-    }
-    worst: int = by_path[path]().nusd()
-    return worst
+    path = shape.path.partition("?")[0]
+    return BILLS[shape.key](Sent(path, {}, sent, False, None)).nusd(datetime.now(UTC))
 
 
 class Purse:
@@ -163,7 +232,7 @@ def test_every_step_is_within_what_is_left(
     """Sent at the floor or above and never for more than the balance, or refused with what would fit."""
     purse, sent_caps, named = Purse(sidecar), [], []
     provider.refused.clear()
-    most = catalogue_row("anthropic" if shape.path == MESSAGES else "openai", shape.body["model"])
+    most = catalogue_row(shape.key[0], shape.model)
     wanted = min(shape.asked or 16_384, most["limits"]["max_output"])
     balances = [DOLLAR_NUSD - step * STEP_NUSD for step in range(1, STEPS + 1)]
     for balance_nusd in (*balances, *reversed(FINE)):
@@ -203,9 +272,9 @@ def step(purse: Purse, provider: ScriptedProvider, shape: Shape, body: Body, bal
         return None
     assert answer.status_code == 200, f"{answer.text} at {balance_nusd}; {provider.refused}"
     (sent,) = provider.received[before:]
-    assert worst_nusd(shape.path, sent) <= nusd(answer.headers["x-spendguard-held-usd"]) <= balance_nusd
-    (cap,) = [sent[name] for name in CAPS if name in sent]
-    assert isinstance(cap, int)
+    assert worst_nusd(shape, sent) <= nusd(answer.headers["x-spendguard-held-usd"]) <= balance_nusd
+    cap = cap_of(sent)
+    assert type(cap) is int
     return cap
 
 
@@ -223,3 +292,13 @@ def test_the_provider_of_this_test_is_strict() -> None:
     ]
     assert all(complaint(path, body) for path, body in refused)
     assert not any(complaint(shape.path, json.loads(json.dumps(shape.body))) for shape in SHAPES)
+    contents = {"contents": CONTENTS}
+    configs = [
+        {"maxOutputTokens": 0},
+        {"maxOutputTokens": 65_537},
+        {"candidateCount": 9},
+        {"thinkingConfig": {"thinkingBudget": 40_000}},
+        {"thinkingConfig": {"thinkingBudget": 0}},
+    ]
+    assert all(complaint(GEMINI, contents | {"generationConfig": config}) for config in configs)
+    assert complaint(GEMINI, {"contents": []})

@@ -20,6 +20,7 @@ from raw_http import Answer, Leave, request, send
 from recorded import Act, Received, RecordedUpstream, Recording, Reply, load
 from sidecar import Sidecar
 from streams import Stream, streams
+from tagged import tag_of, tagged
 from until import until
 
 FUNDED_CENTS = 10_000_000
@@ -92,14 +93,8 @@ async def run(sidecar: Sidecar, upstream: RecordedUpstream, cases: list[Case]) -
     few = asyncio.Semaphore(AT_ONCE)
 
     async def one(case: Case) -> Answer | None:
-        body: dict[str, Any] = dict(case.recording.request)
-        tag = (
-            {"metadata": {"user_id": case.name}}
-            if case.recording.provider == "anthropic"
-            else {"user": case.name}
-        )
-        headers = {"x-cynsta-agent-id": agent}
-        raw = request(sidecar.port, case.recording.path, headers, json.dumps(body | tag).encode())
+        body = json.dumps(tagged(case.recording, case.name)).encode()
+        raw = request(sidecar.port, case.recording.target, {"x-cynsta-agent-id": agent}, body)
         async with few:
             return await send(sidecar.port, raw)
 
@@ -119,12 +114,6 @@ async def run(sidecar: Sidecar, upstream: RecordedUpstream, cases: list[Case]) -
         call_id = answer.headers["x-spendguard-call-id"]
         found.append(Ended(case, answer, holds[call_id], by_call[call_id]))
     return found
-
-
-def tag_of(received: Received) -> str:
-    """Return the tag of a request that came."""
-    body = json.loads(received.body)
-    return str(body.get("user") or body["metadata"]["user_id"])
 
 
 def check(found: list[Ended]) -> None:

@@ -21,7 +21,7 @@ CARD = {
 
 def is_known(recording: Recording) -> bool:
     """Tell whether there are published prices for a recording."""
-    return is_listed(recording.provider, recording.request["model"])
+    return is_listed(recording.provider, recording.model)
 
 
 def buckets_of(recording: Recording) -> list[Bucket]:
@@ -30,11 +30,11 @@ def buckets_of(recording: Recording) -> list[Bucket]:
 
 
 def priced_home(home: Path) -> Path:
-    """Make a home whose config has a price for every recorded model that lacks one; return it."""
+    """Make a home whose config has a price for every recorded model; return it."""
     cards: dict[str, dict[str, Any]] = {}
     for one in load_all():
-        if one.provider in ("openai", "anthropic", "grok") and "model" in one.request and not is_known(one):
-            cards.setdefault(one.provider, {})[one.request["model"]] = CARD
+        if one.model and not is_known(one):
+            cards.setdefault(one.provider, {})[one.model] = CARD
     home.mkdir(mode=0o700)
     config = home / "config.toml"
     config.write_text(tomli_w.dumps({"prices": {"overrides": cards}}))

@@ -5,6 +5,10 @@ Written from the documentation, not from our readers or rate cards, and importin
 - OpenAI: `prompt_tokens` and `input_tokens` are the whole input, of which `*_tokens_details` names the parts
   that were read from the cache, written to it, or heard; the output's reasoning is inside it, spoken output
   has a rate of its own; each web search action is billed per search. Embeddings bill input alone.
+- Gemini: `promptTokenCount` includes what was read from the cache, not what tools brought back, which is
+  input too; thoughts are output beside the candidates. Metadata in a stream is cumulative, the last counts.
+  A prompt that was grounded in searches costs a fee once (before Gemini 3).
+- xAI: as OpenAI, but in chat the reasoning is beside the completion; each call of a search is billed.
 - Anthropic: `input_tokens` is beside what was read from and written to the cache; what was written lives 5
   minutes unless `cache_creation` says an hour; in a stream the last figure of each name is the total.
   Inference in the US costs a tenth more, a fast answer twice as much.
@@ -30,6 +34,7 @@ from replies import Recording
 CATALOGUE = Path(__file__).parents[2] / "daemon/spendguard_daemon/pricing/data/catalogue.json"
 
 Prices = Mapping[str, str]
+EVENTS = ("web_search", "grounded_request")
 
 PRICES: dict[str, Prices] = {
     # openai.com/api/pricing, standard tier
@@ -43,7 +48,16 @@ PRICES: dict[str, Prices] = {
     "gpt-5.6-sol": {"input": "4.00", "cache_read": "0.40", "cache_write": "5.00", "output": "20.00"},
     "gpt-audio-mini": {"input": "0.60", "input_audio": "10.00", "output": "2.40", "output_audio": "20.00"},
     "text-embedding-3-small": {"input": "0.02"},
-    # docs.x.ai/developers/pricing, below 200,000 tokens
+    # ai.google.dev/gemini-api/docs/pricing, standard tier
+    "gemini-2.0-flash": {"input": "0.10", "cache_read": "0.025", "output": "0.40"},
+    "gemini-2.5-flash": {
+        "input": "0.30",
+        "cache_read": "0.03",
+        "output": "2.50",
+        "grounded_request": "35.00",
+    },
+    "gemini-3-flash-preview": {"input": "0.50", "cache_read": "0.05", "output": "3.00"},
+    # docs.x.ai/developers/pricing
     "grok-4.3": {"input": "1.25", "cache_read": "0.20", "output": "2.50", "web_search": "5.00"},
     # claude.com/pricing: cache writes at 1.25 and 2 times the input, reads at a tenth
     "claude-2.1": {"input": "8.00", "output": "24.00"},
@@ -87,7 +101,7 @@ TIERED_FROM_TOKENS = 100_001
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Tokens, or searches, of one kind at one price (USD per million tokens or per thousand searches).
+    """Tokens, or events, of one kind at one price (USD per million tokens or per thousand events).
 
     `factor` scales what tokens cost: where they were served, and how fast.
     """
@@ -100,7 +114,7 @@ class Bucket:
     @property
     def usd(self) -> Decimal:
         """What they cost."""
-        if self.name == "web_search":
+        if self.name in EVENTS:
             return self.quantity * self.price / 1_000
         return self.quantity * self.price / 10**6 * self.factor
 
@@ -113,7 +127,7 @@ def bill(recording: Recording, prices: Prices | None = None) -> list[Bucket]:
     answer = reported(recording)
     if answer is None:
         return []
-    counts = {"anthropic": _anthropic, "grok": _grok}.get(recording.provider, _openai)(answer)
+    counts = COUNTS[recording.provider](answer)
     whole = sum(number for name, number in counts if name in INPUTS)
     if prices is None:
         prices = prices_of(recording.provider, answer["model"], whole, answer.get("service_tier"))
@@ -139,7 +153,7 @@ def reported(recording: Recording) -> dict[str, Any] | None:
     body = plain_body(recording)
     if recording.reply.status != 200:
         return None
-    answers = list(events(body)) if body.lstrip()[:1] != b"{" else [json.loads(body)]
+    answers = list(events(body))
     told = [found for found in map(_with_usage, answers) if found is not None]
     if not told:
         return None
@@ -148,7 +162,7 @@ def reported(recording: Recording) -> dict[str, Any] | None:
     for one in told:
         usage |= {name: value for name, value in one["usage"].items() if value is not None}
         answer = one | {name: value for name, value in answer.items() if value is not None}
-    used = usage.get("prompt_tokens") or usage.get("input_tokens")
+    used = usage.get("prompt_tokens") or usage.get("input_tokens") or usage.get("promptTokenCount")
     return {**answer, "usage": usage} if used else None
 
 
@@ -164,7 +178,11 @@ def plain_body(recording: Recording) -> bytes:
 
 
 def events(stream: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the JSON of each event of a stream."""
+    """Yield the JSON of each event of a stream, of each element of an array, or of the one object."""
+    if stream.lstrip()[:1] in (b"{", b"["):
+        whole = json.loads(stream)
+        yield from whole if isinstance(whole, list) else [whole]
+        return
     for line in stream.decode().splitlines():
         if line.startswith("data:") and line[5:].lstrip().startswith("{"):
             yield json.loads(line[5:])
@@ -172,6 +190,8 @@ def events(stream: bytes) -> Iterator[dict[str, Any]]:
 
 def _with_usage(event: dict[str, Any]) -> dict[str, Any] | None:
     """Return the part of an event that has a usage: the event, or the message or response in it."""
+    if event.get("usageMetadata"):
+        return {**event, "usage": event["usageMetadata"], "model": event.get("modelVersion")}
     for found in (event, event.get("response"), event.get("message")):
         if isinstance(found, dict) and found.get("usage"):
             return found
@@ -196,6 +216,21 @@ def _openai(answer: dict[str, Any]) -> list[tuple[str, int]]:
         ("output", whole_out - spoken),
         ("output_audio", spoken),
         ("web_search", len(searches)),
+    ]
+
+
+def _gemini(answer: dict[str, Any]) -> list[tuple[str, int]]:
+    usage = answer["usage"]
+    whole_in = usage["promptTokenCount"] + (usage.get("toolUsePromptTokenCount") or 0)
+    cached = usage.get("cachedContentTokenCount") or 0
+    grounded = any(
+        (one.get("groundingMetadata") or {}).get("webSearchQueries") for one in answer["candidates"]
+    )
+    return [
+        ("input", whole_in - cached),
+        ("cache_read", cached),
+        ("output", (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)),
+        ("grounded_request", int(grounded)),
     ]
 
 
@@ -235,6 +270,9 @@ def _anthropic(answer: dict[str, Any]) -> list[tuple[str, int]]:
         ("output", usage["output_tokens"]),
         ("web_search", (usage.get("server_tool_use") or {}).get("web_search_requests") or 0),
     ]
+
+
+COUNTS = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini, "grok": _grok}
 
 
 def prices_of(provider: str, model: str, input_tokens: int = 0, tier: str | None = None) -> Prices:

@@ -45,6 +45,22 @@ class Recording:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def model(self) -> str:
+        """The model that was asked, which Gemini's paths name; empty where the request was not JSON."""
+        named: str = self.request.get("model") or self.path.rpartition("/models/")[2].partition(":")[0]
+        return named
+
+    @property
+    def streams(self) -> bool:
+        """Whether a stream was asked for."""
+        return self.request.get("stream") is True or self.path.endswith(":streamGenerateContent")
+
 
 def load(name: str) -> Recording:
     """Load one recording by its file name without `.json`."""

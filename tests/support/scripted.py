@@ -1,10 +1,11 @@
 """A provider that plays a script, in the wire formats of the recordings, and is as strict as the real ones.
 
 `ScriptedProvider(turn_of)` is a director for `RecordedUpstream`: for each request `turn_of(path, body)` says
-what is answered, a `Turn`; the shapes are those of recordings 01, 09, 12, 15, 16, 19, 22 and 23. What a real
-provider would refuse (a cap below its minimum or above the model's, a thinking budget that the cap does not
-exceed, two caps, a parameter that the model does not take) is answered with its 400 and noted in `refused`.
-Count routes are answered with what the same request would be billed as input.
+what is answered, a `Turn`; the shapes are those of recordings 01, 09, 12, 15, 16, 19, 22, 23 and 38 to 40;
+those of Gemini are in `scripted_gemini`. What a real provider would refuse (a cap below its minimum or above
+the model's, a thinking budget that the cap does not exceed, two caps, a parameter that the model does not
+take) is answered with its 400 and noted in `refused`. Count routes are answered with what the same request
+would be billed as input. xAI is told by the model, for it has OpenAI's paths.
 """
 
 import base64
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import scripted_gemini as gemini
 from published import catalogue_row
 from recorded import Act, Received, Reply
 from replies import refusal
@@ -34,6 +36,7 @@ PIXEL = base64.b64encode(
 ).decode()
 """A picture of one pixel (PNG)."""
 
+CHAT = "/v1/chat/completions"
 COUNT_PATHS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
 
 
@@ -79,6 +82,8 @@ class ScriptedProvider:
     def __call__(self, received: Received) -> Act:
         """Answer one request."""
         body: Body = json.loads(received.body)
+        if received.path.endswith(":countTokens"):
+            return Act(reply=gemini.counted(body))
         if received.path in COUNT_PATHS:
             told = {"object": "response.input_tokens"} if "responses" in received.path else {}
             return Act(reply=_json({**told, "input_tokens": input_tokens(body)}))
@@ -87,7 +92,20 @@ class ScriptedProvider:
             self.refused.append(why)
             return Act(reply=_refusal(received.path, why))
         self.received.append(body)
+        if received.path.startswith("/v1beta/models/"):
+            return Act(reply=self._gemini_reply(received, body, len(self.received)))
         return Act(reply=self._reply(received.path, body, len(self.received)))
+
+    def _gemini_reply(self, received: Received, body: Body, number: int) -> Reply:
+        if "mbedContent" in received.path:
+            return gemini.embeddings(received.path, body)
+        turn = self.turn_of(received.path, body)
+        parts: list[Json] = [{"text": piece} for piece in _pieces(turn.text)]
+        parts += [{"functionCall": {"name": name, "args": args}} for name, args in turn.calls]
+        fresh, output = turn.usage_of({"messages": body["contents"], "tools": body.get("tools")})
+        thoughts = min(len(turn.thinking) // 4, output - 1)
+        usage = (fresh + turn.read, output - thoughts, thoughts)
+        return gemini.content(received.path, received.query, parts or [{"text": ""}], usage, number)
 
     def _reply(self, path: str, body: Body, number: int) -> Reply:
         if path == "/v1/embeddings":
@@ -121,7 +139,10 @@ def input_tokens(body: Body) -> int:
 
 def complaint(path: str, body: Body) -> str | None:
     """Return why the real provider would answer 400, None where it would not."""
-    row = catalogue_row("anthropic" if path == "/v1/messages" else "openai", body["model"])
+    if path.startswith("/v1beta/models/"):
+        return gemini.complaint(path, body)
+    provider = provider_of(path, body)
+    row = catalogue_row(provider, body["model"])
     if path == "/v1/embeddings":
         return None
     names = {"/v1/messages": ("max_tokens",), "/v1/responses": ("max_output_tokens",)}
@@ -132,16 +153,37 @@ def complaint(path: str, body: Body) -> str | None:
     }
     if len(caps) > 1:
         return "both caps are set"
-    least = RESPONSES_CAP_MIN if path == "/v1/responses" else 1
+    least = RESPONSES_CAP_MIN if path == "/v1/responses" and provider == "openai" else 1
     for name, cap in caps.items():
         if not least <= cap <= row["limits"]["max_output"]:
             return f"{name}: {cap} is not from {least} to {row['limits']['max_output']}"
     if path == "/v1/messages":
         return _message_complaint(body, caps)
-    if path == "/v1/chat/completions" and row.get("reasoning") and "max_tokens" in caps:
+    if provider == "grok":
+        return _grok_complaint(body, reasoning=bool(row.get("reasoning")))
+    if provider == "openai" and path == CHAT and row.get("reasoning") and "max_tokens" in caps:
         return "max_tokens is not supported with this model"
     if body.get("service_tier") not in (None, "auto", "default", "flex", "priority"):
         return "service_tier"
+    return None
+
+
+def provider_of(path: str, body: Body) -> str:
+    """Return whose request this is."""
+    if path.startswith("/v1beta/"):
+        return "gemini"
+    if path == "/v1/messages":
+        return "anthropic"
+    return "grok" if body["model"].startswith("grok") else "openai"
+
+
+def _grok_complaint(body: Body, *, reasoning: bool) -> str | None:
+    """Return what docs.x.ai says of reasoning models: they take no penalties and no stop sequences."""
+    unknown = [
+        name for name in ("presence_penalty", "frequency_penalty", "stop") if body.get(name) is not None
+    ]
+    if reasoning and unknown:
+        return f"{unknown} are not supported by reasoning models"
     return None
 
 
@@ -165,6 +207,8 @@ def _message_complaint(body: Body, caps: dict[str, int]) -> str | None:
 
 
 def _refusal(path: str, why: str) -> Reply:
+    if path.startswith("/v1beta/models/"):
+        return gemini.refusal(why)
     if path != "/v1/messages":
         return refusal(400, why)
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": why}}
@@ -188,13 +232,19 @@ def _completion(body: Body, turn: Turn, number: int) -> Json:
     if calls:
         message["tool_calls"] = calls
     finish = "tool_calls" if calls else "stop"
-    usage = {
+    usage: Json = {
         "prompt_tokens": fresh + turn.read,
         "completion_tokens": output,
         "total_tokens": fresh + turn.read + output,
         "prompt_tokens_details": {"cached_tokens": turn.read, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": len(turn.thinking) // 4, "audio_tokens": 0},
     }
+    if body["model"].startswith("grok"):  # the reasoning is beside the completion, and xAI says its own bill
+        usage["completion_tokens"] = output - len(turn.thinking) // 4
+        usage |= _ticks(body["model"], fresh, turn.read, output)
+    if "gemini" in body["model"]:  # thoughts are in the total alone
+        usage["completion_tokens"] = output - len(turn.thinking) // 4
+        del usage["completion_tokens_details"], usage["prompt_tokens_details"]
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
@@ -228,6 +278,13 @@ def _completion_stream(completion: Json, body: Body) -> bytes:
     )
 
 
+def _ticks(model: str, fresh: int, read: int, output: int) -> Json:
+    """Return xAI's own bill, of input below its cliff; 1e10 ticks are a dollar."""
+    rates = catalogue_row("grok", model)["periods"][0]["rates"]["default"]
+    pico_usd = fresh * rates["input"] + read * rates["cache_read"] + output * rates["output"]
+    return {"num_sources_used": 0, "cost_in_usd_ticks": -(-pico_usd // 100)}
+
+
 def _response(body: Body, turn: Turn, number: int) -> Json:
     fresh, output = turn.usage_of(body)
     items: list[Json] = []
@@ -243,13 +300,15 @@ def _response(body: Body, turn: Turn, number: int) -> Json:
     for index, (name, args) in enumerate(turn.calls):
         call = {"id": f"fc_{number}_{index}", "type": "function_call", "call_id": f"call_{number}_{index}"}
         items.append({**call, "name": name, "arguments": json.dumps(args), "status": "completed"})
-    usage = {
+    usage: Json = {
         "input_tokens": fresh + turn.read,
         "input_tokens_details": {"cached_tokens": turn.read},
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": len(turn.thinking) // 4},
         "total_tokens": fresh + turn.read + output,
     }
+    if body["model"].startswith("grok"):
+        usage |= _ticks(body["model"], fresh, turn.read, output)
     return {
         "id": f"resp_{number}",
         "object": "response",

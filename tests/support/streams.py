@@ -1,20 +1,24 @@
 """The recorded streams and where their events end, for tests that stop in between."""
 
 import gzip
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from json import JSONDecoder
 
 from recorded import Recording, Reply, load_all
 
-GZIP_PIECE_BYTES = 61
+PIECE_BYTES = 61
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A recorded stream. `stops` are the lengths of its body after each chunk, 0 before the first.
 
-    A plain stream's chunks are its events. A compressed one shows no events on the wire: its chunks are
-    pieces of a size. `terminal` is the length from which on nothing that counts is missing.
+    A plain stream's chunks are its events, or the elements of its JSON array. A compressed one shows none on
+    the wire, and one event is too few to stop between: their chunks are pieces of a size. `terminal` is the
+    length from which on nothing that counts is missing.
     """
 
     name: str
@@ -29,31 +33,60 @@ class Stream:
 
 
 def streams() -> list[Stream]:
-    """Return every recorded stream of OpenAI and Anthropic, compressed ones as they are and plain."""
+    """Return every recorded stream, compressed ones as they are and plain."""
     found = []
     for recording in load_all():
         reply = recording.reply
-        if recording.provider not in ("openai", "anthropic") or not recording.request.get("stream"):
+        if not recording.streams:
             continue
         if reply.headers.get("content-encoding") == "gzip":
-            size = len(reply.body)
-            stops = (*range(0, size, GZIP_PIECE_BYTES), size)
-            found.append(Stream(f"{recording.name}-gzip", recording, stops, size))
+            found.append(_by_pieces(f"{recording.name}-gzip", recording))
             headers = {name: value for name, value in reply.headers.items() if name != "content-encoding"}
             recording = replace(recording, reply=Reply(reply.status, headers, gzip.decompress(reply.body)))
-        found.append(_by_events(recording))
+        found.append(_by_chunks(recording))
     return found
 
 
-def _by_events(recording: Recording) -> Stream:
+def _by_pieces(name: str, recording: Recording) -> Stream:
+    size = len(recording.reply.body)
+    return Stream(name, recording, (*range(0, size, PIECE_BYTES), size), size)
+
+
+def _by_chunks(recording: Recording) -> Stream:
     body = recording.reply.body
-    events = [event + b"\n\n" for event in body.split(b"\n\n")]
-    events[-1] = events[-1].removesuffix(b"\n\n")
-    stops = tuple(accumulate((len(event) for event in events if event), initial=0))
+    chunks = list(_elements(body) if body.startswith(b"[") else _events(body))
+    if len(chunks) == 1:
+        return _by_pieces(recording.name, recording)
+    stops = tuple(accumulate(map(len, chunks), initial=0))
     assert stops[-1] == len(body)
-    ends = [b"[DONE]", b'"type":"message_stop"', b'"type":"response.completed"']
-    ends += [b'"type":"response.incomplete"', b'"type":"response.failed"']
-    terminal = next(
-        stop for stop, event in zip(stops[1:], events, strict=False) if any(end in event for end in ends)
-    )
+    last = max(at for at, chunk in enumerate(chunks) if any(end in chunk for end in ENDS))
+    terminal = len(body) if body.startswith(b"[") else stops[last + 1]
     return Stream(recording.name, recording, stops, terminal)
+
+
+ENDS = (
+    b"[DONE]",
+    b'"type":"message_stop"',
+    b'"type":"response.completed"',
+    b'"type":"response.incomplete"',
+    b'"type":"response.failed"',
+    b'"finishReason"',
+)
+"""What the last chunk that counts says. An array says only with its bracket that nothing follows."""
+
+
+def _events(body: bytes) -> Iterator[bytes]:
+    """Cut a stream of events after each empty line."""
+    yield from re.findall(rb".+?(?:\r?\n\r?\n|\Z)", body, re.DOTALL)
+
+
+def _elements(body: bytes) -> Iterator[bytes]:
+    """Cut a JSON array before each comma between its elements, and before its last bracket."""
+    text, decoder, at = body.decode(), JSONDecoder(), 0
+    while text[at] != "]":
+        begins = text.index("{", at)
+        _, ends = decoder.raw_decode(text, begins)
+        yield text[at:ends].encode()
+        at = ends + len(text[ends:]) - len(text[ends:].lstrip())
+        yield from [text[ends:at].encode()] if at > ends else ()
+    yield text[at:].encode()

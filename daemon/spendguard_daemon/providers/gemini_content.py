@@ -128,12 +128,13 @@ class Content:
         kind = member(blob, "mimeType", path)
         if kind is not None and not isinstance(kind, str):
             raise MalformedError(f"{path}.mimeType", "string")
-        kind = (kind or "").partition(";")[0].strip().lower()
-        self.reach |= _rates_of(kind)
-        if name == "fileData":
+        if name == "fileData":  # what lies there may be of another type than the client says
             member(blob, "fileUri", path)
+            self.reach |= ANY_MEDIA
             self.keep(path, "gemini.part:fileData")
             return
+        kind = (kind or "").partition(";")[0].strip().lower()
+        self.reach |= _rates_of(kind)
         data = blob.get("data")
         if not isinstance(data, str):
             raise MalformedError(f"{path}.data", "string")

@@ -9,12 +9,12 @@ Functions take the body as it left us, parsed.
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
-from billing.worst import UnboundedBillError, Worst, price_list, strings, values_of
+from billing.byte_tokens import FORMS, Form, shown
+from billing.worst import UnboundedBillError, Worst, price_list, values_of
 
 PRICES = price_list("anthropic")
 WINDOW = 10**12
@@ -29,9 +29,6 @@ NEWER = re.compile(r"claude-(opus-4-[78]|opus-5|sonnet-5|haiku-5|fable|mythos)")
 
 INJECTED_TOKENS = 1_500
 """What the definition of a tool of Anthropic's own may add: computer use, the largest known."""
-
-Form = Literal["", "NFC", "NFKC"]
-FORMS: tuple[Form, ...] = ("", "NFC", "NFKC")
 
 SEARCH, FETCH = "web_search_", "web_fetch_"
 REFUSED = ("mcp_servers", "container", "fallbacks", "compaction", "thread", "fallback_credit_token")
@@ -87,18 +84,6 @@ def _is_file(block: Any) -> bool:
 
 FILES = ("base64", "url", "file")
 """Sources of documents whose text does not follow from the request."""
-
-
-def shown(value: object, form: Form) -> int:
-    """Return the tokens that a value may take: as JSON, or string by string."""
-    if value is None:
-        return 0
-    as_json = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return max(_tokens(as_json, form), sum(_tokens(text, form) for text in strings(value)))
-
-
-def _tokens(text: str, form: Form) -> int:
-    return len((unicodedata.normalize(form, text) if form else text).encode()) + 1
 
 
 def _blocks(content: object) -> Iterator[Any]:

@@ -1,12 +1,13 @@
 """Hold and bill side by side: what the code under test holds for a request, and what its provider bills.
 
 The hold is made as the planner makes it: the request is read, bounded by each rung, priced and rewritten to a
-cap; the bill is made from the bytes that would leave, by `openai` and `anthropic`.
+cap; the bill is made from the path, the headers and the bytes that would leave, by the provider's module.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,10 +15,17 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 import signed_prices
-from billing import anthropic, openai
-from billing.anthropic_requests import messages_cases
+from billing import (
+    anthropic,
+    anthropic_requests,
+    gemini,
+    gemini_requests,
+    grok,
+    grok_requests,
+    openai,
+    openai_requests,
+)
 from billing.cases import Case
-from billing.openai_requests import chat_cases, embeddings_cases, responses_cases
 from billing.worst import Worst
 from json_values import relaxed
 from spendguard_daemon.errors import SpendGuardError
@@ -28,12 +36,68 @@ from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.providers import FORMATS, Asked, Format, Request
 from spendguard_daemon.usage import InputBound
 
-CASES: dict[str, st.SearchStrategy[Case]] = {
-    "chat/completions": chat_cases,
-    "responses": responses_cases,
-    "embeddings": embeddings_cases,
-    "messages": messages_cases,
+CASES: dict[tuple[str, str], st.SearchStrategy[Case]] = {
+    ("openai", "chat/completions"): openai_requests.chat_cases,
+    ("openai", "responses"): openai_requests.responses_cases,
+    ("openai", "embeddings"): openai_requests.embeddings_cases,
+    ("anthropic", "messages"): anthropic_requests.messages_cases,
+    ("gemini", "generateContent"): gemini_requests.generate_cases,
+    ("gemini", "embedContent"): gemini_requests.embed_cases,
+    ("gemini", "batchEmbedContents"): gemini_requests.batch_cases,
+    ("gemini", "chat/completions"): gemini_requests.chat_cases,
+    ("grok", "chat/completions"): grok_requests.chat_cases,
+    ("grok", "responses"): grok_requests.responses_cases,
 }
+"""What is drawn, by provider and endpoint."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as its provider gets it. `counted`: by the model's vocabulary, where anyone has it."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    counted: bool
+    state_tokens: int | None
+
+    @property
+    def model(self) -> str:
+        """The model that the path names."""
+        return self.path.rpartition("/")[2].partition(":")[0]
+
+
+BILLS: dict[tuple[str, str], Callable[[Sent], Worst]] = {
+    ("openai", "chat/completions"): lambda sent: openai.chat(sent.body, counted=sent.counted),
+    ("openai", "responses"): lambda sent: openai.responses(
+        sent.body, counted=sent.counted, state_tokens=sent.state_tokens
+    ),
+    ("openai", "embeddings"): lambda sent: openai.embeddings(sent.body, counted=sent.counted),
+    ("anthropic", "messages"): lambda sent: anthropic.messages(sent.body, sent.headers),
+    ("gemini", "generateContent"): lambda sent: gemini.generate(sent.body, sent.model),
+    ("gemini", "embedContent"): lambda sent: gemini.embed(sent.body, sent.model),
+    ("gemini", "batchEmbedContents"): lambda sent: gemini.embed(sent.body, sent.model),
+    ("gemini", "chat/completions"): lambda sent: gemini.chat(sent.body),
+    ("grok", "chat/completions"): lambda sent: grok.chat(sent.body),
+    ("grok", "responses"): lambda sent: grok.responses(sent.body, state_tokens=sent.state_tokens),
+}
+"""The most that each provider may bill for what left us."""
+
+
+def countable(provider: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Return the request that a question is about, with what it need not say but its bill must know."""
+    match provider:
+        case "openai":
+            return question | {"max_output_tokens": 1, "max_tokens": 1}
+        case "anthropic":
+            return question | {"max_tokens": 1, "service_tier": "standard_only"}
+    asked = dict(question["generateContentRequest"])
+    config = gemini.said(asked, "generationConfig") or {}
+    kept = {k: v for k, v in config.items() if not k.startswith(("maxOutput", "max_output"))}
+    asked.pop("generation_config", None)
+    return asked | {"generationConfig": kept | {"maxOutputTokens": 1}}
+
+
 DEFAULT_CAP = 16_384
 UNKNOWN_STATE_TOKENS = 5_000
 """What earlier responses hold that only the provider knows the size of."""
@@ -49,13 +113,13 @@ BOOK = PriceBook(
 def check(case: Case) -> str:
     """Return how a case went; raise AssertionError where a bill exceeds its hold."""
     form = FORMATS[case.provider, case.endpoint]
-    asked = Asked(case.raw, policy=case.policy, headers=case.headers)
+    asked = Asked(case.raw, policy=case.policy, headers=case.headers, model=case.model, stream=case.stream)
     try:
         request = form.read(asked)
         card = BOOK.card(case.provider, request.model)
         rungs = list(_rungs(form, asked, request, card, case))
-        until_ns = signed_prices.NOW_NS + HOUR_NS
-        offers = [offer(rung, request, card, signed_prices.NOW_NS, until_ns) for rung, _ in rungs]
+        from_ns = int(case.begins.timestamp()) * 10**9
+        offers = [offer(rung, request, card, from_ns, from_ns + HOUR_NS) for rung, _ in rungs]
     except SpendGuardError as refusal:
         return f"refused: {refusal.code.value}"
     cap = _cap(case, form, request, card)
@@ -64,39 +128,21 @@ def check(case: Case) -> str:
     for one, (_, state_tokens) in zip(offers, rungs, strict=True):
         counted = one.rung in ("local", "counted") and case.provider == "openai"
         if (counted, state_tokens) not in bills:
-            worst = _worst(
-                case.endpoint, body, dict(request.headers), counted=counted, state_tokens=state_tokens
-            )
-            bills[counted, state_tokens] = worst.nusd()
+            sent = Sent(form.path(request), dict(request.headers), body, counted, state_tokens)
+            bills[counted, state_tokens] = BILLS[case.provider, case.endpoint](sent).nusd(case.begins)
         billed, held = bills[counted, state_tokens], one.cost.at(cap)
         assert billed <= held, f"billed {billed} > held {held} nUSD by {one.rung} ({one.input_tokens} tokens)"
     return "accepted"
 
 
-def _worst(
-    endpoint: str, body: dict[str, Any], headers: dict[str, str], *, counted: bool, state_tokens: int | None
-) -> Worst:
-    """Return the most that the provider may bill for what left us."""
-    match endpoint:
-        case "chat/completions":
-            return openai.chat(body, counted=counted)
-        case "responses":
-            return openai.responses(body, counted=counted, state_tokens=state_tokens)
-        case "embeddings":
-            return openai.embeddings(body, counted=counted)
-        case "messages":
-            return anthropic.messages(body, headers)
-    raise ValueError(endpoint)
-
-
-def run(endpoint: str, examples: int, *, seed: int | None = None) -> Counter[str]:
-    """Draw so many cases of a format and check each; return how they went, or raise for the first bad one.
+def run(key: tuple[str, str], examples: int, *, seed: int | None = None) -> Counter[str]:
+    """Draw so many cases of an endpoint and check each; return how they went, or raise for the first bad one.
 
     With a seed the cases are always the same, and nothing is kept for other runs.
     """
     went: Counter[str] = Counter()
 
-    @given(CASES[endpoint])
+    @given(CASES[key])
     def one(case: Case) -> None:
         went[check(case)] += 1
 
@@ -121,27 +167,24 @@ def _rungs(
     state_tokens = case.state_tokens
     if request.state_ids and state_tokens is None:
         state_tokens = UNKNOWN_STATE_TOKENS
-    counted = _counted(form, asked, request, state_tokens)
+    counted = _counted(form, asked, request, case, state_tokens)
     if counted is not None:
         yield counted, state_tokens
 
 
-def _counted(form: Format, asked: Asked, request: Request, state_tokens: int | None) -> InputBound | None:
+def _counted(
+    form: Format, asked: Asked, request: Request, case: Case, state_tokens: int | None
+) -> InputBound | None:
     """Ask the provider's count endpoint, which answers the truth about what it is asked, and no more."""
     question = form.count_question(asked, request)
     if question is None:
         return None
-    body = json.loads(question.body) | {
-        "max_output_tokens": 1,
-        "max_tokens": 1,
-        "service_tier": "standard_only",
-    }
-    truth = _worst(
-        form.endpoint, body, dict(request.headers), counted=True, state_tokens=state_tokens
-    ).input_tokens
+    body = countable(case.provider, json.loads(question.body))
+    sent = Sent(question.path, dict(request.headers), body, counted=True, state_tokens=state_tokens)
+    truth = BILLS[case.provider, case.endpoint](sent).input_tokens
     if truth >= openai.WINDOW:
         return None  # it would count a file, whose text nobody here knows
-    answer = {"object": "response.input_tokens", "input_tokens": truth}
+    answer = {"object": "response.input_tokens", "input_tokens": truth, "totalTokens": truth}
     return form.count_bound(request, 200, json.dumps(answer).encode())
 
 

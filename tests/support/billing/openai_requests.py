@@ -170,38 +170,45 @@ part = st.one_of(
 stored = st.just({"type": "input_file", "file_id": "file_1"}) | st.just(
     {"type": "input_image", "file_id": "f", "detail": "auto"}
 )
-item = st.one_of(
-    st.fixed_dictionaries(
-        {"role": st.just("user"), "content": text | st.lists(part, min_size=1, max_size=2)}
-    ),
-    st.fixed_dictionaries({"role": st.just("developer"), "content": text}),
-    st.fixed_dictionaries(
-        {
-            "type": st.just("message"),
-            "role": st.just("assistant"),
-            "content": st.lists(
-                st.fixed_dictionaries(
-                    {"type": st.just("output_text"), "text": text, "annotations": st.just([])}
+
+
+def response_item(part: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw what responses take as input, with such parts."""
+    return st.one_of(
+        st.fixed_dictionaries(
+            {"role": st.just("user"), "content": text | st.lists(part, min_size=1, max_size=2)}
+        ),
+        st.fixed_dictionaries({"role": st.just("developer"), "content": text}),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("message"),
+                "role": st.just("assistant"),
+                "content": st.lists(
+                    st.fixed_dictionaries(
+                        {"type": st.just("output_text"), "text": text, "annotations": st.just([])}
+                    ),
+                    max_size=2,
                 ),
-                max_size=2,
-            ),
-        }
-    ),
-    st.fixed_dictionaries(
-        {"type": st.just("function_call"), "call_id": st.just("c"), "name": word, "arguments": piece}
-    ),
-    st.fixed_dictionaries(
-        {
-            "type": st.just("function_call_output"),
-            "call_id": st.just("c"),
-            "output": text | st.lists(part, max_size=2),
-        }
-    ),
-    st.fixed_dictionaries(
-        {"type": st.just("reasoning"), "summary": st.just([]), "encrypted_content": piece},
-        optional={"id": word},
-    ),
-)
+            }
+        ),
+        st.fixed_dictionaries(
+            {"type": st.just("function_call"), "call_id": st.just("c"), "name": word, "arguments": piece}
+        ),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("function_call_output"),
+                "call_id": st.just("c"),
+                "output": text | st.lists(part, max_size=2),
+            }
+        ),
+        st.fixed_dictionaries(
+            {"type": st.just("reasoning"), "summary": st.just([]), "encrypted_content": piece},
+            optional={"id": word},
+        ),
+    )
+
+
+item = response_item(part)
 kept = st.sampled_from(
     [
         {"type": "item_reference", "id": "msg_1"},
@@ -247,8 +254,17 @@ responses_models = st.sampled_from(
         "gpt-5.4-pro",
     ]
 )
-parts = st.fixed_dictionaries({"role": st.just("user"), "content": st.lists(part, min_size=1, max_size=2)})
-items = st.builds(lambda before, last: [*before, last], st.lists(item, max_size=3), parts)
+
+
+def response_items(part: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Draw an input of items, the last of them from the user, with such parts."""
+    asked = st.fixed_dictionaries(
+        {"role": st.just("user"), "content": st.lists(part, min_size=1, max_size=2)}
+    )
+    return st.builds(lambda before, last: [*before, last], st.lists(response_item(part), max_size=3), asked)
+
+
+items = response_items(part)
 _plain = {"model": responses_models, "input": text | items}
 _kept = {"model": responses_models, "input": st.lists(item | kept, min_size=1, max_size=3)}
 responses_cases = case(
