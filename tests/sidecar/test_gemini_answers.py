@@ -107,6 +107,8 @@ def test_an_array_is_over_at_its_bracket_and_events_at_the_end_of_the_transport(
         b"",
         b'"["',
         b"[{},]",
+        b"[,{}]",
+        b"[{},,{}]",
         b"[{}]x",
         b"[{}}",
         b"[{]}]",
@@ -172,6 +174,10 @@ def hostile() -> Iterator[tuple[str, list[Any]]]:
         {"promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 11}]},
         {"promptTokensDetails": [{"modality": "SMELL", "tokenCount": 1}]},
         {"promptTokensDetails": "TEXT"},
+        {"promptTokensDetails": [{"modality": [], "tokenCount": 1}]},
+        {"promptTokensDetails": [{"modality": {"a": 1}, "tokenCount": 1}]},
+        {"candidatesTokenCount": None, "totalTokenCount": 13},
+        {"candidatesTokenCount": 0, "thoughtsTokenCount": None, "totalTokenCount": 10},
         {"candidatesTokensDetails": [{"modality": "VIDEO", "tokenCount": 1}]},
         {"cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]},
         {"serviceTier": 1},
@@ -187,6 +193,26 @@ HOSTILE = list(hostile())
 @pytest.mark.parametrize("events", [events for _, events in HOSTILE], ids=[name for name, _ in HOSTILE])
 def test_usage_that_something_speaks_against_is_not_believed(form: str, events: list[Any]) -> None:
     assert not settled(through(reader(form), written(form, events), 13))
+
+
+def test_a_comma_too_many_is_no_array_also_where_all_elements_are_whole() -> None:
+    raw = written("array", WHOLE)
+    for broken in (raw[:-1] + b",]", b"[," + raw[1:], raw.replace(b",\r\n{", b",,\r\n{", 1)):
+        for size in (1, 100_000):
+            assert not settled(through(reader("array"), broken, size)), broken
+
+
+@pytest.mark.parametrize("form", ["json", "sse", "array"])
+@pytest.mark.parametrize("parts", [[], [{"text": ""}], [{"text": "hm", "thought": True}], None])
+def test_an_answer_of_thoughts_alone_needs_no_candidates_tokens(form: str, parts: Any) -> None:
+    """The cap went to thoughts, or nothing was to be said; what is there beside needs tokens of its own."""
+    said = event(
+        {"promptTokenCount": 10, "thoughtsTokenCount": 3, "totalTokenCount": 13}, finish="MAX_TOKENS"
+    )
+    said["candidates"][0]["content"] = {"role": "model", "parts": parts}
+    assert settled(through(reader(form), written(form, [said])))
+    said["candidates"][0]["content"] = {"parts": [{"functionCall": {"name": "f", "args": {}}}]}
+    assert not settled(through(reader(form), written(form, [said])))
 
 
 @pytest.mark.parametrize("name", [name for name, _ in HOSTILE if name.startswith("lie")])
@@ -243,6 +269,26 @@ def test_searches_are_counted(large: bool) -> None:
     found = through(reader("json"), written("json", [said]))
     assert found.usage is not None
     assert found.usage.events == {}
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("found", "searches"),
+    [
+        ({"groundingChunks": [{"web": {"uri": "u"}}]}, 1),
+        ({"searchEntryPoint": {"renderedContent": "r"}, "webSearchQueries": []}, 1),
+        ({"groundingSupports": [{"segment": {"endIndex": 1}}]}, 1),
+        ({"groundingChunks": [], "searchEntryPoint": {}, "groundingSupports": None}, 0),
+    ],
+)
+def test_what_was_found_tells_of_a_search_also_without_its_words(
+    large: bool, found: dict[str, Any], searches: int
+) -> None:
+    said = event(USAGE, finish="STOP", text="y" * (2**20 if large else 1))
+    said["candidates"][0]["groundingMetadata"] = found
+    taken = through(reader("json", per_prompt=False), written("json", [said]))
+    assert taken.usage is not None
+    assert taken.usage.events.get("grounding_query", 0) == searches
 
 
 def test_modalities_have_their_own_counts() -> None:

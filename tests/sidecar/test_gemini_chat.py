@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from gemini_said import LIMITS, WINDOW
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.providers.contract import Asked
+from spendguard_daemon.providers.contract import Asked, Media
 from spendguard_daemon.providers.gemini_chat import FORMAT, read_usage
+from spendguard_daemon.providers.gemini_content import ANY_MEDIA
+from spendguard_daemon.providers.policy import Policy
 
 PLAIN = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -56,6 +59,51 @@ def test_a_stream_asks_for_usage_and_hides_it() -> None:
     assert (found.complete, found.problem) == (True, None)
     assert found.usage is not None
     assert found.usage.output_tokens == 74
+
+
+def shown(part: dict[str, Any], **policy: Any) -> Any:
+    body = PLAIN | {"messages": [{"role": "user", "content": [part]}]}
+    return FORMAT.read(Asked(json.dumps(body).encode(), policy=Policy(**policy)))
+
+
+def image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,AAAA", "data:IMAGE/Jpeg;base64,AAAA"])
+def test_an_image_is_one_image(url: str) -> None:
+    request = shown(image(url))
+    assert (request.media, request.reach) == (Media(images=1), {"input_image"})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            image(url)
+            for url in (
+                "data:application/pdf;base64,AAAA",
+                "data:video/mp4;base64,AAAA",
+                "data:audio/mp3;base64,AAAA",
+                "data:image/tiff;base64,AAAA",
+                "data:;base64,AAAA",
+                "data:image/png",
+                "https://example.com/a.png",
+                "gs://bucket/a",
+                "AAAA",
+            )
+        ),
+        {"type": "file", "file": {"file_data": "data:audio/mp3;base64,AAAA"}},
+    ],
+)
+def test_any_other_file_is_held_at_the_window_and_the_dearest_rate(part: dict[str, Any]) -> None:
+    """Google reads what stands where an image does by the type that its address names: a film, a book."""
+    request = shown(part)
+    assert (request.media, request.reach) == (Media(documents=True), ANY_MEDIA)
+    assert [(bound.rung, bound.tokens) for bound in FORMAT.bounds(request, LIMITS)] == [("window", WINDOW)]
+    with pytest.raises(SpendGuardError) as caught:
+        shown(part, server_state="refuse")
+    assert caught.value.code is Code.UNBOUNDED_FEATURE
 
 
 @pytest.mark.parametrize(

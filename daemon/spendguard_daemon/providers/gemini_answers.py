@@ -14,10 +14,11 @@ import msgspec
 from spendguard_daemon.errors import MalformedError, SpendGuardError
 from spendguard_daemon.providers.answers import ArrayAnswer, JsonAnswer, StreamAnswer
 from spendguard_daemon.providers.contract import AnswerReader
+from spendguard_daemon.providers.gemini_fields import PARTS
 from spendguard_daemon.providers.gemini_usage import check_rise, read_usage
 from spendguard_daemon.providers.json_text import Json, kind_of, parse
 from spendguard_daemon.providers.sse import Event
-from spendguard_daemon.usage import Usage
+from spendguard_daemon.usage import Usage, absurd
 
 STRICT_BYTES_MAX = 2**20
 """Up to this size an answer is read whole and strictly; of a larger one only what matters is decoded."""
@@ -27,6 +28,9 @@ MODEL_PREFIX = "models/"
 QUERIES = ("webSearchQueries", "imageSearchQueries")
 """[sdk] GroundingMetadata: each list of searches that were made; empty where the model knew the answer."""
 
+FOUND = ("groundingChunks", "groundingSupports", "searchEntryPoint")
+"""[sdk] GroundingMetadata: what is there only after a search, also where the queries are not told."""
+
 UNFINISHED = (None, "", "FINISH_REASON_UNSPECIFIED")
 """[sdk] FinishReason: any other word ends a candidate. Older models put one on each event of a stream, so
 that only the end of the transport tells the last."""
@@ -34,6 +38,7 @@ that only the end of the transport tells the last."""
 _PROBLEM_CHARACTERS_MAX = 200
 _VALUES_MAX = 10_000
 _NULL = msgspec.Raw(b"null")
+_NOTHING = b"[]{} \t\r\n"
 
 
 def reader(*, form: str, choices: int, per_prompt: bool, encoding: str) -> AnswerReader:
@@ -66,6 +71,7 @@ class ContentMeter:
         self._report: dict[str, Json] | None = None
         self._searches: dict[int, int] = {}
         self._finished: dict[int, bool] = {}
+        self._wrote = False
         self._blocked = False
         self._absurd = False
         self._content_since_usage = False
@@ -129,6 +135,7 @@ class ContentMeter:
         for index, one in said.candidates.items():
             self._finished[index] = self._finished.get(index, False) or one.finished
             self._searches[index] = max(self._searches.get(index, 0), one.searches)
+            self._wrote |= one.wrote
         if said.usage is None:
             self._content_since_usage |= self._report is not None and bool(said.candidates)
             return
@@ -156,7 +163,10 @@ class ContentMeter:
     def _read(self) -> Usage:
         searches = sum(self._searches.values())
         events = {"grounded_request": 1} if self._per_prompt else {"grounding_query": searches}
-        return read_usage(self._report or {}, events if searches else {})
+        usage = read_usage(self._report or {}, events if searches else {})
+        if self._wrote and usage.output_tokens == usage.reasoning_output_tokens:
+            raise absurd("the answer has content, and candidatesTokenCount is 0")
+        return usage
 
     def _doubt(self, problem: str) -> None:
         self._absurd = True
@@ -168,10 +178,14 @@ class ContentMeter:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """What matters of one candidate; `searches` is how many it was grounded by."""
+    """What matters of one candidate; `searches` is how many it was grounded by.
+
+    `wrote` tells that it has content beside thoughts.
+    """
 
     finished: bool
     searches: int
+    wrote: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +246,17 @@ def _candidate(row: dict[str, Json]) -> tuple[int, _Candidate]:
     for name in QUERIES:
         made = grounds.get(name) if isinstance(grounds, dict) else None
         searches += sum(query != "" for query in made) if isinstance(made, list) else 0
-    return index, _Candidate(reason not in UNFINISHED, searches)
+    found = isinstance(grounds, dict) and any(grounds.get(name) for name in FOUND)
+    return index, _Candidate(reason not in UNFINISHED, max(searches, int(found)), _has_content(row))
+
+
+def _has_content(row: dict[str, Json]) -> bool:
+    content = row.get("content")
+    parts = content.get("parts") if isinstance(content, dict) else None
+    return isinstance(parts, list) and any(
+        isinstance(part, dict) and not part.get("thought") and any(part.get(name) for name in PARTS)
+        for part in parts
+    )
 
 
 def _is_blocked(feedback: Json) -> bool:
@@ -257,4 +281,7 @@ def _read_large(data: bytes) -> _Said:
 def _of_large(row: _LargeCandidate) -> _Candidate:
     grounds = row.groundingMetadata or {}
     made = [query for name in QUERIES for query in _strings.decode(grounds.get(name, _NULL)) or ()]
-    return _Candidate(row.finishReason not in UNFINISHED, sum(query != "" for query in made))
+    searches = sum(query != "" for query in made)
+    found = any(bytes(grounds.get(name, _NULL)).strip(_NOTHING) not in (b"", b"null") for name in FOUND)
+    # What takes so many bytes is no empty answer.
+    return _Candidate(row.finishReason not in UNFINISHED, max(searches, int(found)), wrote=True)

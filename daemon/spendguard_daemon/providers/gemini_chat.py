@@ -1,12 +1,17 @@
 """Gemini's OpenAI-compatible endpoint, `/v1beta/openai/chat/completions`.
 
-Owns in what it differs from OpenAI's: fewer fields, Gemini's key and errors, and thoughts that the usage
-names nowhere but in its total. Sources: [docs] ai.google.dev/gemini-api/docs/openai; wire.md trap 4 (35 + 12,
-total 109). What the documentation does not name is not on the list.
+Owns in what it differs from OpenAI's: fewer fields, Gemini's key and errors, thoughts that the usage names
+nowhere but in its total, and that any file may stand where an image does: Google reads it by its type.
+Sources: [docs] ai.google.dev/gemini-api/docs/openai; wire.md trap 4 (35 + 12, total 109). What the
+documentation does not name is not on the list.
 """
 
+from dataclasses import replace
+
 from spendguard_daemon.providers import gemini_errors
-from spendguard_daemon.providers.contract import AnswerReader, Request
+from spendguard_daemon.providers.contract import AnswerReader, Asked, Request
+from spendguard_daemon.providers.gemini_content import ANY_MEDIA
+from spendguard_daemon.providers.gemini_fields import IMAGE_TYPES
 from spendguard_daemon.providers.json_text import Json, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
@@ -32,11 +37,19 @@ class GeminiChat(OpenAIChat):
     api = "gemini.openai_chat"
     fields = FIELDS
     parts = PARTS
+    image_types = IMAGE_TYPES
     modalities = frozenset({"text"})
     tiers = SERVICE_TIERS
     plain_tier = None
     pins_tier = False
     normalised = True
+
+    def read(self, asked: Asked) -> Request:
+        """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION, with the path."""
+        request = super().read(asked)
+        if request.media.documents:
+            return replace(request, reach=request.reach | ANY_MEDIA)
+        return replace(request, reach=request.reach | ({"input_image"} if request.media.images else set()))
 
     def path(self, _request: Request) -> str:
         """Return the path below the provider's base URL."""

@@ -85,7 +85,7 @@ def _modalities(report: dict[str, Json], *parts: tuple[str, int]) -> dict[str, i
         within = 0
         for row in rows:
             modality, tokens = row.get("modality"), count(row, "tokenCount", 0)
-            if modality not in MODALITIES or tokens < 0:
+            if not isinstance(modality, str) or modality not in MODALITIES or tokens < 0:
                 raise absurd(f"{name} has an unknown modality, or a negative count")
             sums[modality] = sums.get(modality, 0) + tokens
             within += tokens

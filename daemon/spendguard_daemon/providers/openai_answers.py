@@ -226,8 +226,12 @@ def _read(data: bytes, glance: _Glance | None) -> _Said:
 
 
 def _check_rise(before: Usage, after: Usage) -> None:
-    """Refuse a later report that takes tokens back: running totals only grow."""
-    counts = after.counts()
-    for name, number in before.counts().items():
-        if counts.get(name, 0) < number:
-            raise absurd(f"{name} fell from {number} to {counts.get(name, 0)}")
+    """Refuse a later report that takes back tokens, fees or a bill: running totals only grow."""
+    totals = _totals(after)
+    for name, number in _totals(before).items():
+        if totals.get(name, 0) < number:
+            raise absurd(f"{name} fell from {number} to {totals.get(name, 0)}")
+
+
+def _totals(usage: Usage) -> dict[str, int]:
+    return {**usage.counts(), **usage.events, "the bill in pico-USD": usage.cost_pusd or 0}
