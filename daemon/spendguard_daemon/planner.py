@@ -271,4 +271,6 @@ def _events(request: Request, card: RateCard) -> dict[str, int]:
 def _idempotency(arrival: Arrival) -> Idempotency | None:
     if arrival.idempotency_key is None:
         return None
-    return Idempotency(arrival.idempotency_key, arrival.endpoint, sha256_hex(arrival.body)[:32])
+    # What the path says is as much of the request as its body.
+    of_path = f"{arrival.model}:{arrival.stream}\n".encode() if arrival.model else b""
+    return Idempotency(arrival.idempotency_key, arrival.endpoint, sha256_hex(of_path + arrival.body)[:32])

@@ -12,7 +12,9 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,14 +32,68 @@ METHODS = (
     *("PROPFIND", "QUERY", "post", "Post", "POST\t", "XPOST"),
 )
 MESSAGES = [{"role": "user", "content": "hi"}]
-BODIES = {
-    "chat/completions": {"model": "gpt-4o-mini", "max_tokens": 16, "messages": MESSAGES},
-    "responses": {"model": "gpt-4o-mini", "max_output_tokens": 16, "input": "hi"},
-    "embeddings": {"model": "text-embedding-3-small", "input": "hi"},
-    "messages": {"model": "claude-sonnet-4-5", "max_tokens": 16, "messages": MESSAGES},
-}
-BILLABLE = {endpoint: provider for provider, endpoint in FORMATS if provider in ("openai", "anthropic")}
-FREE = {"/v1/" + "/".join(tail) for tail in COUNT_TAILS}
+CONTENTS = {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 16}}
+EMBEDDED = {"content": {"parts": [{"text": "hi"}]}}
+FLASH, EMBEDDER = "models/gemini-2.5-flash", "models/gemini-embedding-001"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An endpoint that may cost money: where it is asked for, and with what."""
+
+    provider: str
+    endpoint: str
+    tail: str
+    body: dict[str, Any]
+    version: str = "v1"
+
+    @property
+    def bare(self) -> str:
+        """Its path on the bare root."""
+        return f"/{self.version}/{self.tail}"
+
+    @property
+    def raw_body(self) -> bytes:
+        """The body as it is sent."""
+        return json.dumps(self.body).encode()
+
+    def paths(self, run: str) -> tuple[str, str, str]:
+        """Return its path under three roots."""
+        return self.bare, f"/{self.provider}{self.bare}", f"{run}/{self.provider}/{self.tail}"
+
+
+CHAT = "chat/completions"
+BILLABLE = [
+    Served("openai", CHAT, CHAT, {"model": "gpt-4o-mini", "max_tokens": 16, "messages": MESSAGES}),
+    Served(
+        "openai", "responses", "responses", {"model": "gpt-4o-mini", "max_output_tokens": 16, "input": "hi"}
+    ),
+    Served("openai", "embeddings", "embeddings", {"model": "text-embedding-3-small", "input": "hi"}),
+    Served(
+        "anthropic",
+        "messages",
+        "messages",
+        {"model": "claude-sonnet-4-5", "max_tokens": 16, "messages": MESSAGES},
+    ),
+    Served("grok", CHAT, CHAT, {"model": "grok-4.3", "max_tokens": 16, "messages": MESSAGES}),
+    Served("grok", "responses", "responses", {"model": "grok-4.3", "max_output_tokens": 16, "input": "hi"}),
+    Served("gemini", "generateContent", f"{FLASH}:generateContent", CONTENTS, "v1beta"),
+    Served("gemini", "generateContent", f"{FLASH}:streamGenerateContent", CONTENTS, "v1beta"),
+    Served("gemini", "embedContent", f"{EMBEDDER}:embedContent", EMBEDDED, "v1beta"),
+    Served(
+        "gemini", "batchEmbedContents", f"{EMBEDDER}:batchEmbedContents", {"requests": [EMBEDDED]}, "v1beta"
+    ),
+    Served(
+        "gemini",
+        CHAT,
+        f"openai/{CHAT}",
+        {"model": "gemini-2.5-flash", "max_tokens": 16, "messages": MESSAGES},
+        "v1beta",
+    ),
+]
+FREE = {"/v1/" + "/".join(tail) for tail in COUNT_TAILS} | {f"/v1beta/{FLASH}:countTokens"}
+QUERIES = {"", "alt=sse", "beta=true"}
+"""What may follow a path on its way to a provider: no key, and no other way to be answered."""
 UNSERVED = (
     *("completions", "moderations", "batches", "files", "uploads", "images/generations", "images/edits"),
     *("images/variations", "audio/speech", "audio/transcriptions", "audio/translations", "videos"),
@@ -48,12 +104,63 @@ UNSERVED = (
     *("chat/completions/c", "embeddings/e", "engines/davinci/completions", "models/m/generate"),
     *("messages/batches", "messages/batches/b/results", "messages/m", "complete", "skills", "agents"),
     *("sessions", "organizations/usage", "moderations/m", "deployments/d/chat/completions"),
-    *("models/gemini-2.5-pro:generateContent", "models/gemini-2.5-pro:streamGenerateContent"),
+    *("deferred-completion", "chat/deferred-completion/d", "language-models", "tokenize-text"),
+    *("videos/generations", "collections", "documents/search", "image-generation-models"),
+)
+VERBS_UNSERVED = (
+    *("GenerateContent", "generatecontent", "generateContent:", ":generateContent", "generateContent%00"),
+    *("generateContent:generateContent", "countTokens:generateContent", "generateContent:countTokens"),
+    *("%67enerateContent", "streamGenerateContent/", "generateContent/x", "generateContent;x", "rawPredict"),
+    *("batchGenerateContent", "predict", "predictLongRunning", "bidiGenerateContent", "generateAnswer"),
+    *("generateText", "generateMessage", "embedText", "batchEmbedText", "countTextTokens", "computeTokens"),
+    *("asyncBatchEmbedContent", "generateContent.json", "generateContent%3AgenerateContent"),
+)
+AT_GOOGLE = (
+    *(f"{FLASH}:{verb}" for verb in VERBS_UNSERVED),
+    *(f"{FLASH}%3AgenerateContent", f"{FLASH}%3agenerateContent", f"{FLASH}/generateContent", FLASH),
+    *("models:generateContent", "models//:generateContent", "models/:generateContent"),
+    *(
+        "models/..:generateContent",
+        "models%2Fgemini-2.5-flash:generateContent",
+        f"x/../{FLASH}:generateContent",
+    ),
+    *("Models/gemini-2.5-flash:generateContent", f"models/{FLASH}:generateContent"),
+    *("models/models%2Fgemini-2.5-flash:generateContent", "dynamic/d:generateContent"),
+    *("tunedModels/t:generateContent", "tunedModels/t:streamGenerateContent", "tunedModels/t:countTokens"),
+    *("tunedModels", "cachedContents", "cachedContents/c", "files", "files:register", "corpora/c:query"),
+    *("interactions", "interactions/i", "batches", "batches/b:cancel", "agents", "auth_tokens"),
+    *("fileSearchStores", "fileSearchStores/f:uploadToFileSearchStore", "operations/o"),
+    *("openai/embeddings", "openai/images/generations", "openai/videos", "openai/batches"),
+    *("openai/responses", "openai/models", "openai/chat/completions/c", "openai/audio/speech"),
+    *("openai/files", "OpenAI/chat/completions", "openai/v1/chat/completions"),
+    "projects/p/locations/l/publishers/google/models/gemini-2.5-flash:generateContent",
+)
+"""What follows the version segment in Google's paths, and is not served, or is written in another way."""
+
+GOOGLE_ROOTS = (
+    *("/v1beta", "/gemini/v1beta", "/v1", "/gemini/v1", "/gemini", "/v1alpha", "/v1beta1", "/V1beta"),
+    *("/grok/v1beta", "/openai/v1beta", "/anthropic/v1beta", "/upload/v1beta", "/batch/v1beta"),
+    *("/resumable/upload/v1beta", "/v1beta/v1beta", "/gemini/v1beta/v1beta", "/gemini/gemini/v1beta", "/ws"),
+)
+GOOGLE_QUERIES = (
+    *("key=x", "key=", "key=x&key=y", "Key=x", "alt=sse", "alt=json", "alt=proto", "alt=media", "alt=SSE"),
+    *("$alt=sse", "%24alt=sse", "$alt=proto", "alt=sse&alt=json", "alt=json&$alt=sse", "al%74=proto"),
+    *("access_token=x", "oauth_token=x", "fields=*", "$fields=*", "callback=x", "prettyPrint=true"),
+    *("$.xgafv=1", "upload_protocol=raw", "uploadType=media", "$httpMethod=POST", "$ct=x", "$req=x"),
+    *("quotaUser=x", "$unique=x", "model=gemini-2.5-pro", "pageSize=1", "beta=true"),
+    "generationConfig.candidateCount=8",
 )
 HEADERS = (
     "x-http-method-override: POST",
     "x-http-method: POST",
     "x-method-override: POST",
+    "x-goog-api-key: AIza-of-the-client",
+    "x-goog-user-project: of-the-client",
+    "x-goog-upload-protocol: raw",
+    "x-goog-encode-response-if-executable: base64",
+    "x-server-timeout: 1",
+    "x-grok-conv-id: c",
+    "accept: application/x-protobuf",
     "x-original-url: /v1/chat/completions",
     "x-rewrite-url: /v1/chat/completions",
     "x-forwarded-host: api.openai.com",
@@ -150,8 +257,11 @@ class Watch:
 
     def __call__(self, received: Received) -> Act:
         self.paths[received.path] += 1
-        if received.method != "POST" or received.path not in FREE | {f"/v1/{tail}" for tail in BILLABLE}:
-            self.strange.append(f"{received.method} {received.path}")
+        served = received.path in FREE | {one.bare for one in BILLABLE}
+        if received.method != "POST" or not served or received.query not in QUERIES:
+            self.strange.append(f"{received.method} {received.path}?{received.query}")
+        if "of-the-client" in repr(received.headers):
+            self.strange.append(f"{received.path}: a key of the client")
         if received.path not in FREE:
             self.billable += 1
             holds = sum(record["t"] == "hold" for record in self.sidecar.journal())
@@ -209,22 +319,40 @@ async def send_all(port: int, requests: list[bytes]) -> list[Answer | None]:
 
 def enumerated(sidecar: Sidecar, agent_id: str) -> list[bytes]:
     """Return every trick of this file, as requests of one agent."""
-    bodies = {endpoint: json.dumps(body).encode() for endpoint, body in BODIES.items()}
-    made = []
-    for endpoint, root in itertools.product(BILLABLE, roots(agent_id)):
-        made.append(raw(sidecar, agent_id, f"{root}/{endpoint}", bodies[endpoint]))
-    for endpoint, provider in BILLABLE.items():
-        run = f"/v1/agents/{agent_id}/runs/r"
-        body = bodies[endpoint]
-        for path in (f"/v1/{endpoint}", f"/{provider}/v1/{endpoint}", f"{run}/{provider}/{endpoint}"):
+    made, run = [], f"/v1/agents/{agent_id}/runs/r"
+    for one, root in itertools.product(BILLABLE, roots(agent_id)):
+        made.append(raw(sidecar, agent_id, f"{root}/{one.tail}", one.raw_body))
+    for one in BILLABLE:
+        body = one.raw_body
+        for path in one.paths(run):
             made += [raw(sidecar, agent_id, path, body, method=method) for method in METHODS]
             made += [raw(sidecar, agent_id, spelt, body) for spelt in spellings(path)]
-        made += [raw(sidecar, agent_id, f"/v1/{endpoint}", body, header) for header in HEADERS]
-        made += [raw(sidecar, agent_id, "/v1/models", body, header, method="GET") for header in HEADERS]
-    for tail, root, method in itertools.product(
-        UNSERVED, ("/v1", "/openai/v1", "/anthropic/v1"), ("POST", "GET")
-    ):
-        made.append(raw(sidecar, agent_id, f"{root}/{tail}", bodies["chat/completions"], method=method))
+        made += [raw(sidecar, agent_id, one.bare, body, header) for header in HEADERS]
+    for header, path in itertools.product(HEADERS, ("/v1/models", "/v1beta/models")):
+        made.append(raw(sidecar, agent_id, path, b"{}", header, method="GET"))
+    roots_of_others = ("/v1", "/openai/v1", "/anthropic/v1", "/grok/v1")
+    for tail, root, method in itertools.product(UNSERVED, roots_of_others, ("POST", "GET")):
+        made.append(raw(sidecar, agent_id, f"{root}/{tail}", BILLABLE[0].raw_body, method=method))
+    return made + at_google(sidecar, agent_id, run)
+
+
+def at_google(sidecar: Sidecar, agent_id: str, run: str) -> list[bytes]:
+    """Return the tricks with paths in which models and verbs stand, and with what may follow these."""
+    body = json.dumps(CONTENTS).encode()
+    all_roots = (*GOOGLE_ROOTS, f"{run}/gemini", f"{run}/gemini/v1beta")
+    made = [
+        raw(sidecar, agent_id, f"{root}/{tail}", body)
+        for root, tail in itertools.product(all_roots, AT_GOOGLE)
+    ]
+    rpc = "google.ai.generativelanguage.v1beta.GenerativeService"
+    for path in (f"/{rpc}/GenerateContent", f"/$rpc/{rpc}/GenerateContent", f"/ws/{rpc}.BidiGenerateContent"):
+        made.append(raw(sidecar, agent_id, path, body))
+    verbs = ("generateContent", "streamGenerateContent", "countTokens")
+    for verb, query in itertools.product(verbs, GOOGLE_QUERIES):
+        made.append(raw(sidecar, agent_id, f"/v1beta/{FLASH}:{verb}?{query}", body))
+    short = json.dumps({"model": "gemini-2.5-flash", "prompt": "hi", "max_tokens": 16}).encode()
+    for path in (f"{run}/gemini/generateContent", "/gemini/generateContent", "/v1/generateContent"):
+        made.append(raw(sidecar, agent_id, path, short))
     return made
 
 
@@ -236,18 +364,18 @@ async def test_whatever_reaches_a_provider_was_held_first(
     watch = upstream.director = Watch(sidecar)
     answers = await send_all(sidecar.port, enumerated(sidecar, agent_id))
     assert (watch.unheld, watch.strange) == ([], [])
-    served = {f"/v1/{endpoint}" for endpoint in BILLABLE}
-    assert served <= set(watch.paths)  # the test can fail: true calls do arrive
+    assert {one.bare for one in BILLABLE} <= set(watch.paths)  # the test can fail: true calls do arrive
+    assert {(one.provider, one.endpoint) for one in BILLABLE} == {key for key in FORMATS if key[0] != "mock"}
     answered = Counter(answer.status for answer in answers if answer is not None)
-    assert 200 not in answered or answered[200] <= len(HEADERS) * len(BILLABLE)  # lists of models only
+    assert answered[200] <= len(HEADERS) * 2  # lists of models only
     assert answered[404] > answered[400] > 0
 
 
 async def test_nothing_reaches_a_provider_without_money(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
-    """For an agent without a budget: not one of them, by whatever way."""
+    """For an agent without a budget: not one of them, by whatever way; but for counts, which are free."""
     agent_id = sidecar.agent(cents=None, concurrency="shared")
     answers = await send_all(sidecar.port, enumerated(sidecar, agent_id))
-    assert upstream.received == []
+    assert [one.path for one in upstream.received if one.path not in FREE] == []
     assert {record["t"] for record in sidecar.journal()} & {"hold", "sent"} == set()
     assert Counter(answer.status for answer in answers if answer)[402] > len(BILLABLE)
 
@@ -257,7 +385,7 @@ async def test_a_request_smuggled_behind_another_is_a_request_of_its_own(
 ) -> None:
     """Two on one connection, or one in the other's body: neither is seen by a provider unheld."""
     poor = sidecar.agent(cents=None)
-    body = json.dumps(BODIES["chat/completions"]).encode()
+    body = BILLABLE[0].raw_body
     inner = raw(sidecar, poor, "/v1/chat/completions", body)
     outer = {
         "pipelined": raw(sidecar, poor, "/v1/models", b"", method="GET").replace(b"close", b"keep-alive")
@@ -353,12 +481,12 @@ def odd_bodies(body: bytes) -> Iterator[bytes]:
 def oddities(sidecar: Sidecar, agent_id: str) -> list[bytes]:
     """Return all of these, for each endpoint, as requests of one agent."""
     made = []
-    for endpoint in BILLABLE:
-        body = json.dumps(BODIES[endpoint]).encode()
-        usual = raw(sidecar, agent_id, f"/v1/{endpoint}", body)
+    for one in BILLABLE:
+        body = one.raw_body
+        usual = raw(sidecar, agent_id, one.bare, body)
         head = usual[: -len(body)].decode().removesuffix("\r\n\r\n")
         made += [odd.encode("latin-1") + b"\r\n\r\n" + body for odd in odd_lines(head)]
-        made += [raw(sidecar, agent_id, f"/v1/{endpoint}", odd) for odd in odd_bodies(body)]
+        made += [raw(sidecar, agent_id, one.bare, odd) for odd in odd_bodies(body)]
     return made
 
 
@@ -381,7 +509,7 @@ async def test_two_names_are_nobody(sidecar: Sidecar, upstream: RecordedUpstream
     """An agent without money is not served by naming one that has some beside itself, in any way."""
     rich, poor = sidecar.agent(cents=1_000_000), sidecar.agent(cents=None)
     names = [rich, poor] if order == "rich first" else [poor, rich]
-    body = json.dumps(BODIES["chat/completions"]).encode()
+    body = BILLABLE[0].raw_body
     requests = [
         raw(sidecar, names[0], "/v1/chat/completions", body, f"x-cynsta-agent-id: {names[1]}"),
         raw(sidecar, f"{names[0]}, {names[1]}", "/v1/chat/completions", body),

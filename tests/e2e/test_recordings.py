@@ -1,4 +1,4 @@
-"""Every recorded call of OpenAI, Anthropic and xAI through a real daemon, by a raw client: bytes and money.
+"""Every recorded call of every provider through a real daemon, by a raw client: bytes and money.
 
 The folder is walked: a file dropped into `tests/recordings` is put through like the others. What a call costs
 is worked out by `published`, from prices and usage as the providers document them, bucket by bucket; the sums
@@ -17,20 +17,21 @@ import pytest
 
 from operator_prices import buckets_of, is_known, priced_home
 from proxied import call, changes, record_of, records_of
-from published import bill, nusd, own_bill_nusd, plain_body
+from published import EVENTS, bill, nusd, own_bill_nusd, plain_body
 from raw_http import Answer
 from recorded import Act, Received, RecordedUpstream, Recording, Reply, load_all
-from sidecar import ANTHROPIC_KEY, GROK_KEY, PROVIDER_KEY, Sidecar
+from sidecar import ANTHROPIC_KEY, GEMINI_KEY, GROK_KEY, PROVIDER_KEY, Sidecar
 from till import nusd as nusd_of
 
 FUNDED_CENTS = 100_000
 FUNDED_NUSD = 10**12
 
-RECORDINGS = [one for one in load_all() if one.provider in ("openai", "anthropic", "grok")]
+RECORDINGS = load_all()
 COUNTS = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
 SERVED = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages")
-CALLS = [one for one in RECORDINGS if one.path in SERVED]
-UNSERVED = [one for one in RECORDINGS if one.path not in (*SERVED, *COUNTS)]
+GOOGLES = re.compile(r"/v1beta/models/[^/]+:(generateContent|streamGenerateContent)")
+CALLS = [one for one in RECORDINGS if one.path in SERVED or GOOGLES.fullmatch(one.path)]
+UNSERVED = [one for one in RECORDINGS if one not in CALLS and one.path not in COUNTS]
 KEYS = (401, 403)
 """Statuses about the operator's key, whose answers are never relayed."""
 
@@ -61,18 +62,29 @@ COSTS_NUSD = {
     "25-anthropic-cache-write-1h": 17 * 3_000 + 2_056 * 6_000 + 100 * 15_000,
     "26-anthropic-cache-read": 3 * 800 + 73_839 * 80 + 141 * 4_000,
     "27-anthropic-web-search": 11_665 * 3_000 + 186 * 15_000 + 10_000_000,  # one search at $10 per 1,000
+    "30-gemini-plain": 2 * 300 + (13 + 58) * 2_500,  # thoughts are beside the answer
+    "31-gemini-thoughts-tools": 109 * 100 + (29 + 89) * 400,
+    "32-gemini-cached": (557 - 330) * 300 + 330 * 30 + (73 + 70) * 2_500,
+    "33-gemini-grounding": (10 + 73) * 300 + (30 + 109) * 2_500 + 35_000_000,  # one prompt at $35 per 1,000
+    "34-gemini-stream-sse": 6 * 300 + (1 + 35) * 2_500,
+    "35-gemini-stream-array": 60 * 500 + (16 + 32) * 3_000,
     "38-grok-chat": (137 - 128) * 1_250 + 128 * 200 + (2 + 112) * 2_500,  # reasoning is beside the 2
     "39-grok-chat-stream": (242 - 128) * 1_250 + 128 * 200 + (8 + 152) * 2_500,
     "40-grok-responses-stream": (289 - 128) * 1_250 + 128 * 200 + 171 * 2_500,  # and here inside the 171
     "41-grok-responses-web-search": (5_913 - 2_048) * 1_250 + 2_048 * 200 + 364 * 2_500 + 2 * 5_000_000,
 }
-NO_USAGE = {"07-openai-chat-stream-no-usage", "18-openai-responses-incomplete"}
-REFUSED = {"10-openai-chat-400", "11-openai-chat-401", "28-anthropic-400"}
+NO_USAGE = {
+    "07-openai-chat-stream-no-usage",
+    "18-openai-responses-incomplete",
+    "36-gemini-stream-crlf",  # its report leaves the prompt out
+}
+REFUSED = {"10-openai-chat-400", "11-openai-chat-401", "28-anthropic-400", "37-gemini-429"}
 NEEDS = {
     # What the default policy does not let through, and the settings that do.
     "08-openai-chat-stream-usage": ["[prices.overrides]"],
     "13-openai-responses-web-search": ['[policy] hosted_tools = "allow"'],
     "27-anthropic-web-search": ['[policy] hosted_tools = "allow"'],
+    "33-gemini-grounding": ['[policy] hosted_tools = "allow"'],
     "41-grok-responses-web-search": ['[policy] hosted_tools = "allow"'],
 }
 
@@ -107,6 +119,9 @@ def priced(tmp_path_factory: pytest.TempPathFactory, upstream: RecordedUpstream)
 CLIENT_KEYS = {
     "authorization": "Bearer sk-key-of-the-client",
     "x-api-key": "sk-second-key-of-the-client",
+    "x-goog-api-key": "AIza-third-key-of-the-client",
+    "x-http-method-override": "DELETE-of-the-client",
+    "x-goog-user-project": "project-of-the-client",
     "cookie": "session=of-the-client",
     "openai-organization": "org-of-the-client",
     "x-forwarded-for": "203.0.113.9",
@@ -324,7 +339,7 @@ def assert_settled(sidecar: Sidecar, agent: str, recording: Recording, answer: A
             bucket.name: bucket.quantity for bucket in buckets
         }
         for bucket in buckets:
-            plain = bucket.quantity * bucket.price / (1_000 if bucket.name == "web_search" else 10**6)
+            plain = bucket.quantity * bucket.price / (1_000 if bucket.name in EVENTS else 10**6)
             assert Decimal(by_name[bucket.name]["cost_nusd"]) == plain * 10**9
     elif status == 200 or status in (408, 499) or (status >= 500 and status not in VOID):
         state, end, cost_nusd = "settled_worst", "settle_worst", hold_nusd
@@ -340,7 +355,7 @@ def assert_settled(sidecar: Sidecar, agent: str, recording: Recording, answer: A
     if status in (401, 403):
         return
     assert nusd_of(answer.headers["x-spendguard-held-usd"]) == hold_nusd
-    if "event-stream" not in recording.reply.headers["content-type"]:  # a stream's head leaves before
+    if not recording.streams or status != 200:  # a stream's head leaves before
         assert nusd_of(answer.headers["x-spendguard-cost-usd"]) == cost_nusd
 
 
@@ -349,6 +364,7 @@ def assert_settled(sidecar: Sidecar, agent: str, recording: Recording, answer: A
 CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 PINNED = {
     "service_tier": ("default", "standard_only"),
+    "serviceTier": ("standard",),
     "inference_geo": ("global",),
     "stream_options": ({"include_usage": True},),
     "max_tool_calls": (5,),
@@ -358,7 +374,7 @@ PINNED = {
 """What design 5.6 lets the sidecar set beside the cap, and to which values."""
 
 
-HOSTED = ("tools", "tool_choice", "include", "web_search_options", "mcp_servers", "container")
+HOSTED = ("tools", "toolConfig", "tool_choice", "include", "web_search_options", "mcp_servers", "container")
 """Where hosted tools stand, which is what may be taken out."""
 
 
@@ -367,6 +383,9 @@ def assert_sent(recording: Recording, received: Received, port: int, *, stripped
     for name, (before, after) in changes(recording.request_body, received.body).items():
         if stripped and name in HOSTED:
             assert after is None or all(one in before for one in after)
+        elif name == "generationConfig":
+            assert 0 < after["maxOutputTokens"] < (before or {}).get("maxOutputTokens", 10**9)
+            assert {**after, "maxOutputTokens": 0} == {**(before or {}), "maxOutputTokens": 0}
         elif name in CAPS:
             assert type(after) is int and 0 < after < (before or 10**9)
         elif name == "tools":
@@ -383,7 +402,11 @@ def assert_sent(recording: Recording, received: Received, port: int, *, stripped
     assert (lower["accept-encoding"], lower["content-type"]) == ("identity", "application/json")
     assert lower.get("user-agent") == recording.headers.get("user-agent")
     assert str(port) not in lower["host"]
-    if recording.provider == "anthropic":
+    assert len({"authorization", "x-api-key", "x-goog-api-key"} & lower.keys()) == 1
+    if recording.provider == "gemini":
+        assert lower["x-goog-api-key"] == GEMINI_KEY
+        assert received.query == recording.query
+    elif recording.provider == "anthropic":
         assert lower["x-api-key"] == ANTHROPIC_KEY
         assert lower["anthropic-version"] == "2023-06-01"
     else:
@@ -397,6 +420,6 @@ def without(tools: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 def test_the_folder_holds_what_it_did() -> None:
-    """The recordings of these providers: at least those this file was written with."""
-    assert len(RECORDINGS) >= 33
+    """The recordings of all providers: at least those this file was written with."""
+    assert len(RECORDINGS) >= 41
     assert sum(plain_body(one).startswith((b"data:", b"event:")) for one in RECORDINGS) >= 9

@@ -140,7 +140,7 @@ SHAPES = [
     Shape("gemini", GEMINI, {"contents": CONTENTS}, IN_CONFIG, useful=4_096),
     Shape(
         "gemini-capped",
-        GEMINI.replace("generateC", "streamGenerateC") + "?alt=sse",
+        GEMINI,
         {"contents": CONTENTS, "generationConfig": {"maxOutputTokens": 60_000, "candidateCount": 1}},
         IN_CONFIG,
         useful=4_096,

@@ -28,14 +28,19 @@ AT_ONCE = 24
 JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 
-PLAIN = [load("01-openai-chat-plain"), load("12-openai-responses-plain"), load("21-anthropic-tools")]
 BY_NAME = {one.name: one for one in streams()}
-STREAMING = [
-    BY_NAME["09-openai-chat-stream-tools-usage"],
-    BY_NAME["16-openai-responses-stream-tool"],
-    BY_NAME["22-anthropic-stream"],
-]
-FORMATS = ["chat", "responses", "messages"]
+RECORDED = {
+    "chat": ("01-openai-chat-plain", "09-openai-chat-stream-tools-usage"),
+    "responses": ("12-openai-responses-plain", "16-openai-responses-stream-tool"),
+    "messages": ("21-anthropic-tools", "22-anthropic-stream"),
+    "gemini": ("30-gemini-plain", "34-gemini-stream-sse"),
+    "gemini-array": ("31-gemini-thoughts-tools", "35-gemini-stream-array"),
+    "grok-chat": ("38-grok-chat", "39-grok-chat-stream"),
+    "grok-responses": ("41-grok-responses-web-search", "40-grok-responses-stream"),
+}
+FORMATS = list(RECORDED)
+PLAIN = [load(plain) for plain, _ in RECORDED.values()]
+STREAMING = [BY_NAME[stream] for _, stream in RECORDED.values()]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ class Ended:
 async def run(sidecar: Sidecar, upstream: RecordedUpstream, cases: list[Case]) -> list[Ended]:
     """Make all calls, some at once, each of a run of its own; return what became of them."""
     first = len(sidecar.journal())
-    agent = sidecar.agent(cents=FUNDED_CENTS, concurrency="shared")
+    agent = sidecar.agent(cents=FUNDED_CENTS, concurrency="shared", policy={"hosted_tools": "allow"})
     acts = {case.name: case.act for case in cases}
     assert len(acts) == len(cases)
     upstream.director = lambda received: acts[tag_of(received)]
@@ -159,27 +164,31 @@ async def test_resets_and_cuts_at_every_region(sidecar: Sidecar, upstream: Recor
 async def test_what_has_come_to_its_own_end_is_charged_as_reported(
     sidecar: Sidecar, upstream: RecordedUpstream
 ) -> None:
-    """The stream's last event has come; that the connection broke after it does not make it unknown."""
+    """The stream's last event has come; that the connection broke after it does not make it unknown.
+
+    But for Gemini's events, none of which says that it is the last.
+    """
     cases = []
     for kind, stream in zip(FORMATS, STREAMING, strict=True):
-        reply, size, cost = stream.recording.reply, stream.terminal, nusd(bill(stream.recording))
+        reply, size = stream.recording.reply, min(stream.terminal, len(stream.body))
+        cost = nusd(bill(stream.recording)) if size == stream.terminal else None
+        assert cost or kind == "gemini"
         for name, act in (
             ("cut", Act(reply=reply, cut_after=size)),
             ("hang", Act(reply=reply, hang_after=size)),
-            ("endless", Act(reply=reply, endless=b": still here\n\n")),
+            ("endless", Act(reply=reply, endless=PINGS.get(kind, b": still here\n\n"))),
         ):
             cases.append(Case(f"{kind}/{name}", stream.recording, act, 200, whole=False, cost_nusd=cost))
     check(await run(sidecar, upstream, cases))
 
 
+PINGS = {"messages": b'event: ping\ndata: {"type":"ping"}\n\n', "gemini-array": b" \n"}
+"""What says nothing, where it is no comment."""
+
+
 async def test_silence_and_endless_talk(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     """No byte for the idle time, or bytes for ever: cut at the deadline, and charged at the hold."""
     cases = []
-    pings = {
-        "chat": b": ping\n\n",
-        "responses": b": ping\n\n",
-        "messages": b'event: ping\ndata: {"type":"ping"}\n\n',
-    }
     for kind, plain, stream in zip(FORMATS, PLAIN, STREAMING, strict=True):
         half = Reply(200, SSE, stream.body[: stream.stops[2]])
         json_head = Reply(200, JSON, b'{"choices": [')
@@ -197,7 +206,7 @@ async def test_silence_and_endless_talk(sidecar: Sidecar, upstream: RecordedUpst
             Case(
                 f"{kind}/endless-stream",
                 stream.recording,
-                Act(reply=half, endless=pings[kind]),
+                Act(reply=half, endless=PINGS.get(kind, b": ping\n\n")),
                 200,
                 whole=False,
             ),
@@ -278,21 +287,30 @@ async def test_rubbish_is_relayed_and_charged_at_the_hold(
 
 # -- lies ---------------------------------------------------------------------------------------------------
 
-INPUT = {"chat": "prompt_tokens", "responses": "input_tokens", "messages": "input_tokens"}
-OUTPUT = {"chat": "completion_tokens", "responses": "output_tokens", "messages": "output_tokens"}
+INPUT = {"chat": "prompt_tokens", "gemini": "promptTokenCount", "gemini-array": "promptTokenCount"}
+INPUT |= {"grok-chat": "prompt_tokens"}
+OUTPUT = {"chat": "completion_tokens", "gemini": "candidatesTokenCount"}
+OUTPUT |= {"gemini-array": "candidatesTokenCount", "grok-chat": "completion_tokens"}
+for _kind in FORMATS:
+    INPUT.setdefault(_kind, "input_tokens")
+    OUTPUT.setdefault(_kind, "output_tokens")
 LIES: list[object] = [-1, 1.5, "7", True, None, 2**63, 1e300, [], {}]
 
 
 def with_usage(body: bytes, change: "Lie") -> bytes:
     """Return an answer, or a stream, with each of its usage objects changed."""
+    if body.startswith(b"["):
+        changed = [json.loads(with_usage(json.dumps(one).encode(), change)) for one in json.loads(body)]
+        return json.dumps(changed).encode()
     lines = body.split(b"\n") if body.startswith((b"data:", b"event:")) else [b"data: " + body]
     for index, line in enumerate(lines):
         if not line.startswith(b"data: {"):
             continue
         event = json.loads(line[6:])
         for holder in (event, event.get("response"), event.get("message")):
-            if isinstance(holder, dict) and holder.get("usage"):
-                holder["usage"] = change(holder["usage"])
+            for name in ("usage", "usageMetadata"):
+                if isinstance(holder, dict) and holder.get(name):
+                    holder[name] = change(holder[name])
         lines[index] = b"data: " + json.dumps(event).encode()
     return b"\n".join(lines) if len(lines) > 1 else lines[0].removeprefix(b"data: ")
 
@@ -320,9 +338,19 @@ def lying(kind: str) -> Iterator[tuple[str, Lie]]:
             yield f"{name}={value!r:.20}", says(name, value)
         yield f"no-{name}", hides(name)
     yield "no-input", says(INPUT[kind], 0)
-    if kind != "messages":
-        details = {"chat": "prompt_tokens_details", "responses": "input_tokens_details"}[kind]
-        yield "cached", lambda usage: usage | {details: {"cached_tokens": usage[INPUT[kind]] + 1}}
+    match kind:
+        case "gemini" | "gemini-array":
+            yield "cached", lambda usage: usage | {"cachedContentTokenCount": usage["promptTokenCount"] + 1}
+            yield "total", lambda usage: usage | {"totalTokenCount": usage["totalTokenCount"] - 1}
+        case "messages":
+            return
+        case _:
+            details = f"{INPUT[kind]}_details"
+            yield "cached", lambda usage: usage | {details: {"cached_tokens": usage[INPUT[kind]] + 1}}
+    if kind.startswith("grok"):
+        for value in LIES:
+            if value is not None:  # where xAI says nothing, its price list does
+                yield f"ticks={value!r:.20}", says("cost_in_usd_ticks", value)
 
 
 async def test_lies_are_charged_at_the_hold(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
@@ -337,6 +365,11 @@ async def test_lies_are_charged_at_the_hold(sidecar: Sidecar, upstream: Recorded
     check(await run(sidecar, upstream, cases))
 
 
+PRICES = {"chat": 150, "responses": 2_500, "messages": 1_000, "gemini": 300, "gemini-array": 500}
+PRICES |= {"grok-chat": 2_500, "grok-responses": 2_500}
+"""Of so much input, in nano-USD a token."""
+
+
 @pytest.mark.parametrize(("kind", "stream"), list(zip(FORMATS, STREAMING, strict=True)), ids=FORMATS)
 async def test_a_bill_above_the_hold_is_booked_as_it_is(
     sidecar: Sidecar, upstream: RecordedUpstream, kind: str, stream: Stream
@@ -344,17 +377,19 @@ async def test_a_bill_above_the_hold_is_booked_as_it_is(
     """It is our bound that was wrong, not the bill: the sum is paid, and the agent stops."""
 
     def much(usage: dict[str, Any]) -> dict[str, Any]:
-        told = {INPUT[kind]: 99_999_999}
-        return (
-            usage | told | ({} if kind == "messages" else {"total_tokens": 99_999_999 + usage[OUTPUT[kind]]})
-        )
+        more = 99_999_999 - usage[INPUT[kind]]
+        raised = {INPUT[kind]: 99_999_999}
+        raised |= {name: usage[name] + more for name in ("total_tokens", "totalTokenCount") if name in usage}
+        if "cost_in_usd_ticks" in usage:
+            raised["cost_in_usd_ticks"] = 99_999_999 * PRICES["grok-chat"] * 10
+        return usage | raised
 
     body = with_usage(stream.body, much)
     (one,) = await run(
         sidecar, upstream, [Case(kind, stream.recording, Act(reply=Reply(200, SSE, body)), 200)]
     )
     assert one.answer.body == body
-    price = {"chat": 150, "responses": 2_500, "messages": 1_000}[kind]
+    price = PRICES[kind]
     assert one.end["t"] == "overrun", one.end.get("reason")
     assert one.end["cost_nusd"] >= 99_999_999 * price > one.hold["amount_nusd"]
     assert sidecar.control("GET", f"/v1/agents/{one.hold['agent_id']}")["frozen"] is True

@@ -1,11 +1,12 @@
 """Who may come in: Host, origin, tokens, identities."""
 
 import pytest
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import access
-from spendguard_daemon.gateway.proxy import lower
+from spendguard_daemon.gateway.proxy import identity_of, lower
+from spendguard_daemon.gateway.routes import Route
 
 SERVED = access.served_hosts(8787)
 AGENT, OTHER = "4f0e7f9e-8d1a-4a55-9c59-0b8f5a2f7b11", "0c3a0f6e-0000-4a55-9c59-0b8f5a2f7b11"
@@ -111,6 +112,20 @@ def test_unknown_agent_keys_do_not_pass_as_nothing() -> None:
     """A key of ours that we do not know is not ignored as a provider's key would be."""
     assert refusal_of(identify, slots=["sg_agent_x"], agents=[AGENT]) is Code.UNAUTHORIZED
     assert identify(slots=["sk-whatever"], agents=[AGENT]).agent_id == AGENT
+
+
+@pytest.mark.parametrize("slot", ["authorization", "x-api-key", "x-goog-api-key", "query"])
+def test_every_place_of_a_key_counts(slot: str) -> None:
+    """An agent key that we do not know is refused wherever an SDK puts it; a provider's own is ignored."""
+    for key, passes in (("sg_agent_x", False), ("AIza-of-the-client", True)):
+        sent = CIMultiDict([(access.AGENT_HEADER, AGENT)])
+        route = Route("call", "generateContent", keys=(key,) if slot == "query" else ())
+        if slot != "query":
+            sent.add(slot, f"Bearer {key}" if slot == "authorization" else key)
+        if passes:
+            assert identity_of(CIMultiDictProxy(sent), route).agent_id == AGENT
+        else:
+            assert refusal_of(identity_of, CIMultiDictProxy(sent), route) is Code.UNAUTHORIZED
 
 
 def test_a_header_sent_several_times_is_one_list() -> None:

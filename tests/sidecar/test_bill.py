@@ -178,6 +178,38 @@ def test_a_model_without_a_price_is_not_guessed(named: str) -> None:
         bill(plan("gpt-4o-mini"), USAGE, named, NOW_NS)
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("gemini-2.0-flash", "gemini-2.0-flash-001"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-009"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-12-17"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-09-2026"),
+        ("gemini-flash-latest", "gemini-3.8-flash"),
+    ],
+)
+def test_google_numbers_and_dates_what_it_serves(asked: str, named: str) -> None:
+    assert bill(plan(asked, "gemini"), USAGE, named, NOW_NS)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("gemini-2.5-flash", "gemini-2.5-flash-preview-05-20"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-preview"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-05-20"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-000"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-101"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-0011"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-13-17"),
+        ("gemini-3-flash-preview", "gemini-3-flash-preview-09-1926"),
+    ],
+)
+def test_a_preview_of_google_may_have_other_prices(asked: str, named: str) -> None:
+    with pytest.raises(SpendGuardError, match="answered by another model, which has no price"):
+        bill(plan(asked, "gemini"), USAGE, named, NOW_NS)
+
+
 def test_the_name_stays_out_of_the_records() -> None:
     """An answer may have put its own words there; only names of cards are written down."""
     with pytest.raises(SpendGuardError) as refused:

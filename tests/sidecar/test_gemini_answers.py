@@ -291,6 +291,22 @@ def test_what_was_found_tells_of_a_search_also_without_its_words(
     assert taken.usage.events.get("grounding_query", 0) == searches
 
 
+def test_of_two_candidates_by_one_number_both_are_heard() -> None:
+    said = event(USAGE, finish="STOP")
+    grounded = {"index": 0, "finishReason": "STOP", "groundingMetadata": {"webSearchQueries": ["a"]}}
+    said["candidates"] = [grounded, {"index": 0}]
+    found = through(reader("sse"), written("sse", [said]))
+    assert settled(found)
+    assert found.usage is not None
+    assert found.usage.events == {"grounded_request": 1}
+
+
+def test_an_answer_of_endless_candidates_is_not_decoded() -> None:
+    raw = b'{"candidates":[' + b",".join([b"{}"] * 2_100_000) + b"]}"
+    found = through(reader("json"), raw)
+    assert (found.usage, found.complete) == (None, False)
+
+
 def test_modalities_have_their_own_counts() -> None:
     report = {
         "promptTokenCount": 100,

@@ -107,12 +107,39 @@ def test_any_other_file_is_held_at_the_window_and_the_dearest_rate(part: dict[st
 
 
 @pytest.mark.parametrize(
-    "fields", [{"web_search_options": {}}, {"service_tier": "priority"}, {"extra_body": {}}, {"store": True}]
+    "fields",
+    [
+        {"web_search_options": {}},
+        {"service_tier": "priority"},
+        {"store": True},
+        {"extra_body": []},
+        {"extra_body": {"google": 1}},
+        {"extra_body": {"openai": {}}},
+        {"extra_body": {"google": {"cached_content": "cachedContents/1"}}},
+        {"extra_body": {"google": {"thinking_config": 1}}},
+        {"extra_body": {"google": {"thinking_config": {"x": 1}}}},
+        {"extra_body": {"google": {"thinking_config": {}, "thinkingConfig": {}}}},
+    ],
 )
 def test_what_google_does_not_document_is_not_taken(fields: dict[str, Any]) -> None:
     with pytest.raises(SpendGuardError) as caught:
         read(**fields)
     assert caught.value.code is Code.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        {},
+        {"google": {}},
+        {"google": {"thinking_config": {"thinking_budget": 800, "include_thoughts": True}}},
+        {"google": {"thinkingConfig": {"thinkingLevel": "low"}, "thought_tag_marker": "t"}},
+    ],
+)
+def test_how_to_think_may_be_said(extra: Any) -> None:
+    request = read(extra_body=extra, max_tokens=64)
+    assert json.loads(FORMAT.rewrite(request, output_tokens=64).body)["extra_body"] == extra
 
 
 def test_an_error_is_googles_in_a_list_or_not() -> None:

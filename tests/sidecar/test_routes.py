@@ -36,6 +36,132 @@ def test_model_calls_have_four_roots(provider: str) -> None:
             assert (route.provider, route.agent_id, route.run_id) == (named, agent, run)
 
 
+GEMINI = "gemini-2.5-flash"
+VERBS = {
+    "generateContent": ("call", "generateContent", False),
+    "streamGenerateContent": ("call", "generateContent", True),
+    "countTokens": ("count", "generateContent", False),
+    "embedContent": ("call", "embedContent", False),
+    "batchEmbedContents": ("call", "batchEmbedContents", False),
+}
+GOOGLES = [
+    *(("", root, "", "") for root in ("/v1beta", "/v1")),
+    *(("gemini", f"/gemini{version}", "", "") for version in ("/v1beta", "/v1")),
+    *(("", f"{RUN}{version}", AGENT, "r.1") for version in ("/v1beta", "/v1")),
+    *(("gemini", f"{RUN}/gemini{version}", AGENT, "r.1") for version in ("/v1beta", "/v1", "")),
+]
+
+
+@pytest.mark.parametrize(("named", "front", "agent", "run"), GOOGLES)
+def test_googles_paths_have_the_same_roots(named: str, front: str, agent: str, run: str) -> None:
+    """The model and what is asked of it stand in the path."""
+    for verb, (name, endpoint, stream) in VERBS.items():
+        route = match("POST", f"{front}/models/{GEMINI}:{verb}")
+        assert (route.name, route.endpoint, route.stream, route.speaker) == (name, endpoint, stream, "gemini")
+        assert (route.provider, route.agent_id, route.run_id) == (named, agent, run)
+        assert route.params == {"model": GEMINI}
+        with pytest.raises(SpendGuardError) as refused:
+            match("GET", f"{front}/models/{GEMINI}:{verb}")
+        assert refused.value.facts["allow"] == ["POST"]
+    tuned = match("POST", f"{front}/tunedModels/x:generateContent")
+    assert tuned.params == {"model": "tunedModels/x"}  # which no price document has
+
+
+@pytest.mark.parametrize(
+    "front", ["/v1beta", "/gemini/v1beta", "/gemini/v1", f"{RUN}/gemini", f"{RUN}/v1beta"]
+)
+def test_googles_list_and_its_chat(front: str) -> None:
+    listed, one = match("GET", f"{front}/models"), match("GET", f"{front}/models/{GEMINI}")
+    assert (listed.name, listed.speaker) == ("models", "gemini")
+    assert (one.name, one.params, one.speaker) == ("model", {"model": GEMINI}, "gemini")
+    chat = match("POST", f"{front}/openai/chat/completions")
+    assert (chat.name, chat.endpoint, chat.provider) == ("call", "chat/completions", "gemini")
+
+
+def test_the_route_of_the_short_body_is_of_an_agents_run() -> None:
+    route = match("POST", f"{RUN}/gemini/generateContent")
+    assert (route.name, route.endpoint, route.params) == ("call", "generateContent", {})
+    chat = match("POST", f"{RUN}/gemini/chat/completions")
+    assert (chat.endpoint, chat.provider) == ("chat/completions", "gemini")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/generateContent",
+        "/v1beta/generateContent",
+        "/gemini/v1beta/generateContent",
+        "/gemini/generateContent",
+        f"{RUN}/generateContent",
+        f"{RUN}/gemini/v1beta/generateContent",
+        f"{RUN}/gemini/embedContent",
+        f"/openai/v1/models/{GEMINI}:generateContent",
+        f"/openai/v1beta/models/{GEMINI}:generateContent",
+        f"/grok/v1beta/models/{GEMINI}:generateContent",
+        f"/v1alpha/models/{GEMINI}:generateContent",
+        f"/v1beta1/models/{GEMINI}:generateContent",
+        f"/v1beta/models/models/{GEMINI}:generateContent",
+        f"/v1beta/models/{GEMINI}/generateContent",
+        f"/v1beta/models/{GEMINI}:GenerateContent",
+        f"/v1beta/models/{GEMINI}%3AgenerateContent",
+        f"/v1beta/models/{GEMINI}:batchGenerateContent",
+        f"/v1beta/models/{GEMINI}:predictLongRunning",
+        f"/v1beta/models/{GEMINI}:bidiGenerateContent",
+        "/v1beta/models/:generateContent",
+        "/v1beta/tunedModels/x:countTokens",
+        "/v1beta/cachedContents",
+        "/v1beta/files",
+        "/v1beta/interactions",
+        "/v1beta/chat/completions",
+        "/v1beta/responses",
+        "/v1beta/messages",
+        "/gemini/v1beta/openai/embeddings",
+        "/upload/v1beta/files",
+    ],
+)
+def test_google_has_no_other_spelling(target: str) -> None:
+    with pytest.raises(SpendGuardError) as refused:
+        match("POST", target)
+    assert refused.value.code in (Code.ROUTE_NOT_FOUND, Code.METHOD_NOT_ALLOWED)
+
+
+def test_a_key_in_the_query_is_kept_apart() -> None:
+    route = match("POST", f"/v1beta/models/{GEMINI}:streamGenerateContent?alt=sse&key=sg_agent_x")
+    assert (route.query, route.keys) == ({"alt": "sse"}, ("sg_agent_x",))
+    assert "sg_agent_x" not in repr(route)
+    listed = match("GET", "/v1beta/models?pageSize=5&pageToken=10&key=k")
+    assert (listed.query, listed.keys) == ({"pageSize": "5", "pageToken": "10"}, ("k",))
+
+
+@pytest.mark.parametrize(
+    ("verb", "query"),
+    [
+        ("generateContent", "alt=sse"),
+        ("countTokens", "alt=sse"),
+        ("streamGenerateContent", "alt=proto"),
+        ("streamGenerateContent", "alt=media"),
+        ("streamGenerateContent", "alt=sse&alt=sse"),
+        ("streamGenerateContent", "%24alt=sse"),
+        ("generateContent", "$httpMethod=DELETE"),
+        ("generateContent", "$httpHeaders=x"),
+        ("generateContent", "key=a&key=b"),
+        ("generateContent", "access_token=x"),
+        ("generateContent", "pageSize=1"),
+        ("generateContent", "fields=x"),
+    ],
+)
+def test_googles_query_is_an_allow_list(verb: str, query: str) -> None:
+    with pytest.raises(SpendGuardError) as refused:
+        match("POST", f"/v1beta/models/{GEMINI}:{verb}?{query}")
+    assert refused.value.code is Code.MALFORMED_REQUEST
+
+
+def test_a_key_in_the_query_is_googles_alone() -> None:
+    for target in ("/v1/chat/completions?key=k", "/v1/messages?key=k", "/v1/agents?key=k"):
+        with pytest.raises(SpendGuardError):
+            match("POST", target)
+
+
 @pytest.mark.parametrize("provider", COUNTS)
 def test_count_routes_have_the_same_roots(provider: str) -> None:
     for front, named, agent, run in fronts(provider):

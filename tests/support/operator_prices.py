@@ -10,7 +10,7 @@ from recorded import Recording, load_all
 
 PRICES = {"input": "0.70", "output": "3.00"}
 CARD = {
-    "endpoints": ["chat/completions", "responses", "messages"],
+    "endpoints": ["chat/completions", "responses", "messages", "generateContent"],
     "limits": {"context": 400_000, "max_input": 400_000, "max_output": 100_000},
     "periods": [
         {"from": "1970-01-01T00:00:00Z", "rates": {"default": {"input": 700_000, "output": 3_000_000}}}

@@ -5,15 +5,15 @@ Written from the documentation, not from our readers or rate cards, and importin
 - OpenAI: `prompt_tokens` and `input_tokens` are the whole input, of which `*_tokens_details` names the parts
   that were read from the cache, written to it, or heard; the output's reasoning is inside it, spoken output
   has a rate of its own; each web search action is billed per search. Embeddings bill input alone.
-- Gemini: `promptTokenCount` includes what was read from the cache, not what tools brought back, which is
-  input too; thoughts are output beside the candidates. Metadata in a stream is cumulative, the last counts.
-  A prompt that was grounded in searches costs a fee once (before Gemini 3).
-- xAI: as OpenAI, but in chat the reasoning is beside the completion; each call of a search is billed.
 - Anthropic: `input_tokens` is beside what was read from and written to the cache; what was written lives 5
   minutes unless `cache_creation` says an hour; in a stream the last figure of each name is the total.
   Inference in the US costs a tenth more, a fast answer twice as much.
 - xAI: `prompt_tokens` includes what was cached; reasoning is beside `completion_tokens`, but inside
   `output_tokens`; the usage counts searches. Its own bill is `cost_in_usd_ticks`, 10^10 to the dollar.
+
+- Gemini: `promptTokenCount` includes what was cached; what tools found is beside it; thoughts are output
+  beside the candidates. Every event has a whole report, the last of which counts. A prompt of 2.x with any
+  search is billed once.
 
 `bill(recording)` returns the buckets, each with its number, its price and its share of the sum. Prices are in
 USD per million tokens (searches: per thousand). Models that are not in the list here are looked up in the
@@ -34,7 +34,6 @@ from replies import Recording
 CATALOGUE = Path(__file__).parents[2] / "daemon/spendguard_daemon/pricing/data/catalogue.json"
 
 Prices = Mapping[str, str]
-EVENTS = ("web_search", "grounded_request")
 
 PRICES: dict[str, Prices] = {
     # openai.com/api/pricing, standard tier
@@ -49,15 +48,10 @@ PRICES: dict[str, Prices] = {
     "gpt-audio-mini": {"input": "0.60", "input_audio": "10.00", "output": "2.40", "output_audio": "20.00"},
     "text-embedding-3-small": {"input": "0.02"},
     # ai.google.dev/gemini-api/docs/pricing, standard tier
-    "gemini-2.0-flash": {"input": "0.10", "cache_read": "0.025", "output": "0.40"},
-    "gemini-2.5-flash": {
-        "input": "0.30",
-        "cache_read": "0.03",
-        "output": "2.50",
-        "grounded_request": "35.00",
-    },
+    "gemini-2.0-flash": {"input": "0.10", "cache_read": "0.025", "output": "0.40", "grounded_request": "35"},
+    "gemini-2.5-flash": {"input": "0.30", "cache_read": "0.03", "output": "2.50", "grounded_request": "35"},
     "gemini-3-flash-preview": {"input": "0.50", "cache_read": "0.05", "output": "3.00"},
-    # docs.x.ai/developers/pricing
+    # docs.x.ai/developers/pricing, below 200,000 tokens
     "grok-4.3": {"input": "1.25", "cache_read": "0.20", "output": "2.50", "web_search": "5.00"},
     # claude.com/pricing: cache writes at 1.25 and 2 times the input, reads at a tenth
     "claude-2.1": {"input": "8.00", "output": "24.00"},
@@ -101,7 +95,7 @@ TIERED_FROM_TOKENS = 100_001
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Tokens, or events, of one kind at one price (USD per million tokens or per thousand events).
+    """Tokens, or searches, of one kind at one price (USD per million tokens or per thousand searches).
 
     `factor` scales what tokens cost: where they were served, and how fast.
     """
@@ -124,10 +118,11 @@ def bill(recording: Recording, prices: Prices | None = None) -> list[Bucket]:
 
     `prices` are those of a model that has none published.
     """
-    answer = reported(recording)
+    answer = (_google if recording.provider == "gemini" else reported)(recording)
     if answer is None:
         return []
-    counts = COUNTS[recording.provider](answer)
+    readers = {"anthropic": _anthropic, "grok": _grok, "gemini": _gemini}
+    counts = readers.get(recording.provider, _openai)(answer)
     whole = sum(number for name, number in counts if name in INPUTS)
     if prices is None:
         prices = prices_of(recording.provider, answer["model"], whole, answer.get("service_tier"))
@@ -138,6 +133,9 @@ def bill(recording: Recording, prices: Prices | None = None) -> list[Bucket]:
         factor *= 2
     return [Bucket(name, number, Decimal(prices[name]), factor) for name, number in counts if number]
 
+
+EVENTS = ("web_search", "grounded_request")
+"""What is billed by the thousand."""
 
 INPUTS = ("input", "cache_read", "cache_write", "cache_write_1h", "input_audio")
 
@@ -153,7 +151,7 @@ def reported(recording: Recording) -> dict[str, Any] | None:
     body = plain_body(recording)
     if recording.reply.status != 200:
         return None
-    answers = list(events(body))
+    answers = list(events(body)) if body.lstrip()[:1] != b"{" else [json.loads(body)]
     told = [found for found in map(_with_usage, answers) if found is not None]
     if not told:
         return None
@@ -162,7 +160,7 @@ def reported(recording: Recording) -> dict[str, Any] | None:
     for one in told:
         usage |= {name: value for name, value in one["usage"].items() if value is not None}
         answer = one | {name: value for name, value in answer.items() if value is not None}
-    used = usage.get("prompt_tokens") or usage.get("input_tokens") or usage.get("promptTokenCount")
+    used = usage.get("prompt_tokens") or usage.get("input_tokens")
     return {**answer, "usage": usage} if used else None
 
 
@@ -178,11 +176,7 @@ def plain_body(recording: Recording) -> bytes:
 
 
 def events(stream: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the JSON of each event of a stream, of each element of an array, or of the one object."""
-    if stream.lstrip()[:1] in (b"{", b"["):
-        whole = json.loads(stream)
-        yield from whole if isinstance(whole, list) else [whole]
-        return
+    """Yield the JSON of each event of a stream."""
     for line in stream.decode().splitlines():
         if line.startswith("data:") and line[5:].lstrip().startswith("{"):
             yield json.loads(line[5:])
@@ -190,8 +184,6 @@ def events(stream: bytes) -> Iterator[dict[str, Any]]:
 
 def _with_usage(event: dict[str, Any]) -> dict[str, Any] | None:
     """Return the part of an event that has a usage: the event, or the message or response in it."""
-    if event.get("usageMetadata"):
-        return {**event, "usage": event["usageMetadata"], "model": event.get("modelVersion")}
     for found in (event, event.get("response"), event.get("message")):
         if isinstance(found, dict) and found.get("usage"):
             return found
@@ -219,18 +211,34 @@ def _openai(answer: dict[str, Any]) -> list[tuple[str, int]]:
     ]
 
 
+def _google(recording: Recording) -> dict[str, Any] | None:
+    """Return the last event of an answer of Google's, its usage under the name that the others give it."""
+    body = plain_body(recording)
+    if recording.reply.status != 200:
+        return None
+    told = list(events(body)) if body.startswith(b"data:") else json.loads(body)
+    answers = told if isinstance(told, list) else [told]
+    searched = any(
+        (candidate.get("groundingMetadata") or {}).get("webSearchQueries")
+        for answer in answers
+        for candidate in answer.get("candidates") or ()
+    )
+    last = answers[-1]
+    usage = last["usageMetadata"]
+    if not usage.get("promptTokenCount"):
+        return None
+    tier = usage.get("serviceTier")
+    return {"model": last["modelVersion"], "usage": usage, "service_tier": tier, "searched": searched}
+
+
 def _gemini(answer: dict[str, Any]) -> list[tuple[str, int]]:
     usage = answer["usage"]
-    whole_in = usage["promptTokenCount"] + (usage.get("toolUsePromptTokenCount") or 0)
-    cached = usage.get("cachedContentTokenCount") or 0
-    grounded = any(
-        (one.get("groundingMetadata") or {}).get("webSearchQueries") for one in answer["candidates"]
-    )
+    cached = usage.get("cachedContentTokenCount", 0)
     return [
-        ("input", whole_in - cached),
+        ("input", usage["promptTokenCount"] - cached + usage.get("toolUsePromptTokenCount", 0)),
         ("cache_read", cached),
-        ("output", (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)),
-        ("grounded_request", int(grounded)),
+        ("output", usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)),
+        ("grounded_request", int(answer["searched"])),
     ]
 
 
@@ -270,9 +278,6 @@ def _anthropic(answer: dict[str, Any]) -> list[tuple[str, int]]:
         ("output", usage["output_tokens"]),
         ("web_search", (usage.get("server_tool_use") or {}).get("web_search_requests") or 0),
     ]
-
-
-COUNTS = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini, "grok": _grok}
 
 
 def prices_of(provider: str, model: str, input_tokens: int = 0, tier: str | None = None) -> Prices:

@@ -195,7 +195,7 @@ class RecordedUpstream:
 
     async def _send(self, request: web.Request, reply: Reply, act: Act) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
-        if not reply.headers.get("content-type", "").startswith("text/event-stream") and not act.endless:
+        if not _flows(reply, act):
             response.content_length = len(reply.body)
         sent = 0
         try:
@@ -261,6 +261,16 @@ class RecordedUpstream:
     def _book(self, body: dict[str, Any], prompt: int, completion: int) -> None:
         if self._bill is not None:
             self.billed_nusd += self._bill(body.get("model", ""), prompt, completion)
+
+
+def _flows(reply: Reply, act: Act) -> bool:
+    """Tell whether an answer has no length in its head: streams, Google's arrays, what is stopped on its way.
+
+    With a length, a caller may take the connection for free while the answer still pauses at its end.
+    """
+    if reply.headers.get("content-type", "").startswith("text/event-stream") or reply.body.startswith(b"[{"):
+        return True
+    return bool(act.endless) or act.pause_after is not None
 
 
 def _key(path: str, body: dict[str, Any]) -> str:

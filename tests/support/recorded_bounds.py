@@ -47,12 +47,14 @@ def bounded_recordings() -> Iterator[Bounded]:
 
 
 def _bounded(number: int, recorded: dict[str, Any], reported: int, book: PriceBook) -> Iterator[Bounded]:
-    provider, endpoint = recorded["provider"], recorded["request"]["path"].removeprefix("/v1/")
+    provider, path = recorded["provider"], recorded["request"]["path"]
+    model, verb = path.rpartition("/models/")[2].split(":") if provider == "gemini" else ("", "")
+    endpoint = "generateContent" if verb.lower().endswith("generatecontent") else path.removeprefix("/v1/")
     form = FORMATS.get((provider, endpoint))
     if form is None:
         return
     headers = {name.lower(): value for name, value in recorded["request"]["headers"].items()}
-    asked = Asked(recorded["request"]["body"].encode(), policy=OPEN, headers=headers)
+    asked = Asked(recorded["request"]["body"].encode(), policy=OPEN, headers=headers, model=model)
     request = form.read(asked)
     if provider not in book.providers_of(request.model):
         return

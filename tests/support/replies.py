@@ -52,14 +52,15 @@ class Recording:
 
     @property
     def model(self) -> str:
-        """The model that was asked, which Gemini's paths name; empty where the request was not JSON."""
-        named: str = self.request.get("model") or self.path.rpartition("/models/")[2].partition(":")[0]
+        """The model that was asked for; Google's requests name it in their path."""
+        of_path = self.path.rpartition("/models/")[2].partition(":")[0]
+        named: str = self.request.get("model", of_path)
         return named
 
     @property
     def streams(self) -> bool:
-        """Whether a stream was asked for."""
-        return self.request.get("stream") is True or self.path.endswith(":streamGenerateContent")
+        """Whether the answer is a stream, whatever its form."""
+        return "event-stream" in self.reply.headers["content-type"] or ":stream" in self.path
 
 
 def load(name: str) -> Recording:

@@ -18,7 +18,8 @@ class Stream:
 
     A plain stream's chunks are its events, or the elements of its JSON array. A compressed one shows none on
     the wire, and one event is too few to stop between: their chunks are pieces of a size. `terminal` is the
-    length from which on nothing that counts is missing.
+    length from which on nothing that counts is missing; above all of them where the end of the transport
+    alone tells that nothing follows (Gemini's events, each of which may have a finish reason).
     """
 
     name: str
@@ -49,7 +50,7 @@ def streams() -> list[Stream]:
 
 def _by_pieces(name: str, recording: Recording) -> Stream:
     size = len(recording.reply.body)
-    return Stream(name, recording, (*range(0, size, PIECE_BYTES), size), size)
+    return Stream(name, recording, (*range(0, size, PIECE_BYTES), size), size + _unmarked(recording))
 
 
 def _by_chunks(recording: Recording) -> Stream:
@@ -59,9 +60,13 @@ def _by_chunks(recording: Recording) -> Stream:
         return _by_pieces(recording.name, recording)
     stops = tuple(accumulate(map(len, chunks), initial=0))
     assert stops[-1] == len(body)
-    last = max(at for at, chunk in enumerate(chunks) if any(end in chunk for end in ENDS))
-    terminal = len(body) if body.startswith(b"[") else stops[last + 1]
-    return Stream(recording.name, recording, stops, terminal)
+    last = max(at for at, chunk in enumerate(chunks) if chunk == b"]" or any(end in chunk for end in ENDS))
+    return Stream(recording.name, recording, stops, stops[last + 1] + _unmarked(recording))
+
+
+def _unmarked(recording: Recording) -> bool:
+    """Tell whether nothing in a stream says that it is its last: Gemini's events, not its array."""
+    return recording.provider == "gemini" and recording.query == "alt=sse"
 
 
 ENDS = (
@@ -70,9 +75,8 @@ ENDS = (
     b'"type":"response.completed"',
     b'"type":"response.incomplete"',
     b'"type":"response.failed"',
-    b'"finishReason"',
 )
-"""What the last chunk that counts says. An array says only with its bracket that nothing follows."""
+"""What the last chunk that counts says, where it is no array, whose bracket says it."""
 
 
 def _events(body: bytes) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from spendguard_daemon.gateway import access, respond
 from spendguard_daemon.gateway.connections import Connections
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
-from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, ModelList
+from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, GOOGLE_KEY, ModelList
 from spendguard_daemon.gateway.proxy import serve_call
 from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, match
 from spendguard_daemon.guard import Guard
@@ -24,7 +24,6 @@ from spendguard_daemon.ports import Rng
 from spendguard_daemon.providers import FORMATS
 from spendguard_daemon.settings import Settings
 
-GOOGLE_KEY = "x-goog-api-key"
 LOOPBACK = ("127.0.0.1", "::1")
 BACKLOG = 1024
 

@@ -38,6 +38,10 @@ FREE_QUESTIONS: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 """A request of each provider that costs nothing and needs the key, its list of models: path and headers."""
 
 
+KEY_DOUBTED = frozenset({400, 401, 403})
+"""What a key may be at fault for, of a question without a body; Google answers 400 to one that is none."""
+
+
 class GrantDaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/daemon/budget`: as for an agent; a null limit lifts the cap."""
 
@@ -228,7 +232,7 @@ class DaemonControl:
             )
         await response.close()
         ok = response.status == 200
-        remedy = f"spendguard provider set-key {name}" if response.status in (401, 403) else ""
+        remedy = f"spendguard provider set-key {name}" if response.status in KEY_DOUBTED else ""
         detail = "the key works" if ok else f"{name} answered {response.status}"
         return wire.ProviderTest(name=name, ok=ok, http_status=response.status, detail=detail, remedy=remedy)
 

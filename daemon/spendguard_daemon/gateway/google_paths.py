@@ -52,7 +52,7 @@ KEY = "key"
 _ALT = {True: frozenset({"sse", "json"}), False: frozenset({"json"})}
 """How Google may be asked to answer, of a route that streams and of one that does not."""
 
-_PAGE = frozenset({"pageSize", "pageToken"})
+PAGE = frozenset({"pageSize", "pageToken"})
 _COMPATIBLE = ["openai", "chat", "completions"]
 
 
@@ -87,7 +87,7 @@ def of_google(rest: list[str], *, version: str, in_run: bool) -> Path | None:
 
 def check_query(name: str, named: Mapping[str, str], *, stream: bool) -> None:
     """Refuse query parameters that are on no list, and ways to answer that are not read."""
-    allowed = {KEY, "alt"} | (_PAGE if name == "models" else frozenset())
+    allowed = {KEY, "alt"} | (PAGE if name == "models" else frozenset())
     if not named.keys() <= allowed:
         raise MalformedError("query", f"only {', '.join(sorted(allowed))}")
     if named.get("alt", "json") not in _ALT[stream]:

@@ -24,6 +24,9 @@ from spendguard_daemon.providers import BARE_ROOT, FORMATS
 from spendguard_daemon.wire import iso
 
 ANTHROPIC_VERSION = "anthropic-version"
+GOOGLE_KEY = "x-goog-api-key"
+"""Headers by which a client's own dialect is known on the bare root: Google's SDK lists `/v1/models`."""
+
 PAGE_MAX = 1000
 
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
@@ -96,7 +99,9 @@ def _dialect(request: web.BaseRequest, route: Route) -> str:
     """Return whose list of models the asker understands."""
     if route.endpoint:
         return BARE_ROOT.get(route.endpoint, "openai")
-    return "anthropic" if ANTHROPIC_VERSION in request.headers else "openai"
+    if ANTHROPIC_VERSION in request.headers:
+        return "anthropic"
+    return "gemini" if GOOGLE_KEY in request.headers else "openai"
 
 
 def _speaks(card: RateCard, dialect: str) -> bool:

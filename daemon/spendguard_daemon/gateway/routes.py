@@ -60,7 +60,7 @@ MARKS = frozenset({"beta", "client_version"})
 PAGE = frozenset({"limit", "after_id", "before_id"})
 QUERIES: Mapping[str, frozenset[str]] = {
     "list_calls": frozenset({"limit", "before"}),
-    "models": PAGE | MARKS,
+    "models": PAGE | MARKS | google_paths.PAGE,
     "model": MARKS,
 }
 """Query parameters that a route takes; any other is refused."""

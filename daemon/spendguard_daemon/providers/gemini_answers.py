@@ -16,6 +16,7 @@ from spendguard_daemon.providers.answers import ArrayAnswer, JsonAnswer, StreamA
 from spendguard_daemon.providers.contract import AnswerReader
 from spendguard_daemon.providers.gemini_fields import PARTS
 from spendguard_daemon.providers.gemini_usage import check_rise, read_usage
+from spendguard_daemon.providers.json_size import check_size
 from spendguard_daemon.providers.json_text import Json, kind_of, parse
 from spendguard_daemon.providers.sse import Event
 from spendguard_daemon.usage import Usage, absurd
@@ -37,6 +38,9 @@ that only the end of the transport tells the last."""
 
 _PROBLEM_CHARACTERS_MAX = 200
 _VALUES_MAX = 10_000
+_LARGE_VALUES_MAX = 2_000_000
+"""Log probabilities of a long answer are some 500,000 values; more would take hundreds of megabytes."""
+
 _NULL = msgspec.Raw(b"null")
 _NOTHING = b"[]{} \t\r\n"
 
@@ -132,7 +136,7 @@ class ContentMeter:
             self._note("the answer reports an error")
         self._name(said.model)
         self._blocked |= said.blocked
-        for index, one in said.candidates.items():
+        for index, one in said.candidates:
             self._finished[index] = self._finished.get(index, False) or one.finished
             self._searches[index] = max(self._searches.get(index, 0), one.searches)
             self._wrote |= one.wrote
@@ -196,7 +200,7 @@ class _Said:
     usage: Json
     error: bool
     blocked: bool
-    candidates: dict[int, _Candidate]
+    candidates: list[tuple[int, _Candidate]]
 
 
 class _LargeCandidate(msgspec.Struct):
@@ -234,7 +238,7 @@ def _read(data: bytes) -> _Said:
         usage=answer.value("usageMetadata"),
         error=answer.value("error") is not None,
         blocked=_is_blocked(answer.value("promptFeedback")),
-        candidates=dict(_candidate(row) for row in rows),
+        candidates=[_candidate(row) for row in rows],
     )
 
 
@@ -264,9 +268,10 @@ def _is_blocked(feedback: Json) -> bool:
 
 
 def _read_large(data: bytes) -> _Said:
+    check_size(data, _LARGE_VALUES_MAX)
     try:
         said = _large.decode(data)
-        rows = {row.index: _of_large(row) for row in said.candidates or ()}
+        rows = [(row.index, _of_large(row)) for row in said.candidates or ()]
     except (msgspec.DecodeError, RecursionError):
         raise MalformedError("body", "JSON that can be read") from None
     usage = None

@@ -8,15 +8,21 @@ documentation does not name is not on the list.
 
 from dataclasses import replace
 
+from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers import gemini_errors
 from spendguard_daemon.providers.contract import AnswerReader, Asked, Request
+from spendguard_daemon.providers.fields import Field, Use
 from spendguard_daemon.providers.gemini_content import ANY_MEDIA
-from spendguard_daemon.providers.gemini_fields import IMAGE_TYPES
-from spendguard_daemon.providers.json_text import Json, kind_of
+from spendguard_daemon.providers.gemini_fields import IMAGE_TYPES, THINKING_NAMES
+from spendguard_daemon.providers.gemini_names import camels, spellings
+from spendguard_daemon.providers.json_text import Document, Json, join_path, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
 from spendguard_daemon.providers.openai_fields import CHAT_FIELDS, CHAT_PARTS
+from spendguard_daemon.providers.openai_parts import feature
 from spendguard_daemon.providers.openai_usage import count, part
+from spendguard_daemon.providers.policy import Policy
+from spendguard_daemon.providers.refusals import unlisted
 from spendguard_daemon.usage import Usage, absurd
 
 _TAKEN = (
@@ -25,7 +31,12 @@ _TAKEN = (
     "top_p", "seed", "stop", "parallel_tool_calls", "reasoning_effort", "user",
 )  # fmt: skip
 _PARTS = ("text", "image_url", "input_audio", "file")
-FIELDS = {name: CHAT_FIELDS[name] for name in _TAKEN}
+FIELDS = {name: CHAT_FIELDS[name] for name in _TAKEN} | {
+    "extra_body": Field(Use.CONTROL, ("object",), "[docs] openai; what OpenAI has no words for, in `google`")
+}
+EXTRA = frozenset({"thinkingConfig", "thoughtTagMarker"})
+"""[docs] openai: what may stand in `extra_body.google`; a cache could not be sized there."""
+
 PARTS = {name: CHAT_PARTS[name] for name in _PARTS}
 SERVICE_TIERS = {"auto": "default", "default": "default", "standard": "default"}
 """Whether other tiers are served here is not said."""
@@ -55,6 +66,19 @@ class GeminiChat(OpenAIChat):
         """Return the path below the provider's base URL."""
         return "/v1beta/openai/chat/completions"
 
+    def refuse_unbounded(self, document: Document, policy: Policy) -> None:
+        """Refuse in `extra_body` all but how the model thinks, which is within the cap."""
+        path, extra = "extra_body", document.value("extra_body") or {}
+        _check(extra, {"google": "google"}, path, policy)
+        path, google = f"{path}.google", extra.get("google") or {}
+        if not isinstance(google, dict):
+            raise MalformedError(path, "object")
+        found = _check(google, spellings(EXTRA), path, policy)
+        thinking = found.get("thinkingConfig") or {}
+        if not isinstance(thinking, dict):
+            raise MalformedError(f"{path}.thinkingConfig", "object")
+        _check(thinking, THINKING_NAMES, f"{path}.thinkingConfig", policy)
+
     def meter(self, _request: Request) -> ChatMeter:
         """Return what reads the usage of one answer."""
         return ChatMeter(read_usage)
@@ -65,6 +89,15 @@ class GeminiChat(OpenAIChat):
 
 
 FORMAT = GeminiChat()
+
+
+def _check(holder: dict[str, Json], known: dict[str, str], path: str, policy: Policy) -> dict[str, Json]:
+    """Return the members of an object by their camel names; refuse what is on no list."""
+    for name in holder:
+        wanted = feature("gemini.openai_chat", "extra", name)
+        if name not in known and wanted not in policy.allow:
+            raise unlisted(join_path(path, name), "a field whose cost is known", wanted)
+    return camels(holder, known, path)
 
 
 def read_usage(report: Json) -> Usage:

@@ -30,7 +30,7 @@ ANSWER_TOKENS = 1_024
 
 MODEL_PREFIX = "models/"
 
-_MODEL = re.compile(r"[A-Za-z0-9._/-]{1,128}", re.ASCII)
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
 _BUDGET_MIN = -1
 
 

@@ -18,11 +18,13 @@ class Policy:
     `hosted_tools`: tools that run at the provider are taken out, refused, or allowed with at most
     `hosted_tool_uses` uses each. Their bound rests on what providers say of their loops, which is less than a
     proof: Anthropic's makes ten rounds by default, how often OpenAI's ignores further attempts nobody says
-    (`anthropic_tools.LOOP_PASSES`, `openai_responses.PASSES_PER_CALL`, `grok.GrokResponses`). `server_state`: input that lies at
-    the provider (earlier responses, files, PDFs) is held at the context window, or refused. `exact_count`:
-    whether the provider's free count endpoint is asked before a call is refused for money. `allow` widens the
-    allow-lists by features, each named as refusals name it: `openai.chat.field:foo`,
-    `anthropic.tool:bash_20250124`, `anthropic.beta:foo-2026-01`.
+    (`anthropic_tools.LOOP_PASSES`, `openai_responses.PASSES_PER_CALL`, `grok.GrokResponses`,
+    `gemini_tools.GROUNDED_PASSES`). `server_state`: input that lies at the provider (earlier responses,
+    files, PDFs) is held at the context window, or refused. `exact_count`: whether the provider's free count
+    endpoint is asked before a call is refused for money. `allow` widens the allow-lists by features, each
+    named as refusals name it: `openai.chat.field:foo`, `anthropic.tool:bash_20250124`,
+    `anthropic.beta:foo-2026-01`; of xAI some rule out what is held beside a cap
+    (`grok.chat.cap:reasoning`).
     """
 
     hosted_tools: HostedTools = "strip"

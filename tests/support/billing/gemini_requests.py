@@ -264,7 +264,7 @@ def _embeddings(endpoint: str, *, many: bool) -> st.SearchStrategy[Case]:
         each = st.fixed_dictionaries(one | {"model": st.just(f"models/{model}")}, optional=options)
         bodies = st.fixed_dictionaries(one, optional=options)
         if many:
-            bodies = st.fixed_dictionaries({"requests": st.lists(each, min_size=1, max_size=6)})
+            bodies = st.fixed_dictionaries({"requests": st.lists(each, min_size=1, max_size=4)})
         drawn.append(case("gemini", endpoint, bodies, model=listed(model)))
     return st.builds(written, st.one_of(drawn), spellings)
 
@@ -313,6 +313,12 @@ chat_options: dict[str, st.SearchStrategy[Any]] = {
     ),
     "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
     "stop": st.just(["x"]),
+    "extra_body": st.sampled_from(
+        [
+            {"google": {"thinking_config": {"thinking_budget": budget, "include_thoughts": True}}}
+            for budget in (0, 512)
+        ]
+    ),
 }
 chat_cases = case(
     "gemini",
