@@ -10,6 +10,7 @@ import pytest
 
 from gemini_said import MODEL, body, read
 from recorded import load
+from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.providers import gemini_answers
 from spendguard_daemon.providers.contract import AnswerReader
 from spendguard_daemon.providers.gemini import FORMAT
@@ -341,6 +342,52 @@ def test_modalities_have_their_own_counts() -> None:
     }
     assert usage.service_tier == "priority"
     assert read_usage(USAGE | {"serviceTier": "standard"}).service_tier == "default"
+
+
+MEDIA = frozenset({"input_audio", "input_image", "input_video"})
+TEXT_ROW = {"modality": "TEXT", "tokenCount": 4}
+
+
+@pytest.mark.parametrize(
+    ("rows", "unsorted"),
+    [
+        (None, 10),
+        ([TEXT_ROW], 6),
+        ([TEXT_ROW, {"modality": "MODALITY_UNSPECIFIED", "tokenCount": 6}], 6),
+        ([TEXT_ROW, {"modality": "AUDIO", "tokenCount": 6}], 0),
+    ],
+)
+def test_input_of_which_no_modality_is_told_may_be_any_that_was_sent(rows: Any, unsorted: int) -> None:
+    """Sound costs three times what text does; of a plain request all is text."""
+    report = USAGE | {"promptTokensDetails": rows, "cachedContentTokenCount": 2}
+    plain = read_usage(report)
+    assert (plain.unsorted_input_tokens, plain.cached_input_tokens) == (0, 2)
+    seen = read_usage(report, reach={"input_image"})
+    assert (seen.unsorted_input_tokens, seen.unsorted_rates) == (unsorted, ("input_image",))
+    assert seen.cached_input_tokens == 2
+    heard = read_usage(report, reach=MEDIA)
+    assert (heard.unsorted_input_tokens, heard.unsorted_rates) == (unsorted, tuple(sorted(MEDIA)))
+    assert heard.cached_input_tokens == (0 if unsorted else 2)
+
+
+def test_the_reader_knows_what_was_sent() -> None:
+    sound = {"inlineData": {"mimeType": "audio/mp3", "data": "//MY"}}
+    request = read(body(sound))
+    for form, alt in (("json", ""), ("array", ""), ("sse", "sse")):
+        request = read(body(sound), stream=form != "json", alt=alt)
+        found = FORMAT.reader(request, hides_usage=False, status=200, encoding="")
+        through(found, written(form, [event(USAGE, finish="STOP")]))
+        assert found.usage is not None
+        assert (found.usage.unsorted_input_tokens, found.usage.unsorted_rates) == (10, ("input_audio",))
+
+
+@pytest.mark.parametrize("rate", ["output_audio", "output_image"])
+def test_an_answer_in_sound_or_pictures_tells_how_much_of_it_is(rate: str) -> None:
+    told = [{"modality": "IMAGE", "tokenCount": 2}, {"modality": "TEXT", "tokenCount": 3}]
+    assert read_usage(USAGE | {"candidatesTokensDetails": told}, reach={rate}).image_output_tokens == 2
+    for rows in (None, told[:1]):
+        with pytest.raises(SpendGuardError, match="candidatesTokensDetails"):
+            read_usage(USAGE | {"candidatesTokensDetails": rows}, reach={rate})
 
 
 ERROR = {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}

@@ -106,6 +106,25 @@ def test_any_other_file_is_held_at_the_window_and_the_dearest_rate(part: dict[st
     assert caught.value.code is Code.UNBOUNDED_FEATURE
 
 
+def test_which_of_a_prompt_is_sound_is_not_told_so_all_of_it_may_be() -> None:
+    """The usage counts tokens, not kinds; and what of it came from the cache could be sound as well."""
+    details = {"cached_tokens": 4, "audio_tokens": 5}
+    report = {
+        "prompt_tokens": 35,
+        "completion_tokens": 12,
+        "total_tokens": 47,
+        "prompt_tokens_details": details,
+    }
+    raw = json.dumps({"model": "gemini-2.5-flash", "choices": [{}], "usage": report}).encode()
+    sound = {"type": "input_audio", "input_audio": {"data": "//MY", "format": "mp3"}}
+    for part, unsorted, cached in ((sound, 30, 0), ({"type": "text", "text": "x"}, 0, 4)):
+        found = FORMAT.reader(shown(part), hides_usage=False, status=200, encoding="")
+        found.feed(raw)
+        found.end()
+        assert found.usage is not None
+        assert (found.usage.unsorted_input_tokens, found.usage.cached_input_tokens) == (unsorted, cached)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

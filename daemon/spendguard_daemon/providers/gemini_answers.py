@@ -7,6 +7,7 @@ reason, or the prompt was blocked, and the transport, or the array, came to its 
 believed only where nothing else in the answer speaks against it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -45,12 +46,15 @@ _NULL = msgspec.Raw(b"null")
 _NOTHING = b"[]{} \t\r\n"
 
 
-def reader(*, form: str, choices: int, per_prompt: bool, encoding: str) -> AnswerReader:
+def reader(
+    *, form: str, choices: int, per_prompt: bool, encoding: str, reach: Collection[str] = ()
+) -> AnswerReader:
     """Return the reader of one answer: `form` is `json`, `sse` or `array`.
 
-    `choices` is how many candidates were asked for, `per_prompt` how the model's searches are billed.
+    `choices` is how many candidates were asked for, `per_prompt` how the model's searches are billed, `reach`
+    the rates that the request may need.
     """
-    meter = ContentMeter(choices=choices, per_prompt=per_prompt)
+    meter = ContentMeter(choices=choices, per_prompt=per_prompt, reach=reach)
     match form:
         case "sse":
             return StreamAnswer(meter, encoding, hides=False)
@@ -66,12 +70,13 @@ class ContentMeter:
     documented_error = False
     answer_id: str | None = None  # nothing is kept at the provider to go on from
 
-    def __init__(self, *, choices: int = 1, per_prompt: bool = True) -> None:
+    def __init__(self, *, choices: int = 1, per_prompt: bool = True, reach: Collection[str] = ()) -> None:
         self.complete = False
         self.model: str | None = None
         self.problem: str | None = None
         self._choices = choices
         self._per_prompt = per_prompt
+        self._reach = reach
         self._report: dict[str, Json] | None = None
         self._searches: dict[int, int] = {}
         self._finished: dict[int, bool] = {}
@@ -167,7 +172,7 @@ class ContentMeter:
     def _read(self) -> Usage:
         searches = sum(self._searches.values())
         events = {"grounded_request": 1} if self._per_prompt else {"grounding_query": searches}
-        usage = read_usage(self._report or {}, events if searches else {})
+        usage = read_usage(self._report or {}, events if searches else {}, self._reach)
         if self._wrote and usage.output_tokens == usage.reasoning_output_tokens:
             raise absurd("the answer has content, and candidatesTokenCount is 0")
         return usage

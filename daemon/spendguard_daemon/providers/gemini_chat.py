@@ -6,7 +6,9 @@ Sources: [docs] ai.google.dev/gemini-api/docs/openai; wire.md trap 4 (35 + 12, t
 documentation does not name is not on the list.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers import gemini_errors
@@ -15,6 +17,7 @@ from spendguard_daemon.providers.fields import Field, Use
 from spendguard_daemon.providers.gemini_content import ANY_MEDIA
 from spendguard_daemon.providers.gemini_fields import IMAGE_TYPES, THINKING_NAMES
 from spendguard_daemon.providers.gemini_names import camels, spellings
+from spendguard_daemon.providers.gemini_usage import unsorted_input
 from spendguard_daemon.providers.json_text import Document, Json, join_path, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
@@ -79,9 +82,9 @@ class GeminiChat(OpenAIChat):
             raise MalformedError(f"{path}.thinkingConfig", "object")
         _check(thinking, THINKING_NAMES, f"{path}.thinkingConfig", policy)
 
-    def meter(self, _request: Request) -> ChatMeter:
+    def meter(self, request: Request) -> ChatMeter:
         """Return what reads the usage of one answer."""
-        return ChatMeter(read_usage)
+        return ChatMeter(partial(read_usage, reach=request.reach))
 
     def errors(self, encoding: str) -> AnswerReader:
         """Return the reader of an answer that is no success: Google's, in a list or not."""
@@ -100,10 +103,11 @@ def _check(holder: dict[str, Json], known: dict[str, str], path: str, policy: Po
     return camels(holder, known, path)
 
 
-def read_usage(report: Json) -> Usage:
+def read_usage(report: Json, reach: Collection[str] = ()) -> Usage:
     """Read a usage object; raises UPSTREAM_FAILED where it cannot be true.
 
-    All that the total has beyond the prompt is output: what `completion_tokens` leaves out are thoughts.
+    `reach` are the rates that the request may need: which of the prompt is media is not told. All that the
+    total has beyond the prompt is output: what `completion_tokens` leaves out are thoughts.
     """
     if not isinstance(report, dict):
         raise absurd(f"usage is a {kind_of(report)}")
@@ -114,10 +118,14 @@ def read_usage(report: Json) -> Usage:
     if answer < 0 or total < prompt + answer:
         raise absurd("total_tokens is less than prompt_tokens plus completion_tokens")
     details = part(report, "prompt_tokens_details")
+    sound = count(details, "audio_tokens", 0)
+    rates, unsorted = unsorted_input(prompt - sound, reach)
     return Usage(
         input_tokens=prompt,
-        cached_input_tokens=count(details, "cached_tokens", 0),
-        audio_input_tokens=count(details, "audio_tokens", 0),
+        cached_input_tokens=0 if "input_audio" in rates else count(details, "cached_tokens", 0),
+        audio_input_tokens=sound,
+        unsorted_input_tokens=unsorted,
+        unsorted_rates=rates,
         output_tokens=total - prompt,
         reasoning_output_tokens=total - prompt - answer,
     )
