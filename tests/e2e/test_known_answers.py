@@ -1,4 +1,7 @@
-"""`previous_response_id`: only an agent's own answers, held at what they were, remembered after a restart."""
+"""`previous_response_id`: only an agent's own answers, held at what they were, remembered after a restart.
+
+Of OpenAI and of xAI, each under the bare root, where the model says whose it is.
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,8 +14,14 @@ import pytest
 from recorded import Act, Received, RecordedUpstream, Reply
 from sidecar import Sidecar
 
-MODEL = "gpt-4o-mini"
-WINDOW = 128_000
+WINDOWS = {"gpt-4o-mini": 128_000, "grok-4.3": 1_000_000}
+
+
+@pytest.fixture(params=WINDOWS)
+def model(request: pytest.FixtureRequest) -> str:
+    """One model of each provider that keeps answers."""
+    name: str = request.param
+    return name
 
 
 def answer(body: dict[str, Any], answer_id: str, *, usage: bool = True) -> Reply:
@@ -55,19 +64,19 @@ def upstream() -> Iterator[RecordedUpstream]:
         yield made
 
 
-def ask(sidecar: Sidecar, agent_id: str, **fields: object) -> httpx.Response:
-    body = {"model": MODEL, "input": "hi", "max_output_tokens": 100, **fields}
+def ask(sidecar: Sidecar, agent_id: str, model: str, **fields: object) -> httpx.Response:
+    body = {"model": model, "input": "hi", "max_output_tokens": 100, **fields}
     return sidecar.send("/v1/responses", agent_id, body)
 
 
-def test_an_agent_goes_on_from_its_own_answer(tmp_path: Path, upstream: RecordedUpstream) -> None:
+def test_an_agent_goes_on_from_its_own_answer(tmp_path: Path, upstream: RecordedUpstream, model: str) -> None:
     """Held at what the answer read and wrote, beside the new bytes; not at the window."""
     with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
         agent_id = sidecar.agent()
-        first = ask(sidecar, agent_id)
+        first = ask(sidecar, agent_id, model)
         assert first.status_code == 200, first.text
         bound = sidecar.call_of(first)["input_tokens_bound"]
-        second = ask(sidecar, agent_id, previous_response_id=first.json()["id"])
+        second = ask(sidecar, agent_id, model, previous_response_id=first.json()["id"])
         assert second.status_code == 200, second.text
         held = sidecar.call_of(second)
         assert held["rung"] == "bytes"
@@ -77,24 +86,28 @@ def test_an_agent_goes_on_from_its_own_answer(tmp_path: Path, upstream: Recorded
         assert [record["answer_id"] for record in settled] == [first.json()["id"], second.json()["id"]]
 
 
-def test_it_is_remembered_across_kill_and_restart(tmp_path: Path, upstream: RecordedUpstream) -> None:
+def test_it_is_remembered_across_kill_and_restart(
+    tmp_path: Path, upstream: RecordedUpstream, model: str
+) -> None:
     with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
         agent_id = sidecar.agent()
-        first = ask(sidecar, agent_id)
-        ask(sidecar, agent_id)
+        first = ask(sidecar, agent_id, model)
+        ask(sidecar, agent_id, model)
         sidecar.kill()
         sidecar.start()
-        again = ask(sidecar, agent_id, previous_response_id=first.json()["id"])
+        again = ask(sidecar, agent_id, model, previous_response_id=first.json()["id"])
         assert sidecar.call_of(again)["rung"] == "bytes"
 
 
-def test_another_agents_answer_is_refused_unforwarded(tmp_path: Path, upstream: RecordedUpstream) -> None:
+def test_another_agents_answer_is_refused_unforwarded(
+    tmp_path: Path, upstream: RecordedUpstream, model: str
+) -> None:
     with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
         mine, other = sidecar.agent(), sidecar.agent()
-        first = ask(sidecar, mine).json()["id"]
+        first = ask(sidecar, mine, model).json()["id"]
         before = len(upstream.received)
         for agent_id, answer_id in ((other, first), (mine, "resp_unheard_of")):
-            refused = ask(sidecar, agent_id, previous_response_id=answer_id)
+            refused = ask(sidecar, agent_id, model, previous_response_id=answer_id)
             told = refused.json()["spendguard"]
             assert (refused.status_code, told["code"]) == (400, "foreign_state")
             assert told["id"] == answer_id
@@ -104,21 +117,23 @@ def test_another_agents_answer_is_refused_unforwarded(tmp_path: Path, upstream: 
         assert "resp_unheard_of" not in json.dumps([r for r in sidecar.journal() if r["t"] == "refused"])
 
 
-def test_an_answer_without_usage_is_held_at_the_window(tmp_path: Path, upstream: RecordedUpstream) -> None:
+def test_an_answer_without_usage_is_held_at_the_window(
+    tmp_path: Path, upstream: RecordedUpstream, model: str
+) -> None:
     with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
         agent_id = sidecar.agent()
-        torn = ask(sidecar, agent_id, user="torn")
+        torn = ask(sidecar, agent_id, model, user="torn")
         assert sidecar.call_of(torn)["state"] == "settled_worst"
-        again = ask(sidecar, agent_id, previous_response_id=torn.json()["id"])
+        again = ask(sidecar, agent_id, model, previous_response_id=torn.json()["id"])
         assert again.status_code == 200, again.text
         held = sidecar.call_of(again)
-        assert (held["rung"], held["input_tokens_bound"]) == ("window", WINDOW)
+        assert (held["rung"], held["input_tokens_bound"]) == ("window", WINDOWS[model])
 
 
-def test_a_policy_refuses_all_state(tmp_path: Path, upstream: RecordedUpstream) -> None:
+def test_a_policy_refuses_all_state(tmp_path: Path, upstream: RecordedUpstream, model: str) -> None:
     with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
         agent_id = sidecar.agent(policy={"server_state": "refuse"})
-        first = ask(sidecar, agent_id)
-        refused = ask(sidecar, agent_id, previous_response_id=first.json()["id"])
+        first = ask(sidecar, agent_id, model)
+        refused = ask(sidecar, agent_id, model, previous_response_id=first.json()["id"])
         assert refused.status_code == 400
         assert "server_state" in refused.json()["spendguard"]["setting"]

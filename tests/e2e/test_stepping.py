@@ -197,9 +197,15 @@ class Purse:
 
     def leave(self, balance_nusd: int) -> None:
         """Let so much remain."""
-        ballast_nusd = DOLLAR_NUSD - balance_nusd - self.spent_nusd
-        to_usd = f"{ballast_nusd // 10**9}.{ballast_nusd % 10**9:09}"
-        path = f"/v1/calls/{self.ballast}/adjust"
+        self._correct(self.ballast, DOLLAR_NUSD - balance_nusd - self.spent_nusd)
+
+    def forgive(self, call_id: str) -> None:
+        """Let a call have cost nothing."""
+        self._correct(call_id, 0)
+
+    def _correct(self, call_id: str, cost_nusd: int) -> None:
+        to_usd = f"{cost_nusd // 10**9}.{cost_nusd % 10**9:09}"
+        path = f"/v1/calls/{call_id}/adjust"
         self.sidecar.control("POST", path, {"cost_usd": to_usd, "reason": "stepping"})
 
     def ask(self, path: str, body: Body) -> Any:
@@ -276,6 +282,42 @@ def step(purse: Purse, provider: ScriptedProvider, shape: Shape, body: Body, bal
     cap = cap_of(sent)
     assert type(cap) is int
     return cap
+
+
+EMBEDDING = "/v1beta/models/gemini-embedding-001:"
+LONG = {"parts": [{"text": "Some thousands of words. " * 6_000}]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("embedContent", {"content": LONG}),
+        ("batchEmbedContents", {"requests": [{"content": LONG, "model": "models/gemini-embedding-001"}] * 3}),
+    ],
+    ids=["embed", "batch"],
+)
+def test_what_has_no_output_goes_out_while_its_input_fits(
+    sidecar: Sidecar, provider: ScriptedProvider, verb: str, body: Body
+) -> None:
+    """Embeddings have no cap to lower: they cost their hold, as no usage is reported, or are refused."""
+    purse, shape, answered = Purse(sidecar), Shape(verb, EMBEDDING + verb, body, ""), []
+    for step_nusd in range(STEPS + 1):
+        balance_nusd = DOLLAR_NUSD - step_nusd * STEP_NUSD
+        purse.leave(balance_nusd)
+        answer, before = sidecar.send(shape.path, purse.agent, body), len(provider.received)
+        answered.append(answer.status_code)
+        if answer.status_code == 200:
+            held_nusd = nusd(answer.headers["x-spendguard-held-usd"])
+            assert worst_nusd(shape, body) <= held_nusd <= balance_nusd
+            assert nusd(answer.headers["x-spendguard-cost-usd"]) == held_nusd
+            purse.forgive(answer.headers["x-spendguard-call-id"])
+            continue
+        facts = answer.json()["spendguard"]
+        assert (answer.status_code, facts["code"]) == (402, "insufficient_budget")
+        assert nusd(facts["worst_case_usd"]) > balance_nusd
+        assert len(provider.received) == before
+    assert answered == sorted(answered)
+    assert {200, 402} == set(answered)
 
 
 def test_the_provider_of_this_test_is_strict() -> None:

@@ -111,6 +111,15 @@ def test_snake_is_read_like_camel() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "rate"),
+    [("gemini-2.5-flash-image", "output_image"), ("gemini-2.5-pro-preview-tts", "output_audio")],
+)
+def test_models_that_draw_or_speak_need_no_word_for_it(model: str, rate: str) -> None:
+    """Without modalities they answer with pictures or sound all the same, at their rate."""
+    assert read(body({"text": "hi"}), model=model).reach == {rate}
+
+
+@pytest.mark.parametrize(
     ("request_", "path"),
     [
         (body(generationConfig={}, generation_config={}), "generation_config"),
@@ -214,15 +223,17 @@ def test_sound_of_a_known_pace_is_held_by_its_size() -> None:
         (blob("image/gif"), {"input_image"}),
         (blob(""), {"input_audio", "input_image", "input_video"}),
         (blob("image/png", mediaResolution={"numTokens": 100_000}), {"input_image"}),
-        ({"fileData": {"fileUri": "https://x.example/v.mp4", "mimeType": "video/mp4"}}, None),
-        ({"file_data": {"file_uri": "files/1"}}, None),
+        (
+            {"fileData": {"fileUri": "https://x.example/a.jpg", "mimeType": "image/jpeg"}},
+            {"input_audio", "input_image", "input_video"},  # what lies there may be of another type
+        ),
+        ({"file_data": {"file_uri": "files/1"}}, {"input_audio", "input_image", "input_video"}),
     ],
 )
-def test_other_media_are_held_at_the_window(part: dict[str, Any], reach: set[str] | None) -> None:
+def test_other_media_are_held_at_the_window(part: dict[str, Any], reach: set[str]) -> None:
     request = read(body(part))
     assert rungs(request) == {"window": WINDOW}
-    if reach is not None:
-        assert request.reach == reach
+    assert request.reach == reach
     error = refused(body(part), NO_STATE)
     assert (error.code, error.facts["setting"]) == (
         Code.UNBOUNDED_FEATURE,

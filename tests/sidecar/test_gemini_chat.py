@@ -19,6 +19,18 @@ def read(**fields: Any) -> Any:
     return FORMAT.read(Asked(json.dumps(PLAIN | fields).encode()))
 
 
+def test_models_that_draw_need_no_word_for_it() -> None:
+    assert read(model="gemini-2.5-flash-image").reach == {"output_image"}
+
+
+def test_a_file_may_hold_sound_or_a_film() -> None:
+    """It is held at the window, at the dearest rate of what it may be."""
+    file = {"type": "file", "file": {"filename": "a", "file_data": "data:audio/mp3;base64,AAAA"}}
+    request = read(messages=[{"role": "user", "content": [file]}])
+    assert request.media.documents
+    assert request.reach == {"input_audio", "input_image", "input_video"}
+
+
 def test_thoughts_are_what_the_total_has_beyond_the_rest() -> None:
     """wire.md trap 4: 35 + 12, total 109."""
     usage = read_usage({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109})
@@ -104,6 +116,12 @@ def test_any_other_file_is_held_at_the_window_and_the_dearest_rate(part: dict[st
     with pytest.raises(SpendGuardError) as caught:
         shown(part, server_state="refuse")
     assert caught.value.code is Code.UNBOUNDED_FEATURE
+
+
+def test_how_much_of_an_answer_is_drawn_is_not_told() -> None:
+    report = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 47}
+    with pytest.raises(SpendGuardError, match="Absurd usage"):
+        read_usage(report, reach={"output_image"})
 
 
 def test_which_of_a_prompt_is_sound_is_not_told_so_all_of_it_may_be() -> None:

@@ -16,7 +16,13 @@ from spendguard_daemon.providers.gemini_body import Body, read_body
 from spendguard_daemon.providers.gemini_content import ANY_MEDIA, Content
 from spendguard_daemon.providers.gemini_fields import FIELD_NAMES, FIELDS
 from spendguard_daemon.providers.gemini_names import canonical
-from spendguard_daemon.providers.gemini_options import check_fields, config_of, read_options, read_tier
+from spendguard_daemon.providers.gemini_options import (
+    check_fields,
+    config_of,
+    read_options,
+    read_tier,
+    unasked_rates,
+)
 from spendguard_daemon.providers.gemini_tools import bills_per_prompt, plan_tools
 from spendguard_daemon.providers.json_text import Document, Member, parse
 from spendguard_daemon.providers.openai_endpoint import OUTPUT_TOKENS_MAX
@@ -65,7 +71,7 @@ class GeminiContent:
             input_bytes=_input_bytes(document, options.shown) + content.tokens,
             messages=content.messages,
             tools=plan.declarations,
-            reach=options.reach | content.reach,
+            reach=options.reach | content.reach | unasked_rates(body.model),
             wants_usage=True,
             service_tier=read_tier(document.value("serviceTier")),
             document=document.forgetting(_READ_AND_DONE),

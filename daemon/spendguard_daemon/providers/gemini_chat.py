@@ -17,7 +17,8 @@ from spendguard_daemon.providers.fields import Field, Use
 from spendguard_daemon.providers.gemini_content import ANY_MEDIA
 from spendguard_daemon.providers.gemini_fields import IMAGE_TYPES, THINKING_NAMES
 from spendguard_daemon.providers.gemini_names import camels, spellings
-from spendguard_daemon.providers.gemini_usage import unsorted_input
+from spendguard_daemon.providers.gemini_options import unasked_rates
+from spendguard_daemon.providers.gemini_usage import OUTPUTS, unsorted_input
 from spendguard_daemon.providers.json_text import Document, Json, join_path, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
@@ -61,9 +62,11 @@ class GeminiChat(OpenAIChat):
     def read(self, asked: Asked) -> Request:
         """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION, with the path."""
         request = super().read(asked)
-        if request.media.documents:
-            return replace(request, reach=request.reach | ANY_MEDIA)
-        return replace(request, reach=request.reach | ({"input_image"} if request.media.images else set()))
+        reach, media = request.reach | unasked_rates(request.model), request.media
+        reach |= {"input_image"} if media.images else set()
+        if media.documents or request.foreign_state:
+            reach |= ANY_MEDIA  # a file may hold sound or a film
+        return replace(request, reach=reach)
 
     def path(self, _request: Request) -> str:
         """Return the path below the provider's base URL."""
@@ -117,6 +120,8 @@ def read_usage(report: Json, reach: Collection[str] = ()) -> Usage:
         raise absurd("prompt_tokens is 0: no prompt is empty")
     if answer < 0 or total < prompt + answer:
         raise absurd("total_tokens is less than prompt_tokens plus completion_tokens")
+    if not OUTPUTS.isdisjoint(reach):
+        raise absurd("nothing says which tokens of the answer are of a modality with its own rate")
     details = part(report, "prompt_tokens_details")
     sound = count(details, "audio_tokens", 0)
     rates, unsorted = unsorted_input(prompt - sound, reach)

@@ -32,6 +32,8 @@ MODEL_PREFIX = "models/"
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
 _BUDGET_MIN = -1
+_UNASKED = {"-image": "output_image", "-tts": "output_audio", "-audio": "output_audio"}
+"""[docs] ai.google.dev/gemini-api/docs/image-generation: such a model draws where no modality is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,11 @@ def _thinking_budget(thinking: Json, policy: Policy) -> int:
     if budget is None:
         return 0
     return within(budget, f"{path}.thinkingBudget", _BUDGET_MIN, OUTPUT_TOKENS_MAX)
+
+
+def unasked_rates(model: str) -> frozenset[str]:
+    """Return the rates at which a model that draws or speaks answers, whatever is asked for."""
+    return frozenset(rate for mark, rate in _UNASKED.items() if mark in model)
 
 
 def _output_rates(modalities: Json) -> frozenset[str]:

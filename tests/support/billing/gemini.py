@@ -202,7 +202,8 @@ class Media:
             case "input_audio":
                 self._add_data("audio/" + str(part["input_audio"].get("format")), _data_of(part), model)
             case "file":
-                self.add_unknown("video")
+                kind = str(part["file"].get("file_data", "data:video/x")).removeprefix("data:")
+                self.add_unknown(kind)
             case _:
                 return False
         return True

@@ -298,6 +298,12 @@ sound = st.fixed_dictionaries(
 )
 chat_tool = st.fixed_dictionaries({"type": st.just("function"), "function": function})
 told = st.fixed_dictionaries({"type": st.just("text"), "text": text})
+attached = st.sampled_from(
+    [
+        {"type": "file", "file": {"filename": "a", "file_data": f"data:{kind};base64,JVBERi0="}}
+        for kind in ("application/pdf", "audio/mp3", "video/mp4")
+    ]
+)
 chat_options: dict[str, st.SearchStrategy[Any]] = {
     "n": st.integers(1, 8),
     "stream": st.booleans(),
@@ -328,7 +334,7 @@ chat_cases = case(
             st.fixed_dictionaries(
                 {"model": listed(*READING), "messages": chat_messages(part)} | capped, optional=chat_options
             )
-            for part in (told | seen, told | sound)
+            for part in (told | seen, told | sound, told | told | attached)
             for capped in ({}, {"max_tokens": cap}, {"max_completion_tokens": cap})
         ]
     ),
