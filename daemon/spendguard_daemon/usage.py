@@ -21,6 +21,7 @@ class Usage:
     `unsorted_input_tokens` the report does not tell which they are, so they may be plain, or at one of the
     `unsorted_rates`. `events` counts
     what is billed each: `{"web_search": 2}`. `service_tier` is the tier the provider says it served,
+    empty where it does not say and another than the default was asked for,
     `modifiers` what it says scales the whole bill (`geo:us`, `speed:fast`). `cost_pusd` is the provider's own
     bill in pico-USD, where it gives one: the call is settled at that, whatever the counts come to.
     """

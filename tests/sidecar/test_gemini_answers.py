@@ -381,6 +381,18 @@ def test_the_reader_knows_what_was_sent() -> None:
         assert (found.usage.unsorted_input_tokens, found.usage.unsorted_rates) == (10, ("input_audio",))
 
 
+@pytest.mark.parametrize("said", [None, "unspecified", ""])
+@pytest.mark.parametrize(("asked", "meant"), [(None, "default"), ("standard", "default"), ("priority", "")])
+def test_a_tier_that_is_not_named_is_known_only_where_one_may_serve(
+    said: str | None, asked: str | None, meant: str
+) -> None:
+    request = read(body(serviceTier=asked))
+    found = FORMAT.reader(request, hides_usage=False, status=200, encoding="")
+    through(found, written("json", [event(USAGE | {"serviceTier": said}, finish="STOP")]))
+    assert found.usage is not None
+    assert found.usage.service_tier == meant
+
+
 @pytest.mark.parametrize("rate", ["output_audio", "output_image"])
 def test_an_answer_in_sound_or_pictures_tells_how_much_of_it_is(rate: str) -> None:
     told = [{"modality": "IMAGE", "tokenCount": 2}, {"modality": "TEXT", "tokenCount": 3}]

@@ -41,12 +41,16 @@ def check_rise(before: dict[str, Json], after: dict[str, Json]) -> None:
 
 
 def read_usage(
-    report: dict[str, Json], events: Mapping[str, int] = _NO_EVENTS, reach: Collection[str] = ()
+    report: dict[str, Json],
+    events: Mapping[str, int] = _NO_EVENTS,
+    reach: Collection[str] = (),
+    unsaid_tier: str = "default",
 ) -> Usage:
     """Read a usageMetadata; raises UPSTREAM_FAILED where it cannot be true.
 
     `reach` are the rates that the request may need beside the plain ones: what the parts by modality leave
     out of the input may be at any of these, and of an answer in sound or pictures nothing may be left out.
+    `unsaid_tier` is what it means that no tier is named: [docs] priority-inference tells of it in a header.
     A missing `candidatesTokenCount` is 0: a blocked prompt, or thoughts that took the whole cap. A prompt of
     nothing is absurd, and so is a total that is not the sum of its parts.
     """
@@ -83,7 +87,7 @@ def read_usage(
         audio_output_tokens=told.get("AUDIO", 0),
         image_output_tokens=told.get("IMAGE", 0) + told.get("DOCUMENT", 0),
         events=events,
-        service_tier=_tier(report.get("serviceTier")),
+        service_tier=_tier(report.get("serviceTier"), unsaid_tier),
     )
 
 
@@ -122,10 +126,10 @@ def _modalities(report: dict[str, Json], *parts: tuple[str, int]) -> dict[str, i
     return sums
 
 
-def _tier(tier: Json) -> str:
+def _tier(tier: Json, unsaid: str) -> str:
     """Return the card's name of the tier that was served; one that no card has is charged at worst."""
-    if tier is None:
-        return "default"
+    if tier in (None, "", "unspecified"):
+        return unsaid
     if not isinstance(tier, str):
         raise absurd(f"serviceTier is a {kind_of(tier)}")
     return SERVICE_TIERS.get(tier.lower(), tier)

@@ -92,9 +92,9 @@ class OpenAIChat(Endpoint):
     def refuse_unbounded(self, _document: Document, _policy: Policy) -> None:
         """Refuse values of fields by which the cost has no bound; OpenAI's have none such."""
 
-    def meter(self, _request: Request) -> openai_answers.ChatMeter:
+    def meter(self, request: Request) -> openai_answers.ChatMeter:
         """Return what reads the usage of one answer."""
-        return openai_answers.ChatMeter()
+        return openai_answers.ChatMeter(unsaid_tier=request.unsaid_tier)
 
     def _content(self, document: Document, policy: Policy) -> Found:
         found = Found(self.api, self.parts, policy, image_types=self.image_types)
