@@ -31,7 +31,7 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One code. `retry` becomes `x-should-retry`; None says nothing about it."""
+    """One code. `retry` becomes `x-should-retry`; None leaves it to what `respond` knows."""
 
     status: int
     exit: Exit
@@ -93,7 +93,7 @@ TABLE: dict[Code, Entry] = {
         "Another run of the same agent has calls in flight, and the agent's concurrency is exclusive.",
         "Wait and send it again, or use the same x-cynsta-run-id as the holder.",
         "spendguard agent set <agent> --concurrency shared, or wait for the holder",
-        retry=True,
+        retry=None,
     ),
     Code.IDEMPOTENCY_IN_FLIGHT: Entry(
         409,

@@ -126,7 +126,9 @@ def check(found: list[Ended]) -> None:
     for one in found:
         case, end = one.case, one.end
         assert (one.answer.status, one.answer.whole) == (case.status, case.whole), case.name
-        if case.cost_nusd is None:
+        if case.cost_nusd == 0:
+            assert end["t"] == "void", case.name
+        elif case.cost_nusd is None:
             assert (end["t"], end["cost_nusd"]) == ("settle_worst", one.hold["amount_nusd"]), case.name
         else:
             assert end["cost_nusd"] == case.cost_nusd, case.name
@@ -158,6 +160,28 @@ async def test_resets_and_cuts_at_every_region(sidecar: Sidecar, upstream: Recor
         for at in places(len(stream.body))[1:]:
             act = Act(reply=stream.recording.reply, cut_after=at)
             cases.append(Case(f"{kind}/cut-stream-{at}", stream.recording, act, 200, whole=False))
+    check(await run(sidecar, upstream, cases))
+
+
+def unfinished(kind: str, stream: Stream) -> Iterator[bytes]:
+    """Yield bodies that end as streams do, but before what the stream says last; they may tell usage."""
+    if kind == "gemini":
+        yield stream.body.replace(b'"finishReason": "STOP",', b"")
+        return
+    close = b"]" if kind == "gemini-array" else b""
+    borders = [stop for stop in stream.stops[1:] if stop < stream.terminal]
+    for border in borders[: None if not close else 1]:
+        yield stream.body[:border] + close
+
+
+async def test_a_stream_that_ends_before_it_is_whole(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
+    """The connection ends in order, the answer does not: what it told so far need not be all."""
+    cases = []
+    for kind, stream in zip(FORMATS, STREAMING, strict=True):
+        for number, body in enumerate(unfinished(kind, stream)):
+            assert body != stream.body
+            act = Act(reply=Reply(200, SSE, body))
+            cases.append(Case(f"{kind}/{number}", stream.recording, act, 200))
     check(await run(sidecar, upstream, cases))
 
 
@@ -235,6 +259,68 @@ async def test_draining_for_nobody_is_bounded(sidecar: Sidecar, upstream: Record
 
         (end,) = await asyncio.to_thread(until, ended)
         assert (end["t"], end["agent_id"]) == ("settle_worst", agent), kind
+
+
+# -- errors -------------------------------------------------------------------------------------------------
+
+
+def openai_error(status: int) -> object:
+    """Return an error in OpenAI's shape."""
+    return {"error": {"message": f"no: {status}", "type": "server_error", "param": None, "code": None}}
+
+
+def google_error(status: int) -> object:
+    """Return an error in Google's shape (recording 37)."""
+    return {"error": {"code": status, "message": "Resource exhausted.", "status": "RESOURCE_EXHAUSTED"}}
+
+
+ERRORS: dict[str, Callable[[int], object]] = {
+    "messages": lambda _: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+    "gemini": google_error,
+    "gemini-array": lambda status: [google_error(status)],
+    "grok-chat": lambda _: {"code": "The service is currently unavailable", "error": "at capacity"},
+    "grok-responses": lambda _: {"code": "Client specified an invalid argument", "error": "no such model"},
+}
+"""Each provider's documented error; Google wraps it in an array where it was to answer with one."""
+
+VOID, UNKNOWN = (400, 404, 429, 503, 529), (408, 500, 502, 504)
+
+
+async def test_a_documented_error_is_void_unless_work_may_have_been_done(
+    sidecar: Sidecar, upstream: RecordedUpstream
+) -> None:
+    """Also where a stream was asked for. In any other shape, or at 500, the hold is charged."""
+    cases = []
+    for kind, stream in zip(FORMATS, STREAMING, strict=True):
+        made = ERRORS.get(kind, openai_error)
+        for status in (*VOID, *UNKNOWN):
+            reply = Reply(status, JSON, json.dumps(made(status)).encode())
+            cost = 0 if status in VOID else None
+            cases.append(Case(f"{kind}/{status}", stream.recording, Act(reply=reply), status, cost_nusd=cost))
+        whole = Reply(400, JSON, json.dumps({"error": made(400), "usage": {"total_tokens": 9}}).encode())
+        cases.append(Case(f"{kind}/odd", stream.recording, Act(reply=whole), 400))
+    found = await run(sidecar, upstream, cases)
+    check(found)
+    assert all(one.answer.headers["x-spendguard-source"] == "provider" for one in found)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_xais_fee_for_what_breaks_its_rules_is_not_void(
+    sidecar: Sidecar, upstream: RecordedUpstream, status: int
+) -> None:
+    """It is charged with an error: docs.x.ai/developers/pricing, usage guidelines violation fee."""
+    told = {
+        "code": "permission-denied",
+        "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK",
+    }
+    reply = Reply(status, JSON, json.dumps(told).encode())
+    cases = [
+        Case(f"{kind}/{status}", load(RECORDED[kind][0]), Act(reply=reply), 0)
+        for kind in ("grok-chat", "grok-responses")
+    ]
+    for one in await run(sidecar, upstream, cases):
+        assert (one.end["t"], one.end["cost_nusd"]) == ("settle_worst", one.hold["amount_nusd"])
+        assert one.hold["amount_nusd"] >= 50_000_000
 
 
 # -- rubbish ------------------------------------------------------------------------------------------------
@@ -348,7 +434,7 @@ def lying(kind: str) -> Iterator[tuple[str, Lie]]:
             details = f"{INPUT[kind]}_details"
             yield "cached", lambda usage: usage | {details: {"cached_tokens": usage[INPUT[kind]] + 1}}
     if kind.startswith("grok"):
-        for value in LIES:
+        for value in (0, *LIES):
             if value is not None:  # where xAI says nothing, its price list does
                 yield f"ticks={value!r:.20}", says("cost_in_usd_ticks", value)
 

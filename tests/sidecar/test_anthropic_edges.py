@@ -112,6 +112,18 @@ def test_an_error_of_ours_has_anthropics_shape(status: int, kind: str) -> None:
     }
 
 
+def test_a_refused_thread_says_so_in_the_words_that_the_sdk_understands() -> None:
+    """Its tool runner then goes on without one; no other refused field speaks so."""
+    for name, details in (
+        ("thread", {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}),
+        ("x", None),
+    ):
+        with pytest.raises(SpendGuardError) as caught:
+            read(**{name: {"type": "new"}})
+        raw = FORMAT.error_body(400, "unbounded_feature", caught.value.detail, caught.value.facts)
+        assert json.loads(raw)["error"].get("details") == details
+
+
 def test_the_sdk_reads_an_error_of_ours() -> None:
     """Its exception carries our sentence, and its type."""
     import anthropic

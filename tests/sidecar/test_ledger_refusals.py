@@ -173,9 +173,30 @@ def test_a_lock_names_its_holder_its_age_and_its_deadline() -> None:
         "locked_age_seconds": 0,
         "locked_expires_at": "2027-01-15T09:00:00.000Z",
         "next_run_id": None,
+        "waited_seconds": 0,
+        "worth_waiting": True,
         "retry_after_ms": 1_000,
     }
     assert error.detail == "Agent budget is locked by an in-flight run: run run-9 has it for 0 s"
+
+
+def test_a_run_that_has_waited_for_long_is_told_to_stop() -> None:
+    """It names the seconds, and no time after which to try again."""
+    clock = SimClock()
+    book = make_book(clock)
+    book.execute(new_agent())
+    book.execute(grant(50_000))
+    held(book, "c1", run_id="run-9")
+    book.state.turns.claim(AGENT, "run-1", clock.monotonic_ns())
+    clock.advance(20)
+    book.state.turns.claim(AGENT, "run-1", clock.monotonic_ns())
+    clock.advance(18.5)
+    error = refused(book, run_id="run-1")
+    assert (error.facts["waited_seconds"], error.facts["worth_waiting"]) == (38, False)
+    assert "retry_after_ms" not in error.facts
+    assert error.detail.endswith(
+        ": run run-9 has it for 38 s; run run-1 is next; this run has waited 38 s, long enough for now"
+    )
 
 
 def test_the_age_of_a_lock_is_told_in_whole_seconds() -> None:

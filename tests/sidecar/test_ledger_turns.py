@@ -131,11 +131,57 @@ def test_the_reservation_ends_after_five_seconds() -> None:
     assert agent.blocked_by("A", 36) is None
 
 
-def test_a_claim_dies_fifteen_seconds_after_its_last_try() -> None:
+def test_a_claim_dies_thirty_seconds_after_its_last_try() -> None:
     """Then the long holder may go on."""
     agent = long_holder()
-    assert agent.blocked_by("A", 45.9) == ("A", "B")
-    assert agent.blocked_by("A", 46) is None
+    assert agent.blocked_by("A", 60.9) == ("A", "B")
+    assert agent.blocked_by("A", 61) is None
+
+
+def tries(agent: Agent, run: str, *seconds: float) -> list[bool]:
+    """Let a run try at these times, as the ledger notes it; return what it is told of waiting on."""
+    worth: list[bool] = []
+    for second in seconds:
+        block = agent.turns.block("a", run, at(second))
+        assert block is not None
+        worth.append(not block.in_vain)
+        if not block.in_vain:
+            agent.claim(run, second)
+    return worth
+
+
+def test_a_run_that_doubles_its_wait_is_told_to_stop_within_a_minute() -> None:
+    """At the times when Claude Code was seen to try: the seventh try is the last; its claim dies out."""
+    agent = Agent()
+    agent.attach("A", "a1", 0)
+    assert tries(agent, "B", 1, 2, 3.5, 5.5, 10, 19.7, 39.5, 45) == [True] * 6 + [False] * 2
+    assert agent.blocked_by("C", 49) == ("A", "B")
+    assert agent.blocked_by("C", 50) == ("A", None)
+    assert tries(agent, "B", 50) == [True]
+
+
+def test_thirty_seconds_are_long_enough() -> None:
+    """To the nanosecond, and counted from the first try of a claim that is alive."""
+    agent = Agent()
+    agent.attach("A", "a1", 0)
+    agent.claim("B", 10)
+    agent.claim("B", 35)
+    block = agent.turns.block("a", "B", Now(at(40).wall_ns, at(40).monotonic_ns - 1))
+    assert block is not None
+    assert (block.in_vain, block.waited_ns) == (False, 30 * SECOND - 1)
+    assert tries(agent, "B", 40) == [False]
+    agent.claim("C", 10)
+    assert tries(agent, "C", 40) == [True]  # nobody has heard of it for 30 s
+
+
+def test_a_holder_that_must_yield_is_told_how_long_it_waits_itself() -> None:
+    """Blocked in favour of another, with calls in flight and without: it waits like anyone."""
+    agent = long_holder()
+    assert tries(agent, "A", 31) == [True]
+    agent.detach("a1", 32)
+    block = agent.turns.block("a", "A", at(33))
+    assert block is not None
+    assert (block.lock.run_id, block.lock.age_ns, block.waited_ns) == ("B", 13 * SECOND, 2 * SECOND)
 
 
 def test_claims_are_served_in_the_order_of_the_first_try() -> None:
@@ -145,10 +191,10 @@ def test_claims_are_served_in_the_order_of_the_first_try() -> None:
     for second, run in ((20, "B"), (21, "C"), (30, "C"), (31, "B")):
         agent.claim(run, second)
     assert agent.blocked_by("A", 32) == ("A", "B")
-    agent.claim("C", 45)
-    assert agent.blocked_by("A", 46) == ("A", "C")
-    agent.claim("B", 46)
-    assert agent.blocked_by("A", 46) == ("A", "C")
+    agent.claim("C", 60)
+    assert agent.blocked_by("A", 61) == ("A", "C")
+    agent.claim("B", 61)
+    assert agent.blocked_by("A", 61) == ("A", "C")
 
 
 def test_after_the_claimants_turn_the_next_claim_waits_for_thirty_seconds_again() -> None:

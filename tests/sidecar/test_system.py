@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -49,7 +50,12 @@ def test_they_are_the_ports() -> None:
     assert clock.wall_ns() > 1_700_000_000 * 10**9
     assert clock.monotonic_ns() <= clock.monotonic_ns()
     assert (len(rng.token(16)), rng.token(16)) != (16, rng.token(16))
-    assert uuid.UUID(rng.uuid4()).version == 4
+    drawn = [rng.uuid4() for _ in range(2_000)]
+    assert {uuid.UUID(one).version for one in drawn} == {4}
+    assert len(set(drawn)) == 2_000
+    assert not re.search(
+        "429|500|502|503|504|524", "\n".join(drawn)
+    )  # a refusal that names it is tried again
 
 
 def test_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:

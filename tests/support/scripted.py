@@ -46,6 +46,7 @@ class Turn:
 
     `fresh`, `read` and `written` are input tokens by what the cache had of them; without them the input is a
     quarter of the request's bytes. `output` are all output tokens; without them a quarter of what is said.
+    `ticks` is what xAI says that it costs; without them what its card says.
     """
 
     text: str = ""
@@ -55,6 +56,7 @@ class Turn:
     read: int = 0
     written: int = 0
     output: int | None = None
+    ticks: int | None = None
 
     def usage_of(self, body: Body) -> tuple[int, int]:
         """Return (uncached input, output) tokens."""
@@ -241,7 +243,7 @@ def _completion(body: Body, turn: Turn, number: int) -> Json:
     }
     if body["model"].startswith("grok"):  # the reasoning is beside the completion, and xAI says its own bill
         usage["completion_tokens"] = output - len(turn.thinking) // 4
-        usage |= _ticks(body["model"], fresh, turn.read, output)
+        usage |= _ticks(body["model"], turn, fresh, output)
     if "gemini" in body["model"]:  # thoughts are in the total alone
         usage["completion_tokens"] = output - len(turn.thinking) // 4
         del usage["completion_tokens_details"], usage["prompt_tokens_details"]
@@ -278,11 +280,12 @@ def _completion_stream(completion: Json, body: Body) -> bytes:
     )
 
 
-def _ticks(model: str, fresh: int, read: int, output: int) -> Json:
+def _ticks(model: str, turn: Turn, fresh: int, output: int) -> Json:
     """Return xAI's own bill, of input below its cliff; 1e10 ticks are a dollar."""
     rates = catalogue_row("grok", model)["periods"][0]["rates"]["default"]
-    pico_usd = fresh * rates["input"] + read * rates["cache_read"] + output * rates["output"]
-    return {"num_sources_used": 0, "cost_in_usd_ticks": -(-pico_usd // 100)}
+    pico_usd = fresh * rates["input"] + turn.read * rates["cache_read"] + output * rates["output"]
+    ticks = -(-pico_usd // 100) if turn.ticks is None else turn.ticks
+    return {"num_sources_used": 0, "cost_in_usd_ticks": ticks}
 
 
 def _response(body: Body, turn: Turn, number: int) -> Json:
@@ -308,7 +311,7 @@ def _response(body: Body, turn: Turn, number: int) -> Json:
         "total_tokens": fresh + turn.read + output,
     }
     if body["model"].startswith("grok"):
-        usage |= _ticks(body["model"], fresh, turn.read, output)
+        usage |= _ticks(body["model"], turn, fresh, output)
     return {
         "id": f"resp_{number}",
         "object": "response",

@@ -11,6 +11,10 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.providers import format_for
 
 JSON = "application/json"
+STUBBORN_RETRY_MS = 1_000
+"""For programs that try again although `x-should-retry: false` says not to. opencode 1.18.33 does at any 5xx
+answer, and at any other whose body has digits like 429 or 500 in it, in a sum or an id; it tries five times
+more, and doubles its wait from 2 s up to more than a minute in all, unless it is told a shorter one."""
 
 
 def value(body: msgspec.Struct | Mapping[str, object], status: int = 200) -> web.Response:
@@ -29,9 +33,11 @@ def refusal(
     facts = {"code": error.code.value, **error.facts, "call_id": call_id, "remedy": entry.agent_remedy}
     form = format_for(provider, endpoint)
     headers = {"x-spendguard-source": "spendguard", "x-spendguard-call-id": call_id}
-    retry = facts.get("affordable") if entry.retry is None else entry.retry
+    retry = facts.get("worth_waiting", facts.get("affordable")) if entry.retry is None else entry.retry
     if isinstance(retry, bool):
         headers["x-should-retry"] = "true" if retry else "false"
+    if retry is False:
+        headers["retry-after-ms"] = str(STUBBORN_RETRY_MS)
     if isinstance(facts.get("hold_usd"), str):
         headers["x-spendguard-held-usd"] = str(facts["hold_usd"])
     wait_ms = facts.get("retry_after_ms")

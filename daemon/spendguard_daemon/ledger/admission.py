@@ -220,13 +220,18 @@ def _locked(block: Block) -> SpendGuardError:
         why = f": run {lock.run_id} has it for {age_seconds} s; run {next_run_id} is next"
     else:
         why = f": run {lock.run_id} has it for {age_seconds} s"
+    if block.in_vain:
+        why += f"; this run has waited {block.waited_ns // NS_PER_SECOND} s, long enough for now"
     facts: dict[str, Fact] = {
         "locked_run_id": lock.run_id,
         "locked_age_seconds": age_seconds,
         "locked_expires_at": format_time_ms(lock.expires_ns),
         "next_run_id": next_run_id,
-        "retry_after_ms": LOCKED_RETRY_MS,
+        "waited_seconds": block.waited_ns // NS_PER_SECOND,
+        "worth_waiting": not block.in_vain,
     }
+    if not block.in_vain:
+        facts["retry_after_ms"] = LOCKED_RETRY_MS
     return _refused(Code.BUDGET_LOCKED, why, facts)
 
 

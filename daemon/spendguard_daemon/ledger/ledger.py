@@ -225,7 +225,7 @@ class Ledger:
                 raise refusal(self.state, command)
             events = self._book.execute(command)
         except SpendGuardError as refused:
-            if refused.code is Code.BUDGET_LOCKED:
+            if refused.code is Code.BUDGET_LOCKED and refused.facts["worth_waiting"]:
                 self.state.turns.claim(command.agent_id, command.run_id, self._book.now().monotonic_ns)
             raise
         self._check_disk()

@@ -4,10 +4,11 @@ Owns what lives only as long as the process: which calls have a client still att
 turned away. Never journaled, reads no clock, moves no money.
 
 Rules (design 4). The run with attached calls owns the agent's lock, and its further calls join it. A run
-that was turned away has a claim, alive for 15 s after its last try; claims stand in the order of the first
-try. A run that has kept the lock for 30 s lets the first live claim in: its new calls are blocked until the
-claimant had its turn, or the lock has been free for 5 s, or the claim has died. A holder that lets go for
-less than a second did not let go: nobody could have come in between.
+that was turned away has a claim, alive for 30 s after its last try; claims stand in the order of the first
+try. A run that has tried for 30 s is told to stop, and what it tries after that keeps no claim alive. A run
+that has kept the lock for 30 s lets the first live claim in: its new calls are blocked until the claimant had
+its turn, or the lock has been free for 5 s, or the claim has died. A holder that lets go for less than a
+second did not let go: nobody could have come in between.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +16,12 @@ from dataclasses import dataclass, field
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 
-CLAIM_TTL_NS = 15 * NS_PER_SECOND
+CLAIM_TTL_NS = 30 * NS_PER_SECOND
+"""Claude Code 2.1.332 doubles its wait: 20 s lie between its sixth try and its seventh."""
+
+PATIENCE_NS = 30 * NS_PER_SECOND
+"""A program that doubles its wait and has tried for 30 s would come again after more than a minute."""
+
 TURN_NS = 30 * NS_PER_SECOND
 GRACE_NS = 5 * NS_PER_SECOND
 GAP_NS = 1 * NS_PER_SECOND
@@ -33,10 +39,19 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Why a run may not start a call now: `lock` is in its way, `next_run_id` is to be let in next."""
+    """Why a run may not start a call now: `lock` is in its way, `next_run_id` is to be let in next.
+
+    `waited_ns` is how long the run itself has tried, 0 at its first try.
+    """
 
     lock: Lock
     next_run_id: str | None
+    waited_ns: int
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether the run has tried for so long that it had better stop, and come again another time."""
+        return self.waited_ns >= PATIENCE_NS
 
 
 @dataclass(slots=True)
@@ -59,6 +74,11 @@ class _Turn:
         """Return the first run whose claim is alive."""
         alive = (run for run, claim in self.claims.items() if now_ns - claim.last_ns < CLAIM_TTL_NS)
         return next(alive, None)
+
+    def waited_ns(self, run_id: str, now_ns: int) -> int:
+        """Return how long a run has tried, 0 where it has no claim alive."""
+        claim = self.claims.get(run_id)
+        return now_ns - claim.first_ns if claim and now_ns - claim.last_ns < CLAIM_TTL_NS else 0
 
 
 class Turns:
@@ -119,7 +139,8 @@ class Turns:
         if turn is None:
             return None
         if any(run != run_id for run in turn.calls):
-            return Block(_lock(turn, now), turn.heir(now.monotonic_ns))
+            now_ns = now.monotonic_ns
+            return Block(_lock(turn, now), turn.heir(now_ns), turn.waited_ns(run_id, now_ns))
         return _block_of_long_holder(turn, run_id, now) if turn.claims else None
 
 
@@ -133,12 +154,12 @@ def _block_of_long_holder(turn: _Turn, run_id: str, now: Now) -> Block | None:
     if turn.holder is None or held_ns < TURN_NS:
         return None
     if turn.calls:
-        return Block(_lock(turn, now), heir)
+        return Block(_lock(turn, now), heir, turn.waited_ns(run_id, now_ns))
     free_ns = now_ns - turn.freed_ns
     if free_ns >= GRACE_NS:
         return None
-    waited_ns = now_ns - turn.claims[heir].first_ns
-    return Block(Lock(heir, waited_ns, now.wall_ns + GRACE_NS - free_ns), heir)
+    reserved = Lock(heir, turn.waited_ns(heir, now_ns), now.wall_ns + GRACE_NS - free_ns)
+    return Block(reserved, heir, turn.waited_ns(run_id, now_ns))
 
 
 def _lock(turn: _Turn, now: Now) -> Lock:

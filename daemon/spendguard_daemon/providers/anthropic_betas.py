@@ -4,7 +4,7 @@ Values are features with a date: `context-1m-2025-08-07`; they are listed withou
 bills anything by itself. What costs needs a field, a block or a tool of the body too, and is refused there,
 with its path; so no value has to be refused, and one that is not known is left out and reported (design 5.2).
 
-Sources: [sdk] the anthropic SDK 2.12.0, `types/anthropic_beta_param.py`; [cc] Claude Code 2.1.185 as captured
+Sources: [sdk] the anthropic SDK 2.14.0, `types/anthropic_beta_param.py`; [cc] Claude Code 2.1.185 as captured
 (github.com/ex-machina-co/opencode-anthropic-auth issue 174).
 """
 
@@ -88,6 +88,8 @@ NOT_SENT = {
     "ce-user-management": "[sdk] administration",
     "ce-claude-code-managed-settings": "[sdk] administration",
     "experimental-claude-tag": "[sdk] administration",
+    "efs": "[sdk] administration: storage of an organisation's own",
+    "google-managed-data-controls": "[sdk] administration",
 }
 """Features known but of no use to a message here; left out as those are that nobody knows."""
 

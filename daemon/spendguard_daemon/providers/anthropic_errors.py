@@ -27,6 +27,11 @@ TYPES = {
 }
 """The error type that Anthropic gives each status. [sdk] `error_type.py`; [docs] errors."""
 
+THREAD = "anthropic.messages.field:thread"
+_UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+"""What makes the SDK's tool runner, which asks for a conversation kept at the provider unless told otherwise,
+send all of it by itself instead. [sdk] @anthropic-ai/sdk 1.14.0, `lib/internal/threads/ThreadState.mjs`."""
+
 _MEMBERS = frozenset({"type", "error", "request_id"})
 _ERROR_MEMBERS = frozenset({"type", "message", "details"})
 
@@ -39,7 +44,9 @@ def reader(encoding: str) -> AnswerReader:
 def error_body(status: int, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
     """Return an error of ours in Anthropic's shape; ASCII, so no text of a client can break it."""
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    error = {"type": kind, "message": detail}
+    error: dict[str, object] = {"type": kind, "message": detail}
+    if spendguard.get("feature") == THREAD:
+        error["details"] = _UNTHREADED
     answer = {"type": "error", "error": error, "detail": detail, "spendguard": dict(spendguard)}
     return json.dumps(answer).encode()
 

@@ -8,6 +8,7 @@ a member beyond those could be an answer, or its usage, in other words.
 import json
 from collections.abc import Mapping
 
+from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Fact
 from spendguard_daemon.providers import error_answers
 from spendguard_daemon.providers.contract import AnswerReader
@@ -27,6 +28,13 @@ STATUSES = {
 }
 """The word that Google gives each status. [rest] google.rpc.Code; 402 has none of its own."""
 
+_PERSON_FIRST = frozenset(
+    code.value for code, entry in TABLE.items() if entry.status == 503 and entry.retry is False
+)
+_NOT_SOON = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3600s"}
+"""What a 503 carries that only a person can mend. Gemini CLI 0.61.0 heeds no header, and tries a 503 ten
+times, for more than two minutes, unless it is asked to wait for more than five: then it stops at once."""
+
 _MEMBERS = frozenset({"code", "message", "status", "details"})
 
 
@@ -38,7 +46,9 @@ def reader(encoding: str) -> AnswerReader:
 def error_body(status: int, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
     """Return an error of ours in Google's shape; ASCII, so no text of a client can break it."""
     word = STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
-    error = {"code": status, "message": detail, "status": word}
+    error: dict[str, object] = {"code": status, "message": detail, "status": word}
+    if spendguard.get("code") in _PERSON_FIRST:
+        error["details"] = [_NOT_SOON]
     return json.dumps({"error": error, "detail": detail, "spendguard": dict(spendguard)}).encode()
 
 
