@@ -295,3 +295,10 @@ def test_a_bill_of_another_models_answer() -> None:
     """Both are told."""
     _, odd = bill(plan("grok-4.3", "grok"), GROK_USAGE, "grok-4.7", NOW_NS)
     assert odd.startswith("answered by model grok-4.7; the provider billed ")
+
+
+def test_a_bill_beside_counts_that_cannot_be_true_is_not_believed() -> None:
+    """More fees than money there is: whoever counts so may have summed up anything."""
+    lie = replace(USAGE, events={"violation": 2**40}, cost_pusd=100)
+    with pytest.raises(SpendGuardError, match="beyond the largest amount"):
+        bill(plan("grok-4.3", "grok"), lie, None, NOW_NS)

@@ -111,7 +111,7 @@ def _data_of(part: Mapping[str, Any]) -> str:
 
 
 def _keeps_pace(data: str) -> bool:
-    """Tell whether sound lasts as its bytes say: MPEG but no AAC, or WAV at 4,000 samples a second or more."""
+    """Tell whether sound lasts as its bytes say: MPEG but no AAC, or WAV of 4,000 samples a second."""
     head = base64.b64decode(data[:64])
     if head.startswith(b"RIFF"):
         return int.from_bytes(head[24:28], "little") >= SAMPLES_A_SECOND
