@@ -5,6 +5,7 @@ where it says that; else never less than the asked model's card says.
 """
 
 import re
+from dataclasses import replace
 
 from spendguard_daemon.call import Plan
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -60,6 +61,13 @@ def _as_billed(pusd: int) -> Cost:
 
 
 def _by_cards(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tuple[Cost, str]:
+    """Return what the cards say; of an answer that names no tier, by the dearest that may have served it."""
+    tiers = (usage.service_tier,) if usage.service_tier else ("default", plan.request.service_tier)
+    costs = [_at_tier(plan, replace(usage, service_tier=tier), answered_by, until_ns) for tier in tiers]
+    return max(costs, key=lambda either: either[0].total_nusd)
+
+
+def _at_tier(plan: Plan, usage: Usage, answered_by: str | None, until_ns: int) -> tuple[Cost, str]:
     """Return what the cards say, the dearer of both where the answer names a model with a card of its own."""
     card = plan.card
     span = {"from_ns": plan.from_ns, "until_ns": until_ns}

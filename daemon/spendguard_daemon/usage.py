@@ -17,8 +17,11 @@ class Usage:
     """Tokens billed for one call, normalised across providers (design 6).
 
     `input_tokens` includes the cached and the cache-written ones, `output_tokens` includes reasoning; the
-    audio, image and video counts are parts of the input or output that carry their own rate. `events` counts
+    audio, image and video counts are parts of the input or output that carry their own rate; of the
+    `unsorted_input_tokens` the report does not tell which they are, so they may be plain, or at one of the
+    `unsorted_rates`. `events` counts
     what is billed each: `{"web_search": 2}`. `service_tier` is the tier the provider says it served,
+    empty where it does not say and another than the default was asked for,
     `modifiers` what it says scales the whole bill (`geo:us`, `speed:fast`). `cost_pusd` is the provider's own
     bill in pico-USD, where it gives one: the call is settled at that, whatever the counts come to.
     """
@@ -31,6 +34,8 @@ class Usage:
     cached_audio_input_tokens: int = 0
     image_input_tokens: int = 0
     video_input_tokens: int = 0
+    unsorted_input_tokens: int = 0
+    unsorted_rates: tuple[str, ...] = ()
     output_tokens: int = 0
     reasoning_output_tokens: int = 0
     audio_output_tokens: int = 0
@@ -49,7 +54,7 @@ class Usage:
         cached = self.cached_input_tokens + self.cache_write_input_tokens + self.cache_write_1h_input_tokens
         _check_part("cached and cache-written input", cached, self.input_tokens)
         media = self.audio_input_tokens + self.image_input_tokens + self.video_input_tokens
-        _check_part("media input", media, self.input_tokens)
+        _check_part("media and unsorted input", media + self.unsorted_input_tokens, self.input_tokens)
         _check_part("cached audio input", self.cached_audio_input_tokens, self.audio_input_tokens)
         _check_part("cached audio input", self.cached_audio_input_tokens, self.cached_input_tokens)
         _check_part("reasoning output", self.reasoning_output_tokens, self.output_tokens)
@@ -96,7 +101,7 @@ class InputBound:
     tokens: int
 
 
-_NO_COUNTS = frozenset({"events", "service_tier", "modifiers", "cost_pusd"})
+_NO_COUNTS = frozenset({"unsorted_rates", "events", "service_tier", "modifiers", "cost_pusd"})
 _COUNTS = tuple(f.name for f in fields(Usage) if f.name not in _NO_COUNTS)
 
 

@@ -67,6 +67,27 @@ def test_the_model_asked_for_by_any_of_its_names(asked: str, named: str | None) 
     assert (cost.total_nusd, odd) == (SMALL_NUSD, "")
 
 
+@pytest.mark.parametrize(
+    ("asked", "served", "times"),
+    [
+        ("priority", "", 1.8),
+        ("priority", "priority", 1.8),
+        ("priority", "default", 1),
+        ("flex", "", 1),
+        ("flex", "flex", 0.5),
+        ("default", "default", 1),
+    ],
+)
+def test_where_no_tier_is_named_the_dearest_that_may_have_served(
+    asked: str, served: str, times: float
+) -> None:
+    """Google tells of the tier in a header; a call that asked for more may have been served by it."""
+    before = plan("gemini-2.5-flash", "gemini")
+    tiered = replace(before, request=replace(before.request, service_tier=asked))
+    cost, _ = bill(tiered, replace(USAGE, service_tier=served), None, NOW_NS)
+    assert cost.total_nusd == times * (1_000 * 300 + 100 * 2_500)
+
+
 def test_asked_for_by_its_date_alone_a_model_may_name_itself_without() -> None:
     """Where the card knows no other name; a name that is merely longer is another model."""
     asked = plan("gpt-4o-mini")
@@ -274,3 +295,10 @@ def test_a_bill_of_another_models_answer() -> None:
     """Both are told."""
     _, odd = bill(plan("grok-4.3", "grok"), GROK_USAGE, "grok-4.7", NOW_NS)
     assert odd.startswith("answered by model grok-4.7; the provider billed ")
+
+
+def test_a_bill_beside_counts_that_cannot_be_true_is_not_believed() -> None:
+    """More fees than money there is: whoever counts so may have summed up anything."""
+    lie = replace(USAGE, events={"violation": 2**40}, cost_pusd=100)
+    with pytest.raises(SpendGuardError, match="beyond the largest amount"):
+        bill(plan("grok-4.3", "grok"), lie, None, NOW_NS)

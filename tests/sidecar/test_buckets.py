@@ -58,6 +58,25 @@ def test_what_was_cached_is_read_in_the_dearest_way() -> None:
     assert split == {"cache_read": 50, "input": 50}
 
 
+@pytest.mark.parametrize(
+    ("kinds", "name"),
+    [
+        ((), "input"),
+        (("input_audio", "input_image", "input_video"), "input_audio"),
+        (("input_image", "input_video"), "input_video"),
+        (("cheap",), "input"),
+    ],
+)
+def test_what_is_not_sorted_is_of_the_dearest_kind(kinds: tuple[str, ...], name: str) -> None:
+    """Nobody says of what kind 80 tokens are; 10 were cached, the cheapest of all."""
+    usage = Usage(input_tokens=100, cached_input_tokens=10, unsorted_input_tokens=80, unsorted_rates=kinds)
+    split = {one: n for one, n in buckets.of_input(usage, (RATES | {"cheap": 3}).__getitem__) if n}
+    expected = (
+        {"cache_read": 10, "input": 10, name: 80} if name != "input" else {"cache_read": 10, "input": 90}
+    )
+    assert split == expected
+
+
 @st.composite
 def small_usages(draw: st.DrawFn) -> Usage:
     text, audio, image, video = (draw(st.integers(0, 4)) for _ in range(4))

@@ -10,6 +10,7 @@ import pytest
 
 from gemini_said import MODEL, body, read
 from recorded import load
+from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.providers import gemini_answers
 from spendguard_daemon.providers.contract import AnswerReader
 from spendguard_daemon.providers.gemini import FORMAT
@@ -107,6 +108,8 @@ def test_an_array_is_over_at_its_bracket_and_events_at_the_end_of_the_transport(
         b"",
         b'"["',
         b"[{},]",
+        b"[,{}]",
+        b"[{},,{}]",
         b"[{}]x",
         b"[{}}",
         b"[{]}]",
@@ -172,6 +175,10 @@ def hostile() -> Iterator[tuple[str, list[Any]]]:
         {"promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 11}]},
         {"promptTokensDetails": [{"modality": "SMELL", "tokenCount": 1}]},
         {"promptTokensDetails": "TEXT"},
+        {"promptTokensDetails": [{"modality": [], "tokenCount": 1}]},
+        {"promptTokensDetails": [{"modality": {"a": 1}, "tokenCount": 1}]},
+        {"candidatesTokenCount": None, "totalTokenCount": 13},
+        {"candidatesTokenCount": 0, "thoughtsTokenCount": None, "totalTokenCount": 10},
         {"candidatesTokensDetails": [{"modality": "VIDEO", "tokenCount": 1}]},
         {"cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]},
         {"serviceTier": 1},
@@ -187,6 +194,26 @@ HOSTILE = list(hostile())
 @pytest.mark.parametrize("events", [events for _, events in HOSTILE], ids=[name for name, _ in HOSTILE])
 def test_usage_that_something_speaks_against_is_not_believed(form: str, events: list[Any]) -> None:
     assert not settled(through(reader(form), written(form, events), 13))
+
+
+def test_a_comma_too_many_is_no_array_also_where_all_elements_are_whole() -> None:
+    raw = written("array", WHOLE)
+    for broken in (raw[:-1] + b",]", b"[," + raw[1:], raw.replace(b",\r\n{", b",,\r\n{", 1)):
+        for size in (1, 100_000):
+            assert not settled(through(reader("array"), broken, size)), broken
+
+
+@pytest.mark.parametrize("form", ["json", "sse", "array"])
+@pytest.mark.parametrize("parts", [[], [{"text": ""}], [{"text": "hm", "thought": True}], None])
+def test_an_answer_of_thoughts_alone_needs_no_candidates_tokens(form: str, parts: Any) -> None:
+    """The cap went to thoughts, or nothing was to be said; what is there beside needs tokens of its own."""
+    said = event(
+        {"promptTokenCount": 10, "thoughtsTokenCount": 3, "totalTokenCount": 13}, finish="MAX_TOKENS"
+    )
+    said["candidates"][0]["content"] = {"role": "model", "parts": parts}
+    assert settled(through(reader(form), written(form, [said])))
+    said["candidates"][0]["content"] = {"parts": [{"functionCall": {"name": "f", "args": {}}}]}
+    assert not settled(through(reader(form), written(form, [said])))
 
 
 @pytest.mark.parametrize("name", [name for name, _ in HOSTILE if name.startswith("lie")])
@@ -245,6 +272,26 @@ def test_searches_are_counted(large: bool) -> None:
     assert found.usage.events == {}
 
 
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("found", "searches"),
+    [
+        ({"groundingChunks": [{"web": {"uri": "u"}}]}, 1),
+        ({"searchEntryPoint": {"renderedContent": "r"}, "webSearchQueries": []}, 1),
+        ({"groundingSupports": [{"segment": {"endIndex": 1}}]}, 1),
+        ({"groundingChunks": [], "searchEntryPoint": {}, "groundingSupports": None}, 0),
+    ],
+)
+def test_what_was_found_tells_of_a_search_also_without_its_words(
+    large: bool, found: dict[str, Any], searches: int
+) -> None:
+    said = event(USAGE, finish="STOP", text="y" * (2**20 if large else 1))
+    said["candidates"][0]["groundingMetadata"] = found
+    taken = through(reader("json", per_prompt=False), written("json", [said]))
+    assert taken.usage is not None
+    assert taken.usage.events.get("grounding_query", 0) == searches
+
+
 def test_of_two_candidates_by_one_number_both_are_heard() -> None:
     said = event(USAGE, finish="STOP")
     grounded = {"index": 0, "finishReason": "STOP", "groundingMetadata": {"webSearchQueries": ["a"]}}
@@ -295,6 +342,64 @@ def test_modalities_have_their_own_counts() -> None:
     }
     assert usage.service_tier == "priority"
     assert read_usage(USAGE | {"serviceTier": "standard"}).service_tier == "default"
+
+
+MEDIA = frozenset({"input_audio", "input_image", "input_video"})
+TEXT_ROW = {"modality": "TEXT", "tokenCount": 4}
+
+
+@pytest.mark.parametrize(
+    ("rows", "unsorted"),
+    [
+        (None, 10),
+        ([TEXT_ROW], 6),
+        ([TEXT_ROW, {"modality": "MODALITY_UNSPECIFIED", "tokenCount": 6}], 6),
+        ([TEXT_ROW, {"modality": "AUDIO", "tokenCount": 6}], 0),
+    ],
+)
+def test_input_of_which_no_modality_is_told_may_be_any_that_was_sent(rows: Any, unsorted: int) -> None:
+    """Sound costs three times what text does; of a plain request all is text."""
+    report = USAGE | {"promptTokensDetails": rows, "cachedContentTokenCount": 2}
+    plain = read_usage(report)
+    assert (plain.unsorted_input_tokens, plain.cached_input_tokens) == (0, 2)
+    seen = read_usage(report, reach={"input_image"})
+    assert (seen.unsorted_input_tokens, seen.unsorted_rates) == (unsorted, ("input_image",))
+    assert seen.cached_input_tokens == 2
+    heard = read_usage(report, reach=MEDIA)
+    assert (heard.unsorted_input_tokens, heard.unsorted_rates) == (unsorted, tuple(sorted(MEDIA)))
+    assert heard.cached_input_tokens == (0 if unsorted else 2)
+
+
+def test_the_reader_knows_what_was_sent() -> None:
+    sound = {"inlineData": {"mimeType": "audio/mp3", "data": "//MY"}}
+    request = read(body(sound))
+    for form, alt in (("json", ""), ("array", ""), ("sse", "sse")):
+        request = read(body(sound), stream=form != "json", alt=alt)
+        found = FORMAT.reader(request, hides_usage=False, status=200, encoding="")
+        through(found, written(form, [event(USAGE, finish="STOP")]))
+        assert found.usage is not None
+        assert (found.usage.unsorted_input_tokens, found.usage.unsorted_rates) == (10, ("input_audio",))
+
+
+@pytest.mark.parametrize("said", [None, "unspecified", ""])
+@pytest.mark.parametrize(("asked", "meant"), [(None, "default"), ("standard", "default"), ("priority", "")])
+def test_a_tier_that_is_not_named_is_known_only_where_one_may_serve(
+    said: str | None, asked: str | None, meant: str
+) -> None:
+    request = read(body(serviceTier=asked))
+    found = FORMAT.reader(request, hides_usage=False, status=200, encoding="")
+    through(found, written("json", [event(USAGE | {"serviceTier": said}, finish="STOP")]))
+    assert found.usage is not None
+    assert found.usage.service_tier == meant
+
+
+@pytest.mark.parametrize("rate", ["output_audio", "output_image"])
+def test_an_answer_in_sound_or_pictures_tells_how_much_of_it_is(rate: str) -> None:
+    told = [{"modality": "IMAGE", "tokenCount": 2}, {"modality": "TEXT", "tokenCount": 3}]
+    assert read_usage(USAGE | {"candidatesTokensDetails": told}, reach={rate}).image_output_tokens == 2
+    for rows in (None, told[:1]):
+        with pytest.raises(SpendGuardError, match="candidatesTokensDetails"):
+            read_usage(USAGE | {"candidatesTokensDetails": rows}, reach={rate})
 
 
 ERROR = {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from gemini_said import LIMITS, WINDOW
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.providers.contract import Asked
+from spendguard_daemon.providers.contract import Asked, Media
 from spendguard_daemon.providers.gemini_chat import FORMAT, read_usage
+from spendguard_daemon.providers.gemini_content import ANY_MEDIA
+from spendguard_daemon.providers.policy import Policy
 
 PLAIN = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -68,6 +71,76 @@ def test_a_stream_asks_for_usage_and_hides_it() -> None:
     assert (found.complete, found.problem) == (True, None)
     assert found.usage is not None
     assert found.usage.output_tokens == 74
+
+
+def shown(part: dict[str, Any], **policy: Any) -> Any:
+    body = PLAIN | {"messages": [{"role": "user", "content": [part]}]}
+    return FORMAT.read(Asked(json.dumps(body).encode(), policy=Policy(**policy)))
+
+
+def image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,AAAA", "data:IMAGE/Jpeg;base64,AAAA"])
+def test_an_image_is_one_image(url: str) -> None:
+    request = shown(image(url))
+    assert (request.media, request.reach) == (Media(images=1), {"input_image"})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            image(url)
+            for url in (
+                "data:application/pdf;base64,AAAA",
+                "data:video/mp4;base64,AAAA",
+                "data:audio/mp3;base64,AAAA",
+                "data:image/tiff;base64,AAAA",
+                "data:;base64,AAAA",
+                "data:image/png",
+                "https://example.com/a.png",
+                "gs://bucket/a",
+                "AAAA",
+            )
+        ),
+        {"type": "file", "file": {"file_data": "data:audio/mp3;base64,AAAA"}},
+    ],
+)
+def test_any_other_file_is_held_at_the_window_and_the_dearest_rate(part: dict[str, Any]) -> None:
+    """Google reads what stands where an image does by the type that its address names: a film, a book."""
+    request = shown(part)
+    assert (request.media, request.reach) == (Media(documents=True), ANY_MEDIA)
+    assert [(bound.rung, bound.tokens) for bound in FORMAT.bounds(request, LIMITS)] == [("window", WINDOW)]
+    with pytest.raises(SpendGuardError) as caught:
+        shown(part, server_state="refuse")
+    assert caught.value.code is Code.UNBOUNDED_FEATURE
+
+
+def test_how_much_of_an_answer_is_drawn_is_not_told() -> None:
+    report = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 47}
+    with pytest.raises(SpendGuardError, match="Absurd usage"):
+        read_usage(report, reach={"output_image"})
+
+
+def test_which_of_a_prompt_is_sound_is_not_told_so_all_of_it_may_be() -> None:
+    """The usage counts tokens, not kinds; and what of it came from the cache could be sound as well."""
+    details = {"cached_tokens": 4, "audio_tokens": 5}
+    report = {
+        "prompt_tokens": 35,
+        "completion_tokens": 12,
+        "total_tokens": 47,
+        "prompt_tokens_details": details,
+    }
+    raw = json.dumps({"model": "gemini-2.5-flash", "choices": [{}], "usage": report}).encode()
+    sound = {"type": "input_audio", "input_audio": {"data": "//MY", "format": "mp3"}}
+    for part, unsorted, cached in ((sound, 30, 0), ({"type": "text", "text": "x"}, 0, 4)):
+        found = FORMAT.reader(shown(part), hides_usage=False, status=200, encoding="")
+        found.feed(raw)
+        found.end()
+        assert found.usage is not None
+        assert (found.usage.unsorted_input_tokens, found.usage.cached_input_tokens) == (unsorted, cached)
 
 
 @pytest.mark.parametrize(

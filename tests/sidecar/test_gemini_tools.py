@@ -106,3 +106,10 @@ def test_tools_are_objects(tools: Any) -> None:
 def test_a_kind_that_is_null_is_none() -> None:
     request = read(body(tools=[{"googleSearch": None, **FUNCTION}]))
     assert (request.stripped, request.tools) == ((), 1)
+
+
+def test_what_is_taken_out_often_is_named_once() -> None:
+    """Each name goes into the call's record, which has a line's length."""
+    request = read(body(tools=[SEARCH] * 5_000))
+    assert request.stripped == ("gemini.tool:googleSearch",)
+    assert request.changed == ("gemini.tool:googleSearch: taken out",)

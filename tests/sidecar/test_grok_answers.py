@@ -116,6 +116,26 @@ def test_the_largest_bill_that_can_be_true() -> None:
     assert usage.cost_pusd == COST_PUSD_MAX
 
 
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ({"cost_in_usd_ticks": 9_000}, {"cost_in_usd_ticks": 8_999}),
+        ({"cost_in_usd_ticks": 9_000}, {}),
+        ({"num_sources_used": 5}, {"num_sources_used": 4}),
+        ({"num_sources_used": 5}, {}),
+    ],
+)
+def test_a_bill_that_falls_within_a_stream_is_not_settled_by(
+    first: dict[str, Any], last: dict[str, Any]
+) -> None:
+    def stream(*usages: dict[str, Any]) -> bytes:
+        chunks = [json.dumps({"choices": [], "usage": CHAT | usage}) for usage in usages]
+        return "".join(f"data: {chunk}\n\n" for chunk in [*chunks, "[DONE]"]).encode()
+
+    assert fed(stream(first, last), stream=True).usage is None
+    assert fed(stream(last, first), stream=True).usage is not None
+
+
 def test_an_older_answer_without_a_bill_is_counted() -> None:
     """By the card; but not where tools ran at xAI, whose fees nothing else tells."""
     assert response(RESPONSES).usage == Usage(input_tokens=10, output_tokens=9)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from replies import RECORDINGS, load
-from spendguard_daemon.providers import AnswerReader
+from spendguard_daemon.providers import AnswerReader, Asked, format_for
 from spendguard_daemon.providers.openai_answers import STRICT_BYTES_MAX, reader
 from spendguard_daemon.usage import Usage
 
@@ -38,6 +38,26 @@ def fed(raw: bytes, *, size: int = 0, streaming: bool = False, encoding: str = "
         taken.feed(raw[at : at + (size or len(raw))])
     taken.end()
     return taken
+
+
+@pytest.mark.parametrize("endpoint", ["chat/completions", "responses"])
+@pytest.mark.parametrize(("asked", "meant"), [("default", "default"), ("priority", ""), ("flex", "")])
+def test_a_tier_that_no_answer_names_is_known_only_where_one_may_serve(
+    endpoint: str, asked: str, meant: str
+) -> None:
+    """It is billed at the dearest that may have served."""
+    form = format_for("openai", endpoint)
+    fields = {"messages": [{"role": "user", "content": "x"}]} if endpoint != "responses" else {"input": "x"}
+    body = {"model": "gpt-5", "service_tier": asked, **fields}
+    chat = {"choices": [{}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    response = {"status": "completed", "usage": {"input_tokens": 1, "output_tokens": 2}}
+    found = form.reader(
+        form.read(Asked(json.dumps(body).encode())), hides_usage=False, status=200, encoding=""
+    )
+    found.feed(json.dumps(chat if endpoint != "responses" else response).encode())
+    found.end()
+    assert found.usage is not None
+    assert found.usage.service_tier == meant
 
 
 @pytest.mark.parametrize("size", [0, 1, 7])

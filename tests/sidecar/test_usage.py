@@ -85,6 +85,7 @@ def test_the_largest_count_passes() -> None:
         {"input_tokens": 9, "image_input_tokens": 5, "video_input_tokens": 5},
         {"input_tokens": 9, "cached_input_tokens": 5, "cached_audio_input_tokens": 5},
         {"input_tokens": 9, "audio_input_tokens": 5, "cached_audio_input_tokens": 5},
+        {"input_tokens": 9, "video_input_tokens": 5, "unsorted_input_tokens": 5},
         {"output_tokens": 9, "reasoning_output_tokens": 10},
         {"output_tokens": 9, "audio_output_tokens": 5, "image_output_tokens": 5},
     ],

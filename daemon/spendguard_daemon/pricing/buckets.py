@@ -15,7 +15,8 @@ Bucket = tuple[str, int]
 def of_input(usage: Usage, rate: Callable[[str], int]) -> list[Bucket]:
     """Split the input. `rate` gives the rate of a dimension, and raises where there is none.
 
-    Cached and written tokens have their own counts. Reports do not say which of the text, image and video
+    Tokens that a report does not sort are billed at the dearest rate that they may have. Cached and written
+    tokens have their own counts. Reports do not say which of the text, image and video
     tokens these were, so the dearest modalities are taken as the ones that were neither cached nor written.
     """
     split = [
@@ -27,11 +28,13 @@ def of_input(usage: Usage, rate: Callable[[str], int]) -> list[Bucket]:
     uncached = usage.input_tokens - sum(quantity for _, quantity in split)
     media = usage.audio_input_tokens + usage.image_input_tokens + usage.video_input_tokens
     modalities = {
-        "input": usage.input_tokens - media,
+        "input": usage.input_tokens - media - usage.unsorted_input_tokens,
         "input_audio": usage.audio_input_tokens - usage.cached_audio_input_tokens,
         "input_image": usage.image_input_tokens,
         "input_video": usage.video_input_tokens,
     }
+    if usage.unsorted_input_tokens:
+        modalities[max(("input", *usage.unsorted_rates), key=rate)] += usage.unsorted_input_tokens
     present = [name for name, quantity in modalities.items() if quantity]
     for name in sorted(present, key=rate, reverse=True):
         taken = min(modalities[name], uncached)

@@ -105,6 +105,11 @@ class Request:
     query: str = ""
     changed: tuple[str, ...] = ()
 
+    @property
+    def unsaid_tier(self) -> str:
+        """What an answer says of its tier by naming none: nothing, if more than the default may be meant."""
+        return "default" if self.service_tier == "default" else ""
+
     def uncapped_tokens(self, limits: Limits, *, reasoning: bool) -> int:
         """Return the most output tokens of one choice that may be billed beside its cap."""
         if not (self.uncapped if reasoning else self.uncapped - {"reasoning"}):

@@ -154,6 +154,8 @@ class GeminiContent:
             choices=request.choices,
             per_prompt=bills_per_prompt(request.model),
             encoding=encoding,
+            reach=request.reach,
+            unsaid_tier=request.unsaid_tier,
         )
 
     def error_body(self, status: int, _code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:

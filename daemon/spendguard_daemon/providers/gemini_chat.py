@@ -1,20 +1,24 @@
 """Gemini's OpenAI-compatible endpoint, `/v1beta/openai/chat/completions`.
 
-Owns in what it differs from OpenAI's: fewer fields, Gemini's key and errors, and thoughts that the usage
-names nowhere but in its total. Sources: [docs] ai.google.dev/gemini-api/docs/openai; wire.md trap 4 (35 + 12,
-total 109). What the documentation does not name is not on the list.
+Owns in what it differs from OpenAI's: fewer fields, Gemini's key and errors, thoughts that the usage names
+nowhere but in its total, and that any file may stand where an image does: Google reads it by its type.
+Sources: [docs] ai.google.dev/gemini-api/docs/openai; wire.md trap 4 (35 + 12, total 109). What the
+documentation does not name is not on the list.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 from spendguard_daemon.errors import MalformedError
 from spendguard_daemon.providers import gemini_errors
 from spendguard_daemon.providers.contract import AnswerReader, Asked, Request
 from spendguard_daemon.providers.fields import Field, Use
 from spendguard_daemon.providers.gemini_content import ANY_MEDIA
-from spendguard_daemon.providers.gemini_fields import THINKING_NAMES
+from spendguard_daemon.providers.gemini_fields import IMAGE_TYPES, THINKING_NAMES
 from spendguard_daemon.providers.gemini_names import camels, spellings
 from spendguard_daemon.providers.gemini_options import unasked_rates
+from spendguard_daemon.providers.gemini_usage import OUTPUTS, unsorted_input
 from spendguard_daemon.providers.json_text import Document, Json, join_path, kind_of
 from spendguard_daemon.providers.openai_answers import ChatMeter
 from spendguard_daemon.providers.openai_chat import OpenAIChat
@@ -48,6 +52,7 @@ class GeminiChat(OpenAIChat):
     api = "gemini.openai_chat"
     fields = FIELDS
     parts = PARTS
+    image_types = IMAGE_TYPES
     modalities = frozenset({"text"})
     tiers = SERVICE_TIERS
     plain_tier = None
@@ -57,8 +62,9 @@ class GeminiChat(OpenAIChat):
     def read(self, asked: Asked) -> Request:
         """Read a body; raise MALFORMED_REQUEST, UNBOUNDED_FEATURE or UNPRICED_DIMENSION, with the path."""
         request = super().read(asked)
-        reach = request.reach | unasked_rates(request.model)
-        if request.media.documents or request.foreign_state:
+        reach, media = request.reach | unasked_rates(request.model), request.media
+        reach |= {"input_image"} if media.images else set()
+        if media.documents or request.foreign_state:
             reach |= ANY_MEDIA  # a file may hold sound or a film
         return replace(request, reach=reach)
 
@@ -79,9 +85,9 @@ class GeminiChat(OpenAIChat):
             raise MalformedError(f"{path}.thinkingConfig", "object")
         _check(thinking, THINKING_NAMES, f"{path}.thinkingConfig", policy)
 
-    def meter(self, _request: Request) -> ChatMeter:
+    def meter(self, request: Request) -> ChatMeter:
         """Return what reads the usage of one answer."""
-        return ChatMeter(read_usage)
+        return ChatMeter(partial(read_usage, reach=request.reach))
 
     def errors(self, encoding: str) -> AnswerReader:
         """Return the reader of an answer that is no success: Google's, in a list or not."""
@@ -100,10 +106,11 @@ def _check(holder: dict[str, Json], known: dict[str, str], path: str, policy: Po
     return camels(holder, known, path)
 
 
-def read_usage(report: Json) -> Usage:
+def read_usage(report: Json, reach: Collection[str] = ()) -> Usage:
     """Read a usage object; raises UPSTREAM_FAILED where it cannot be true.
 
-    All that the total has beyond the prompt is output: what `completion_tokens` leaves out are thoughts.
+    `reach` are the rates that the request may need: which of the prompt is media is not told. All that the
+    total has beyond the prompt is output: what `completion_tokens` leaves out are thoughts.
     """
     if not isinstance(report, dict):
         raise absurd(f"usage is a {kind_of(report)}")
@@ -113,11 +120,17 @@ def read_usage(report: Json) -> Usage:
         raise absurd("prompt_tokens is 0: no prompt is empty")
     if answer < 0 or total < prompt + answer:
         raise absurd("total_tokens is less than prompt_tokens plus completion_tokens")
+    if not OUTPUTS.isdisjoint(reach):
+        raise absurd("nothing says which tokens of the answer are of a modality with its own rate")
     details = part(report, "prompt_tokens_details")
+    sound = count(details, "audio_tokens", 0)
+    rates, unsorted = unsorted_input(prompt - sound, reach)
     return Usage(
         input_tokens=prompt,
-        cached_input_tokens=count(details, "cached_tokens", 0),
-        audio_input_tokens=count(details, "audio_tokens", 0),
+        cached_input_tokens=0 if "input_audio" in rates else count(details, "cached_tokens", 0),
+        audio_input_tokens=sound,
+        unsorted_input_tokens=unsorted,
+        unsorted_rates=rates,
         output_tokens=total - prompt,
         reasoning_output_tokens=total - prompt - answer,
     )

@@ -6,7 +6,7 @@ rewritten. Does no I/O and knows no prices. Sources: the google-genai SDK 3.6.1,
 EmbedContentConfig, EmbedContentResponse.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -101,13 +101,13 @@ class GeminiEmbedding:
             raise ValueError(f"a cap of {output_tokens} where there is no output")
         return Outgoing(body=request.document.text.encode(), changed=(), hides_usage=False)
 
-    def reader(self, _request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
+    def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
         """Return the reader of the answer; there is no stream to hide anything in."""
         if hides_usage:
             raise ValueError("embeddings are no stream")
         if not 200 <= status < 300:
             return gemini_errors.reader(encoding)
-        return JsonAnswer(EmbeddingMeter(), encoding)
+        return JsonAnswer(EmbeddingMeter(request.reach), encoding)
 
     def error_body(self, status: int, _code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in Google's shape, with `detail` and `spendguard` beside it."""
@@ -141,7 +141,8 @@ class EmbeddingMeter:
     answer_id: str | None = None
     model: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Collection[str] = ()) -> None:
+        self._reach = reach
         self.complete = False
         self.problem: str | None = None
         self.usage: Usage | None = None
@@ -171,7 +172,7 @@ class EmbeddingMeter:
     def _read(self, report: bytes) -> None:
         try:
             counts = {name: one.value for name, one in parse(report).members.items()}
-            usage = read_usage(counts)
+            usage = read_usage(counts, reach=self._reach)
         except SpendGuardError as lie:
             self.problem = lie.detail[:_PROBLEM_CHARACTERS_MAX]
             return

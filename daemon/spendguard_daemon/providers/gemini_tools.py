@@ -73,7 +73,7 @@ def plan_tools(document: Document, model: str, policy: Policy) -> ToolPlan:
             events[_allowed(name, kind, model, path, policy)] = 1
     return ToolPlan(
         edits=tuple(_cuts(document, gone)) if gone else (),
-        stripped=tuple(stripped),
+        stripped=tuple(dict.fromkeys(stripped)),
         declarations=declarations,
         passes=GROUNDED_PASSES if hosted else 1,
         events=events,

@@ -6,7 +6,7 @@ candidates_token_count, tool_use_prompt_token_count, and thoughts_token_count"),
 3; recordings 30 to 36. Invariant: what cannot be true raises, and is not repaired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from spendguard_daemon.providers.gemini_fields import SERVICE_TIERS
 from spendguard_daemon.providers.json_text import Json, kind_of
@@ -21,8 +21,13 @@ COUNTS = (
     "thoughtsTokenCount",
     "totalTokenCount",
 )
-MODALITIES = frozenset({"MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT"})
+UNSPECIFIED = "MODALITY_UNSPECIFIED"
+MODALITIES = frozenset({UNSPECIFIED, "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT"})
 """[sdk] MediaModality. A page of a document is read, and billed, as an image."""
+
+INPUTS = frozenset({"input_audio", "input_image", "input_video"})
+OUTPUTS = frozenset({"output_audio", "output_image"})
+"""The rates beside the plain ones."""
 
 _NO_EVENTS: Mapping[str, int] = {}
 
@@ -35,9 +40,17 @@ def check_rise(before: dict[str, Json], after: dict[str, Json]) -> None:
             raise absurd(f"{name} fell from {was} to {now}")
 
 
-def read_usage(report: dict[str, Json], events: Mapping[str, int] = _NO_EVENTS) -> Usage:
+def read_usage(
+    report: dict[str, Json],
+    events: Mapping[str, int] = _NO_EVENTS,
+    reach: Collection[str] = (),
+    unsaid_tier: str = "default",
+) -> Usage:
     """Read a usageMetadata; raises UPSTREAM_FAILED where it cannot be true.
 
+    `reach` are the rates that the request may need beside the plain ones: what the parts by modality leave
+    out of the input may be at any of these, and of an answer in sound or pictures nothing may be left out.
+    `unsaid_tier` is what it means that no tier is named: [docs] priority-inference tells of it in a header.
     A missing `candidatesTokenCount` is 0: a blocked prompt, or thoughts that took the whole cap. A prompt of
     nothing is absurd, and so is a total that is not the sum of its parts.
     """
@@ -57,20 +70,39 @@ def read_usage(report: dict[str, Json], events: Mapping[str, int] = _NO_EVENTS) 
     kept = _modalities(report, ("cacheTokensDetails", cached))
     if told.get("VIDEO"):
         raise absurd("an answer in video, which has no rate")
+    if not OUTPUTS.isdisjoint(reach) and _said(told) != answer:
+        raise absurd("candidatesTokensDetails does not say which tokens are of a modality with its own rate")
+    rates, unsorted = unsorted_input(prompt + used - _said(shown), reach)
     return Usage(
         input_tokens=prompt + used,
-        cached_input_tokens=cached,
+        cached_input_tokens=0 if unsorted and "input_audio" in rates else cached,
         audio_input_tokens=shown.get("AUDIO", 0),
-        cached_audio_input_tokens=kept.get("AUDIO", 0),
+        cached_audio_input_tokens=0 if unsorted and "input_audio" in rates else kept.get("AUDIO", 0),
         image_input_tokens=shown.get("IMAGE", 0) + shown.get("DOCUMENT", 0),
         video_input_tokens=shown.get("VIDEO", 0),
+        unsorted_input_tokens=unsorted,
+        unsorted_rates=rates,
         output_tokens=answer + thoughts,
         reasoning_output_tokens=thoughts,
         audio_output_tokens=told.get("AUDIO", 0),
         image_output_tokens=told.get("IMAGE", 0) + told.get("DOCUMENT", 0),
         events=events,
-        service_tier=_tier(report.get("serviceTier")),
+        service_tier=_tier(report.get("serviceTier"), unsaid_tier),
     )
+
+
+def unsorted_input(tokens: int, reach: Collection[str]) -> tuple[tuple[str, ...], int]:
+    """Return the rates that input of which the report says no modality may have, and how much it is.
+
+    Where these are those of sound, what was read from the cache is not told apart either: whoever takes them
+    counts nothing as cached, for cached sound is dearer than other input from there.
+    """
+    rates = tuple(sorted(INPUTS.intersection(reach)))
+    return rates, tokens if rates else 0
+
+
+def _said(sums: Mapping[str, int]) -> int:
+    return sum(tokens for modality, tokens in sums.items() if modality != UNSPECIFIED)
 
 
 def _modalities(report: dict[str, Json], *parts: tuple[str, int]) -> dict[str, int]:
@@ -85,7 +117,7 @@ def _modalities(report: dict[str, Json], *parts: tuple[str, int]) -> dict[str, i
         within = 0
         for row in rows:
             modality, tokens = row.get("modality"), count(row, "tokenCount", 0)
-            if modality not in MODALITIES or tokens < 0:
+            if not isinstance(modality, str) or modality not in MODALITIES or tokens < 0:
                 raise absurd(f"{name} has an unknown modality, or a negative count")
             sums[modality] = sums.get(modality, 0) + tokens
             within += tokens
@@ -94,10 +126,10 @@ def _modalities(report: dict[str, Json], *parts: tuple[str, int]) -> dict[str, i
     return sums
 
 
-def _tier(tier: Json) -> str:
+def _tier(tier: Json, unsaid: str) -> str:
     """Return the card's name of the tier that was served; one that no card has is charged at worst."""
-    if tier is None:
-        return "default"
+    if tier in (None, "", "unspecified"):
+        return unsaid
     if not isinstance(tier, str):
         raise absurd(f"serviceTier is a {kind_of(tier)}")
     return SERVICE_TIERS.get(tier.lower(), tier)

@@ -61,9 +61,9 @@ class GrokChat(OpenAIChat):
             if isinstance(kind, str) and kind in grok_fields.TOOLS.hosted:
                 raise unbounded(f"tools[{index}]", feature(self.api, "tool", kind))
 
-    def meter(self, _request: Request) -> ChatMeter:
+    def meter(self, request: Request) -> ChatMeter:
         """Return what reads the usage of one answer."""
-        return ChatMeter(grok_answers.read_chat_usage)
+        return ChatMeter(grok_answers.read_chat_usage, unsaid_tier=request.unsaid_tier)
 
     def errors(self, encoding: str) -> AnswerReader:
         """Return the reader of an answer that is no success."""
@@ -116,7 +116,7 @@ class GrokResponses(OpenAIResponses):
         """Return what reads the usage of one answer; fees are counted by what the usage says of them."""
         tools = request.passes > 1
         read = grok_answers.read_tools_usage if tools else grok_answers.read_responses_usage
-        return ResponsesMeter(read, itemised=False)
+        return ResponsesMeter(read, itemised=False, unsaid_tier=request.unsaid_tier)
 
     def errors(self, encoding: str) -> AnswerReader:
         """Return the reader of an answer that is no success."""

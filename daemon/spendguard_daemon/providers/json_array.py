@@ -99,6 +99,9 @@ class ArraySplitter:
         del self._buffer[: self._at]
         self._at = 0
         self._elements += 1
+        if not element:
+            self.problem = "the array has a comma without an element"
+            return
         found.append(element)
 
     def _close(self, mark: bytes, found: list[bytes]) -> None:

@@ -70,14 +70,21 @@ class ChatMeter:
     answer_id: str | None = None
 
     def __init__(
-        self, read: Callable[[Json], Usage] = read_usage, tiers: Mapping[str, str] = _NO_NAMES
+        self,
+        read: Callable[[Json], Usage] = read_usage,
+        tiers: Mapping[str, str] = _NO_NAMES,
+        unsaid_tier: str = "default",
     ) -> None:
-        """Read usage by `read`; `tiers` are the card's names of the tiers, where the answer has others."""
+        """Read usage by `read`; `tiers` are the card's names of the tiers, where the answer has others.
+
+        `unsaid_tier` is what it means that the answer names none.
+        """
         self.complete = False
         self.model: str | None = None
         self.problem: str | None = None
         self._read_usage = read
         self._tiers = tiers
+        self._unsaid_tier = unsaid_tier
         self._usage: Usage | None = None
         self._tier = ""
         self._absurd = False
@@ -89,7 +96,7 @@ class ChatMeter:
         if self._absurd or self._usage is None:
             return None
         tier = self._tiers.get(self._tier, self._tier)
-        return replace(self._usage, service_tier=tier or "default")
+        return replace(self._usage, service_tier=tier or self._unsaid_tier)
 
     def document(self, body: bytes) -> None:
         """Take a whole JSON answer."""
@@ -226,8 +233,12 @@ def _read(data: bytes, glance: _Glance | None) -> _Said:
 
 
 def _check_rise(before: Usage, after: Usage) -> None:
-    """Refuse a later report that takes tokens back: running totals only grow."""
-    counts = after.counts()
-    for name, number in before.counts().items():
-        if counts.get(name, 0) < number:
-            raise absurd(f"{name} fell from {number} to {counts.get(name, 0)}")
+    """Refuse a later report that takes back tokens, fees or a bill: running totals only grow."""
+    totals = _totals(after)
+    for name, number in _totals(before).items():
+        if totals.get(name, 0) < number:
+            raise absurd(f"{name} fell from {number} to {totals.get(name, 0)}")
+
+
+def _totals(usage: Usage) -> dict[str, int]:
+    return {**usage.counts(), **usage.events, "the bill in pico-USD": usage.cost_pusd or 0}

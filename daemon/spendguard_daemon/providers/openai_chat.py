@@ -28,7 +28,8 @@ _CAP, _OLD_CAP = "max_completion_tokens", "max_tokens"
 class OpenAIChat(Endpoint):
     """The wire format of `POST /v1/chat/completions`; satisfies `contract.Format`.
 
-    Others speak it too. Theirs differ in what a request may hold (`fields`, `parts`, `modalities`), in the
+    Others speak it too. Theirs differ in what a request may hold (`fields`, `parts`, `modalities`, and, where
+    any file may stand in an image's place, `image_types`), in the
     `tiers`, of which `plain_tier` is the default one (`pins_tier`: also where none is asked for), in
     whether their tokenizer may normalise the text first (`normalised`), in the fields that make the provider
     search (`searches`), and in their answers (`meter`, `errors`).
@@ -38,6 +39,7 @@ class OpenAIChat(Endpoint):
     api = API
     fields: Mapping[str, Field] = CHAT_FIELDS
     parts: Mapping[str, Part] = CHAT_PARTS
+    image_types: frozenset[str] | None = None
     modalities = MODALITIES
     tiers: Mapping[str, str] = SERVICE_TIERS
     plain_tier: str | None = "default"
@@ -90,12 +92,12 @@ class OpenAIChat(Endpoint):
     def refuse_unbounded(self, _document: Document, _policy: Policy) -> None:
         """Refuse values of fields by which the cost has no bound; OpenAI's have none such."""
 
-    def meter(self, _request: Request) -> openai_answers.ChatMeter:
+    def meter(self, request: Request) -> openai_answers.ChatMeter:
         """Return what reads the usage of one answer."""
-        return openai_answers.ChatMeter()
+        return openai_answers.ChatMeter(unsaid_tier=request.unsaid_tier)
 
     def _content(self, document: Document, policy: Policy) -> Found:
-        found = Found(self.api, self.parts, policy)
+        found = Found(self.api, self.parts, policy, image_types=self.image_types)
         read_messages(document.value("messages"), found)
         read_tools(document.value("tools"), document.value("functions"), found)
         return found

@@ -20,6 +20,7 @@ from spendguard_daemon.providers.refusals import SERVER_STATE_WINDOW, unbounded,
 
 _BREAKPOINT = "prompt_cache_breakpoint"
 _WORD = pattern(r"[A-Za-z0-9_.-]{1,64}")
+_DATA = pattern(r"data:([^;,]{1,128})[;,]")
 
 
 @dataclass(slots=True)
@@ -30,12 +31,15 @@ class Found:
     counted one by one. `stored` tells of input that lies at the provider, `remote` of input that is fetched
     from elsewhere, so that it may be another tomorrow. `built_in_bytes` are those of descriptions that the
     provider adds. `hosted` are the types of the tools that run there, `table` says which ones do.
+    `image_types` are the types that count as one image, where any file may stand in an image's place; None
+    where the provider takes images alone there.
     """
 
     api: str
     parts: Mapping[str, Part]
     policy: Policy
     table: ToolTable = TOOLS
+    image_types: frozenset[str] | None = None
     messages: int = 0
     tools: int = 0
     images: int = 0
@@ -114,7 +118,12 @@ class Found:
         source = holder.get(key)
         if source is not None and not isinstance(source, str):
             raise MalformedError(f"{path}.{key}", "string")
-        self.images += 1
+        if self.image_types is None or _type_of(source) in self.image_types:
+            self.images += 1
+        elif self.policy.server_state == "refuse":
+            raise unbounded(path, "what may be no image", setting=SERVER_STATE_WINDOW)
+        else:
+            self.documents = True
         self.remote |= source is not None and ":" in source[:16] and not source.startswith("data:")
         if source is not None:
             holder[key] = ""
@@ -152,6 +161,12 @@ class Found:
         for key in ("file_data", "file_url"):
             if isinstance(holder.get(key), str):
                 holder[key] = ""
+
+
+def _type_of(source: str | None) -> str:
+    """Return the media type that a data address names, empty for what lies elsewhere: it may be any."""
+    found = _DATA.match(source or "")
+    return found[1].strip().lower() if found else ""
 
 
 def feature(api: str, kind: str, word: Json) -> str:

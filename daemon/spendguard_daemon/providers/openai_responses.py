@@ -125,9 +125,9 @@ class OpenAIResponses(Endpoint):
         if mode is not None and not (isinstance(mode, str) and mode in REASONING_MODES):
             raise unbounded("reasoning.mode", "a reasoning mode other than standard")
 
-    def meter(self, _request: Request) -> answers.ResponsesMeter:
+    def meter(self, request: Request) -> answers.ResponsesMeter:
         """Return what reads the usage of one answer."""
-        return answers.ResponsesMeter()
+        return answers.ResponsesMeter(unsaid_tier=request.unsaid_tier)
 
     def _content(self, document: Document, policy: Policy) -> Found:
         found = Found(self.api, self.parts, policy, self.table)

@@ -143,10 +143,18 @@ class ResponsesMeter:
     documented_error = False
 
     def __init__(
-        self, read: Callable[[dict[str, Json]], Usage] = read_usage, *, itemised: bool = True
+        self,
+        read: Callable[[dict[str, Json]], Usage] = read_usage,
+        *,
+        itemised: bool = True,
+        unsaid_tier: str = "default",
     ) -> None:
-        """Read usage by `read`; `itemised` tells that fees are counted by the items of the answer."""
+        """Read usage by `read`; `itemised` tells that fees are counted by the items of the answer.
+
+        `unsaid_tier` is what it means that the answer names no tier.
+        """
         self._read_usage = read
+        self._unsaid_tier = unsaid_tier
         self._itemised = itemised
         self.complete = False
         self.model: str | None = None
@@ -225,7 +233,7 @@ class ResponsesMeter:
         try:
             usage = self._read_usage(parse_object(bytes(response.usage)))
             fees = self._fees(response) if self._itemised else usage.events
-            self._usage = replace(usage, events=fees, service_tier=_served_tier(response.service_tier))
+            self._usage = replace(usage, events=fees, service_tier=self._served_tier(response.service_tier))
         except MalformedError:
             self._doubt("Absurd usage: it is no object")
         except SpendGuardError as lie:
@@ -255,6 +263,10 @@ class ResponsesMeter:
         except msgspec.DecodeError:
             self._doubt("an item is not the documented one")
 
+    def _served_tier(self, tier: str | None) -> str:
+        """Return the tier served; `auto` is a wish, and says as little as nothing."""
+        return self._unsaid_tier if tier in (None, "", "auto") else str(tier)
+
     def _doubt(self, problem: str) -> None:
         self._absurd = True
         self._note(problem)
@@ -280,8 +292,3 @@ def _kind(item: _Item) -> str:
     """Return the type of an item; a web search call that is no search counts as another type."""
     searches = item.action is None or item.action.type in _SEARCHES
     return item.type if item.type != "web_search_call" or searches else f"{item.type}:other"
-
-
-def _served_tier(tier: str | None) -> str:
-    """Return the tier served; `auto` and none are the default, which was pinned."""
-    return "default" if tier in (None, "", "auto") else str(tier)

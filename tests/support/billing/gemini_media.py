@@ -83,7 +83,8 @@ class Media:
         """Take a part in OpenAI's shape; tell whether it is media."""
         match part.get("type"):
             case "image_url":
-                self.image_tokens += _image(model)
+                kind, _, data = str(part["image_url"]["url"]).removeprefix("data:").partition(";base64,")
+                self._add_data(kind if data else "video", data, model)
             case "input_audio":
                 self._add_data("audio/" + str(part["input_audio"].get("format")), _data_of(part), model)
             case "file":
@@ -110,11 +111,11 @@ def _data_of(part: Mapping[str, Any]) -> str:
 
 
 def _keeps_pace(data: str) -> bool:
-    """Tell whether sound lasts as its bytes say: MPEG, or WAV at 4,000 samples a second and more."""
+    """Tell whether sound lasts as its bytes say: MPEG but no AAC, or WAV of 4,000 samples a second."""
     head = base64.b64decode(data[:64])
     if head.startswith(b"RIFF"):
         return int.from_bytes(head[24:28], "little") >= SAMPLES_A_SECOND
-    return head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE0)
+    return len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE0 and head[1] & 0b110 != 0
 
 
 def _image(model: str) -> int:

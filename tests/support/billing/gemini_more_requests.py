@@ -57,7 +57,15 @@ seen = st.fixed_dictionaries(
     {
         "type": st.just("image_url"),
         "image_url": st.fixed_dictionaries(
-            {"url": st.just(f"data:image/png;base64,{PICTURE}")},
+            {
+                "url": st.sampled_from(
+                    [
+                        f"data:image/png;base64,{PICTURE}",
+                        "data:application/pdf;base64,JVBERi0xLjcK",
+                        "https://example.com/film.mp4",
+                    ]
+                )
+            },
             optional={"detail": st.sampled_from(["auto", "low", "high"])},
         ),
     }
