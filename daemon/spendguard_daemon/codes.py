@@ -84,7 +84,7 @@ TABLE: dict[Code, Entry] = {
         "The call fits what remains, but not what is free while other calls are running.",
         "Wait for your other calls to end, then send it again.",
         "spendguard status; calls in flight give back what they did not use",
-        retry=True,
+        retry=None,
     ),
     Code.BUDGET_LOCKED: Entry(
         409,

@@ -2,9 +2,9 @@
 
 This file owns the order of things and nothing else. The parts: `planner` (read, bound, price), `earlier` and
 `sharpen` (what more there is to know of the input), `ledger` (money), `relay` (passing on), `outcome` and
-`booking` (what an ended call costs). It does no I/O but through its ports, and
-knows no HTTP library. Its invariant: no byte leaves for a provider before a durable hold, and every hold ends
-in exactly one final record, whatever happens to the client, the provider or this task.
+`booking` (what an ended call costs). All I/O is its ports', and it knows no HTTP library. Its invariant: no
+byte leaves for a provider before a durable hold, and every hold ends in exactly one final record, whatever
+happens to the client, the provider or this task.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Pla
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.earlier import earlier
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.insistence import Insistence
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.commands import MarkSent, VoidCall
 from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.faults import fault
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.refusals import Refusal
 from spendguard_daemon.money import cents_floor, format_usd
@@ -69,6 +71,7 @@ class Guard:
         self._relays: dict[str, Relay] = {}
         self._closing = False
         self._voids = Pace.of_voids(clock)
+        self._insistence = Insistence(clock)
 
     def check_agent(self, agent_id: str) -> None:
         """Raise AGENT_NOT_FOUND for a stranger, before any of its body is read."""
@@ -82,7 +85,7 @@ class Guard:
         it the call lives on in a task of our own, since no client may cancel a settlement.
         """
         if self._closing:
-            raise _shutting_down()
+            raise fault(Code.SHUTTING_DOWN)
         state = self._ledger.state
         account = live_account(state, arrival.agent_id)
         plan: Plan | None = None
@@ -95,12 +98,13 @@ class Guard:
             plan = self._planner.plan(arrival, asked, reading, account, before, self._ledger.state.distrusted)
             plan = await self._sharpener.sharpen(plan, asked)
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
+            self._insistence.got_it(hold.agent_id, hold.run_id)
         except SpendGuardError as error:
             self._note_refusal(arrival, plan, error)
             raise
         if self._closing:  # since it began to wait
             self._ledger.post(VoidCall(hold.call_id, "not sent: shutting down", None))
-            raise _shutting_down()
+            raise fault(Code.SHUTTING_DOWN)
         relay = Relay(plan, hold, client)
         del arrival, asked, reading, plan  # what the client sent must not live as long as the call
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
@@ -137,6 +141,7 @@ class Guard:
     def _note_refusal(self, arrival: Arrival, plan: Plan | None, error: SpendGuardError) -> None:
         """Keep a refused call in sight of its operator, and tell the caller whose budget spoke."""
         run_id = plan.hold.run_id if plan else arrival.run_id or IMPLICIT_RUN
+        self._insistence.judge(error, arrival.agent_id, run_id)
         error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
         if plan:
             error.facts |= {"provider": plan.provider, "model": plan.card.model}
@@ -294,7 +299,3 @@ class Guard:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _shutting_down() -> SpendGuardError:
-    return SpendGuardError(Code.SHUTTING_DOWN, TABLE[Code.SHUTTING_DOWN].title)

@@ -25,6 +25,12 @@ def test_a_lock_is_waited_for_as_long_as_that_is_worth_it() -> None:
     assert headers_of(Code.BUDGET_LOCKED, worth_waiting=False) == ("false", "1000", None)
 
 
+def test_held_money_is_waited_for_likewise() -> None:
+    """The guard says how long."""
+    assert headers_of(Code.BUDGET_HELD, worth_waiting=True, retry_after_ms=500) == ("true", "500", "1")
+    assert headers_of(Code.BUDGET_HELD, worth_waiting=False) == ("false", "1000", None)
+
+
 def test_a_lost_answer_is_asked_for_again_where_the_budget_allows() -> None:
     """Without that fact nothing is said about it."""
     assert headers_of(Code.UPSTREAM_FAILED, affordable=True) == ("true", None, None)

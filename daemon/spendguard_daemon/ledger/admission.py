@@ -103,7 +103,7 @@ def refusal(state: State, command: HoldCall) -> SpendGuardError:
         "affordable_max_tokens": affordable_tokens,
     }
     if code is Code.BUDGET_HELD:
-        facts["retry_after_ms"] = HELD_RETRY_MS
+        facts |= {"retry_after_ms": HELD_RETRY_MS, "worth_waiting": True}
     return SpendGuardError(code, _sentence(code, facts), remedy=TABLE[code].agent_remedy, facts=facts)
 
 
