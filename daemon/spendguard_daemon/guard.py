@@ -70,8 +70,7 @@ class Guard:
         self._running: dict[str, asyncio.Task[Answer | None]] = {}
         self._relays: dict[str, Relay] = {}
         self._closing = False
-        self._voids = Pace.of_voids(clock)
-        self._insistence = Insistence(clock)
+        self._voids, self._insistence = Pace.of_voids(clock), Insistence(clock)
 
     def check_agent(self, agent_id: str) -> None:
         """Raise AGENT_NOT_FOUND for a stranger, before any of its body is read."""
