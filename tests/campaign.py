@@ -25,6 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,10 @@ def kill_job(seed: int) -> Result:
     return Counter({"kills": KILLS_A_JOB}), set()
 
 
-def bill_job(seed: int) -> Result:
-    """Draw requests of each format, and hold their worst bills against their holds."""
-    accepted = {"/".join(key): holds.run(key, BILLS_A_JOB, seed=seed)["accepted"] for key in holds.CASES}
+def bill_job(seed: int, providers: tuple[str, ...] = ()) -> Result:
+    """Draw requests of each format, or of these providers', and hold their worst bills against their holds."""
+    keys = [key for key in holds.CASES if not providers or key[0] in providers]
+    accepted = {"/".join(key): holds.run(key, BILLS_A_JOB, seed=seed)["accepted"] for key in keys}
     return Counter({"requests of each format": min(accepted.values()), **accepted}), set()
 
 
@@ -219,6 +221,7 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--calls", type=int, help="simulated calls that are enough")
     parser.add_argument("--kills", type=int, help="kills that are enough")
     parser.add_argument("--bills", type=int, help="billed requests of each wire format that are enough")
+    parser.add_argument("--provider", action="append", default=[], help="bills of this provider only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--once", action="store_true", help="one job of each part")
     return parser.parse_args(arguments)
@@ -233,7 +236,13 @@ def main(arguments: list[str] | None = None) -> int:
         Part("bitflip", "flips", flip_job, seed, args.flips),
         Part("simulate", "calls", simulate_job, seed, args.calls),
         Part("kill", "kills", kill_job, seed, args.kills),
-        Part("bills", "requests of each format", bill_job, seed, args.bills),
+        Part(
+            "bills",
+            "requests of each format",
+            partial(bill_job, providers=tuple(args.provider)),
+            seed,
+            args.bills,
+        ),
     ]
     if args.only:
         parts = [part for part in parts if part.name in args.only]
