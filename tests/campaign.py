@@ -102,7 +102,7 @@ def kill_job(seed: int) -> Result:
 
 
 def bill_job(seed: int, providers: tuple[str, ...] = ()) -> Result:
-    """Draw requests of each format, or of these providers', and hold their worst bills against their holds."""
+    """Draw requests of each format, or of these providers; hold their worst bills against their holds."""
     keys = [key for key in holds.CASES if not providers or key[0] in providers]
     accepted = {"/".join(key): holds.run(key, BILLS_A_JOB, seed=seed)["accepted"] for key in keys}
     return Counter({"requests of each format": min(accepted.values()), **accepted}), set()
