@@ -424,7 +424,7 @@ async def test_an_unknown_field_with_a_hostile_name(target: Target) -> None:
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-SOUND = {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "//uQAA==", "format": "mp3"}}
 TOO_MUCH: list[tuple[str, dict[str, object], str, dict[str, object]]] = [
     (
         "image",
