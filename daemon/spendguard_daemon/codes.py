@@ -361,7 +361,7 @@ TABLE: dict[Code, Entry] = {
         503,
         Exit.FAILED,
         "The provider rejected the sidecar's key",
-        "The provider answered 401 or 403 to the operator's key; nothing was charged.",
+        "The provider answered that the operator's key is none, or may not be used; nothing was charged.",
         _ASK,
         "spendguard provider set-key <provider>, then spendguard provider test <provider>",
     ),

@@ -36,7 +36,7 @@ from spendguard_daemon.ports import (
     UpstreamLostError,
     UpstreamResponse,
 )
-from spendguard_daemon.relay import KEY_REJECTED, Relay
+from spendguard_daemon.relay import Relay
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.sharpen import Sharpener
 
@@ -256,7 +256,7 @@ class Guard:
             return None
         if relay.status is None or relay.problem or relay.status not in ANSWERED:
             raise self._lost(relay, code)
-        if relay.status in KEY_REJECTED:
+        if relay.rejects_key:
             raise relay.key_rejected(charged_nusd)
         left_nusd = self._ledger.state.accounts[relay.hold.agent_id].remaining_nusd
         headers = relay.headers()

@@ -200,6 +200,53 @@ async def await_call(sidecar: Sidecar, agent: str, path: str, body: bytes) -> di
     return shown
 
 
+NO_KEY = {
+    "code": 400,
+    "message": f"API key not valid: {GEMINI_KEY}. Please pass a valid API key.",
+    "status": "INVALID_ARGUMENT",
+    "details": [
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "API_KEY_INVALID",
+            "domain": "googleapis.com",
+            "metadata": {"service": "generativelanguage.googleapis.com"},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize(
+    "verb", ["generateContent", "streamGenerateContent", "embedContent", "countTokens", "chat"]
+)
+def test_a_key_that_is_none_is_told_in_our_words(
+    sidecar: Sidecar, upstream: RecordedUpstream, verb: str, *, listed: bool
+) -> None:
+    """Google says so with 400, which else is about the request; the reason tells."""
+    told = {"error": NO_KEY}
+    body = json.dumps([told] if listed else told).encode()
+    upstream.director = lambda _: Act(reply=Reply(400, JSON, body))
+    agent = sidecar.agent()
+    path, asked = f"/v1beta/models/{MODEL}:{verb}", HELLO
+    if verb == "embedContent":
+        path = path.replace(MODEL, "gemini-embedding-001")
+        asked = {"content": {"parts": [{"text": "hi"}]}}
+    if verb == "chat":
+        path = "/v1beta/openai/chat/completions"
+        asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+    answer = sidecar.send(path, agent, asked)
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (503, "provider_key_rejected")
+    assert answer.json()["spendguard"]["provider_status"] == 400
+    assert GEMINI_KEY not in answer.text
+    assert "valid API key" not in answer.text
+    calls = sidecar.calls(agent)
+    states = [(call["state"], nusd(call["cost_usd"])) for call in calls]
+    assert states == ([] if verb == "countTokens" else [("voided", 0)])
+    other = {"error": {"code": 400, "message": "Bad", "status": "INVALID_ARGUMENT", "details": []}}
+    upstream.director = lambda _: Act(reply=Reply(400, JSON, json.dumps(other).encode()))
+    assert sidecar.send(path, agent, asked).status_code == 400
+
+
 def test_chat_of_gemini_by_openais_words(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     """On Google's own path, under its root, and on the bare root by the model."""
     agent = sidecar.agent()

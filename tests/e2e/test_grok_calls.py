@@ -142,6 +142,34 @@ def test_errors_are_free_unless_they_may_have_a_fee(
     assert cost_nusd > 50_000_000 if state == "settled_worst" else cost_nusd == 0
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/grok/v1/responses"])
+def test_a_key_that_is_none_is_told_in_our_words(
+    sidecar: Sidecar, upstream: RecordedUpstream, path: str
+) -> None:
+    """xAI says so with 400, and repeats the key: the operator's, which no agent is to see."""
+    said = f"Incorrect API key provided: {GROK_KEY}. You can obtain an API key from the console."
+    answers(upstream, None, status=400, code="Client specified an invalid argument", error=said)
+    agent = sidecar.agent(cents=1_000)
+    asked = {"model": "grok-4.3", "max_output_tokens": 1_000, "input": "hi"} if "responses" in path else CHAT
+    answer = sidecar.send(path, agent, asked)
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (503, "provider_key_rejected")
+    assert answer.json()["spendguard"]["provider_status"] == 400
+    assert "obtain" not in answer.text
+    assert GROK_KEY not in answer.text
+    assert booked(sidecar, agent) == ("voided", 0, "provider refused with 400")
+    answers(upstream, None, status=400, code="x", error="Model not found: incorrect api key")
+    assert sidecar.send(path, agent, asked).status_code == 400
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_test_says_that_the_key_was_rejected(
+    sidecar: Sidecar, upstream: RecordedUpstream, status: int
+) -> None:
+    answers(upstream, None, status=status, code="x", error="no")
+    tested = sidecar.control("POST", "/v1/providers/grok/test", {})
+    assert (tested["ok"], tested["detail"]) == (False, f"the key was rejected: grok answered {status}")
+
+
 def test_its_key_is_tested_by_the_list_of_models(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     answers(upstream, None, data=[])
     tested = sidecar.control("POST", "/v1/providers/grok/test", {})

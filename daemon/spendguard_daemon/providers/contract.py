@@ -174,7 +174,8 @@ class AnswerReader(Protocol):
     After `end()`: `usage` is what the provider reports, None where it did not or where that cannot be true;
     `complete` tells that the answer came to its own end (`[DONE]`, or JSON read whole); `problem` says why
     the usage must not be relied on, None where it may; `documented_error` that the whole body is the
-    provider's documented error, with nothing in it that could be billed.
+    provider's documented error, with nothing in it that could be billed; `key_rejected` that it is about the
+    operator's key, which it may repeat.
     """
 
     @property
@@ -200,6 +201,10 @@ class AnswerReader(Protocol):
     @property
     def documented_error(self) -> bool:
         """Whether this is the provider's documented error."""
+
+    @property
+    def key_rejected(self) -> bool:
+        """Whether the answer says that the operator's key is none, whatever its status."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they arrived; return those to relay now."""
@@ -256,6 +261,9 @@ class Format(Protocol):
 
     def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
         """Return the reader of the answer with this status and content encoding."""
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success."""
 
     def error_body(self, status: int, code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in the provider's shape, with `detail` and `spendguard` beside it."""
