@@ -354,3 +354,71 @@ def test_the_record_names_the_endpoint(sidecar: Sidecar) -> None:
     answer = sidecar.send(f"/v1beta/models/{MODEL}:generateContent", sidecar.agent(), HELLO)
     shown = sidecar.call_of(answer)
     assert (shown["provider"], shown["endpoint"], shown["model"]) == ("gemini", "generateContent", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "why"),
+    [
+        ("POST", f"/v1beta/models/{MODEL}:batchGenerateContent", "batchGenerateContent is not served (batch"),
+        (
+            "POST",
+            "/gemini/v1beta/models/e:asyncBatchEmbedContent",
+            "asyncBatchEmbedContent is not served (batch",
+        ),
+        ("POST", "/v1beta/models/veo-3:predictLongRunning", "predictLongRunning is not served; nothing was"),
+        ("GET", "/v1beta/cachedContents", "nothing was forwarded"),
+        (
+            "POST",
+            f"/v1beta/v1beta/models/{MODEL}:generateContent",
+            "the version is there twice, as /v1beta/v1",
+        ),
+        (
+            "POST",
+            "/gemini/v1beta/v1beta/models",
+            "the version is there twice, as /v1beta/v1beta: give the SDK",
+        ),
+        (
+            "POST",
+            "/v1/agents/{agent}/runs/r/gemini/v1beta/v1beta/models/x:countTokens",
+            "the version is there",
+        ),
+    ],
+)
+def test_what_is_no_route_of_googles_is_told_in_googles_shape(
+    sidecar: Sidecar, upstream: RecordedUpstream, method: str, path: str, why: str
+) -> None:
+    agent = sidecar.agent()
+    headers = {"x-cynsta-agent-id": agent}
+    answer = sidecar.http.request(method, path.format(agent=agent), json=HELLO, headers=headers)
+    told = answer.json()
+    assert (answer.status_code, told["error"]["status"]) == (404, "NOT_FOUND")
+    assert told["error"]["message"].startswith(f"Route not found: {why}")
+    assert told["spendguard"]["code"] == "route_not_found"
+    assert upstream.received == []
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/chat/completions", "/v1/v1/messages", "/openai/v1/v1/responses"])
+def test_a_version_that_is_there_twice_is_named(sidecar: Sidecar, path: str) -> None:
+    answer = sidecar.send(path, sidecar.agent(), {})
+    assert answer.status_code == 404
+    assert "the version is there twice, as /v1/v1: give the SDK the base URL without it" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "provider"),
+    [
+        (f"/v1beta/models/{MODEL}:generateContent", "gemini"),
+        ("/grok/v1/chat/completions", "grok"),
+        ("/v1/messages", "anthropic"),
+        ("/v1/chat/completions", "openai"),
+        ("/v1beta/openai/chat/completions", "gemini"),
+    ],
+)
+def test_who_names_no_agent_is_told_the_path_of_its_provider(
+    sidecar: Sidecar, path: str, provider: str
+) -> None:
+    answer = sidecar.http.post(path, json={})
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (400, "missing_agent")
+    remedy = answer.json()["spendguard"]["remedy"]
+    assert f"/v1/agents/<agent_id>/runs/<run_id>/{provider};" in remedy
+    assert "spendguard agent list" in remedy
