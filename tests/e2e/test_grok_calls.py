@@ -102,6 +102,13 @@ def test_want_of_money_names_what_would_let_less_be_held(
     facts = refused.json()["spendguard"]
     assert (refused.status_code, facts["code"]) == (402, "insufficient_budget")
     assert facts["setting"] == "[policy] allow: grok.chat.cap:reasoning, grok.fee:violation"
+    assert refused.json()["error"]["message"].endswith(
+        "; $2.50 of it is reasoning that may be billed beside the cap, $0.05 the fee for a request that "
+        "breaks the provider's rules; /v1/responses counts all within its cap, or your operator allows "
+        "grok.chat.cap:reasoning and grok.fee:violation"
+    )
+    assert facts["affordable_max_tokens"] == 0
+    assert "smaller max_tokens" not in facts["remedy"]
     assert upstream.received == []
     plain = {**CHAT, "model": "grok-4.20-non-reasoning"}
     answers(upstream, 375_000, model="grok-4.20-non-reasoning", choices=[{}])
@@ -109,6 +116,13 @@ def test_want_of_money_names_what_would_let_less_be_held(
     assert 50_000_000 < nusd_of(held) < 60_000_000
     refused = sidecar.chat(sidecar.agent(cents=4), plain)
     assert refused.json()["spendguard"]["setting"] == "[policy] allow: grok.fee:violation"
+    assert refused.json()["detail"].endswith(
+        "; $0.05 of it is the fee for a request that breaks the provider's rules, or your operator allows "
+        "grok.fee:violation"
+    )
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    called = sidecar.chat(agent, {**CHAT, "tools": [tool]}).json()["detail"]
+    assert "$2.50 of it is reasoning and function calls that may be billed beside the cap" in called
     assert (
         "setting"
         not in sidecar.chat(sidecar.agent(cents=0), {**CHAT, "model": "gpt-4o"}).json()["spendguard"]

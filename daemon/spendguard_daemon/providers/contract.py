@@ -66,7 +66,8 @@ class Request:
     Rates: `reach` names the rates beyond plain input and output that the call may land in, `events` the most
     of each fee, `penalties` the fees that a provider may take instead of an answer, if its card lists them,
     `service_tier` the tier that `rewrite` pins, `modifiers` what scales the whole bill.
-    `trusts` gives, for what of `uncapped` and `penalties` an operator may rule out, the feature that does so.
+    `trusts` gives, for what of `uncapped` and `penalties` an operator may rule out, the feature that does so;
+    `capped_by` is the provider's endpoint whose cap is known to count all output, where this one's is not.
     `wants_usage`: the client itself asked for usage in the stream. `stripped` names what `rewrite` leaves
     out, `headers` are those to send beside our own, `query` what follows the path. `document` is what
     `rewrite` needs: the text, and the values of small members; `changed` says in what it already differs from
@@ -100,6 +101,7 @@ class Request:
     penalties: tuple[str, ...] = ()
     modifiers: tuple[str, ...] = ()
     trusts: Mapping[str, str] = field(default_factory=dict)
+    capped_by: str = ""
     stripped: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     query: str = ""
