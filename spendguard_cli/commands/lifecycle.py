@@ -109,19 +109,17 @@ def restart(session: Session, *, port: Port = None, now: Now = False, unsafe_fs:
     """
     from spendguard_cli import supervisor, tomlfiles
     from spendguard_cli.stopping import stop
-    from spendguard_daemon.provider_keys import parse_secrets
-    from spendguard_daemon.runtime import read_text
 
     session.local_only("restart")
     session.operator_only("restart")
     home = session.connection.home
-    # All that a start reads is read before the stop: what is wrong in it must not cost the running sidecar.
     configured = tomlfiles.configured_port(home, session.env)
-    parse_secrets(read_text(home.secrets))
     before = supervisor.find_quietly(home)
+    env = _env(session, unsafe_fs=unsafe_fs)
+    if before:
+        supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
-    env = _env(session, unsafe_fs=unsafe_fs)
     running, started = supervisor.ensure(home, kept if port is None else port, env, session.out.say)
     _show_up(session, running, started=started)
 

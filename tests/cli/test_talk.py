@@ -164,11 +164,20 @@ def test_a_price_that_is_no_table_is_refused_and_costs_no_running_sidecar(shell:
     assert refused.code == 2
     assert '[prices.overrides.gemini."<model>"]' in refused.err
     assert not (shell.home / "config.toml").exists()
-    for name, text in (("config.toml", "[prices]\noverrides = 'x'\n"), ("secrets.toml", "keys = 1\n")):
+    for name, text, why, code in (
+        (
+            "config.toml",
+            "[prices]\noverrides = 'x'\n",
+            "config.toml: [prices] overrides: expected a table",
+            2,
+        ),
+        ("config.toml", '[prices.overrides.gemini."m"]\nendpoints = []\n', "Price document is not valid", 8),
+        ("secrets.toml", "keys = 1\n", "secrets.toml [keys] is not a table", 2),
+    ):
         (shell.home / name).write_text(text)
         (shell.home / name).chmod(0o600)
         refused = quick.run("restart")
-        assert (refused.code, refused.err.startswith(f"error: {name}")) == (2, True)
+        assert (refused.code, refused.err.startswith(f"error: {why}")) == (code, True), refused.err
         (shell.home / name).unlink()
     assert shell.quick.ok("status").keys["state"] == "up"
 
@@ -179,7 +188,7 @@ def test_a_wrong_price_ends_the_daemon_in_a_sentence(shell: Shell) -> None:
     (shell.home / "config.toml").chmod(0o600)
     refused = shell.run("up")
     assert refused.code == 2
-    assert refused.err.startswith("error: config.toml: [prices] overrides: expected a table for each model")
+    assert "error: config.toml: [prices] overrides: expected a table for each model" in refused.err
     assert "Traceback" not in refused.err
 
 
