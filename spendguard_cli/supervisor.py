@@ -112,10 +112,12 @@ def daemon_env(home: Home, env: Mapping[str, str]) -> dict[str, str]:
     return kept | {"SPENDGUARD_HOME": str(home.root)}
 
 
-def spawn(home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def spawn(
+    home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes], *flags: str
+) -> subprocess.Popen[bytes]:
     """Start a daemon in a session of its own, so that no Ctrl-C and no closed terminal ends it."""
     return subprocess.Popen(
-        command(port),
+        [*command(port), *flags],
         env=daemon_env(home, env),
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -124,6 +126,14 @@ def spawn(home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes
         start_new_session=True,
         close_fds=True,
     )
+
+
+def rehearse(home: Home, env: Mapping[str, str]) -> None:
+    """Let a daemon read all that a start reads, and end; raise what it would die of."""
+    with tempfile.TemporaryFile() as stderr:
+        exit_code = spawn(home, None, env, stderr, "--check").wait()
+        if exit_code:
+            raise death(exit_code, stderr)
 
 
 def steps(deadline: float) -> Iterator[None]:

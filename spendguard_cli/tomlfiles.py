@@ -27,6 +27,7 @@ SHOW = "spendguard config show lists every setting"
 def with_setting(text: str, name: str, value: str) -> str:
     """Return config.toml's text with `section.name` set; raise USAGE where no setting has this form."""
     tables = _table(text, "config.toml")
+    _check_plain(name)
     *sections, last = name.split(".")
     table = tables
     for section in sections:
@@ -35,6 +36,20 @@ def with_setting(text: str, name: str, value: str) -> str:
             raise SpendGuardError(Code.USAGE, f"config.toml: {section} is not a section", remedy=SHOW)
     table[last] = _typed(name, value)
     return tomli_w.dumps(tables)
+
+
+def _check_plain(name: str) -> None:
+    plain = {f"{row.section}.{row.name}" for row in settings.rows()}
+    if name in plain | {f"providers.{provider}.base_url" for provider in settings.PROVIDERS}:
+        return
+    if name.split(".", maxsplit=1)[0] == "prices":
+        form = settings.OVERRIDES_FORM
+        raise SpendGuardError(
+            Code.USAGE,
+            f"{name} is no plain setting: a price of your own is a table in config.toml, {form}",
+            remedy=settings.OVERRIDES_HELP,
+        )
+    raise SpendGuardError(Code.USAGE, f"{name} is no setting", remedy=SHOW)
 
 
 def with_allowed(text: str, features: Sequence[str], *, remove: bool) -> str:

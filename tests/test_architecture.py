@@ -28,6 +28,7 @@ LIFE = {
     "price_keeper",
     "relay",
     "sharpen",
+    "ways",
     "whose",
 }
 """The life of a call: `guard` and the parts of it that grew too long for one file."""
@@ -42,7 +43,8 @@ ARROWS: dict[str, set[str]] = {
     "money": {"errors"},
     "usage": {"errors"},
     "canonical": {"errors"},
-    "settings": {"errors"},
+    "features": set(),
+    "settings": {"errors", "features"},
     "system": {"ports"},
     "runtime": {"errors", "ports"},
     "provider_keys": {"errors", "settings"},
@@ -66,17 +68,29 @@ ARROWS: dict[str, set[str]] = {
     "pace": PURE,
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
+    "ways": PURE | {"ledger", "providers", "call", "planner"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE
     | LIFE
-    | {"__init__", "ledger", "pricing", "providers", "settings", "provider_keys", "runtime", "wire"},
+    | {
+        "__init__",
+        "features",
+        "ledger",
+        "pricing",
+        "providers",
+        "settings",
+        "provider_keys",
+        "runtime",
+        "wire",
+    },
 }
 CLI_MAY_IMPORT = {
     "__init__",
     "canonical",
     "codes",
     "errors",
+    "features",
     "ledger",
     "money",
     "ports",

@@ -11,9 +11,11 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -53,6 +55,7 @@ def main() -> int:
     parser.add_argument("--port", type=int)
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--unsafe-fs", action="store_const", const="allow")
+    parser.add_argument("--check", action="store_true", help="read all that a start reads, and end")
     flags = parser.parse_args()
     os.umask(0o077)
     env, disk = dict(os.environ), SystemDisk()
@@ -63,6 +66,8 @@ def main() -> int:
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
         keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
+        if flags.check:
+            return _check_prices(settings)
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
         return run(_daemon(home, settings, keys))
@@ -70,6 +75,21 @@ def main() -> int:
         return _report(error)
     except OSError as error:
         return _report(disk_fault(error))
+
+
+def _check_prices(settings: Settings) -> int:
+    """Sign and read a document with the operator's prices, in a folder of no home; raise PRICING_INVALID."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, disk = Path(name), SystemDisk()
+        LocalPrices(
+            folder,
+            folder / "trust.toml",
+            disk=disk,
+            clock=SystemClock(),
+            rng=SystemRng(),
+            overrides=settings.price_overrides,
+        ).load(None)
+    return Exit.OK
 
 
 async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:

@@ -4,7 +4,6 @@ A field is its own documentation: section, default, help, and the names of the o
 Each is also `SPENDGUARD_SECTION_NAME` in the environment. Pure: text and mappings in, `Settings` out.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.features import FEATURES_MAX, is_feature
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
 DEFAULT_BASE_URLS = {
@@ -35,9 +35,10 @@ KEY_NAMES = {
 IGNORED = ("CAP_STORE", "CAP_SQLITE_PATH", "CAP_ALLOWED_ORIGINS")
 """Settings of the original that mean nothing here: warned about, never obeyed."""
 
+OVERRIDES_FORM = '[prices.overrides.gemini."<model>"]'
+"""How a price of the operator's own begins in config.toml."""
 
-FEATURE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+:[A-Za-z0-9_.*/-]{1,100}", re.ASCII)
-FEATURES_MAX = 64
+OVERRIDES_HELP = "write it in config.toml; the README says what it holds (Prices of your own)"
 
 
 def _setting(section: str, default: Any, text: str, *, env: tuple[str, ...] = ()) -> Any:
@@ -155,9 +156,11 @@ def load(config_text: str, env: Mapping[str, str], flags: Mapping[str, object] |
             values[row.name] = _check(row, *found)
     if env.get("CAP_SIDECAR_OPEN") == "1":
         values["control"] = "open-loopback"
-    overrides = config.get("prices", {}).get("overrides", {})
     return Settings(
-        **values, base_urls=_base_urls(config, env), price_overrides=overrides, warnings=tuple(warnings)
+        **values,
+        base_urls=_base_urls(config, env),
+        price_overrides=_overrides(config),
+        warnings=tuple(warnings),
     )
 
 
@@ -218,11 +221,6 @@ def _check(row: Row, value: object, origin: str) -> object:
     return _integer(value, origin, *RANGES[row.name])
 
 
-def is_feature(text: str) -> bool:
-    """Tell whether this is the name of a feature as refusals give it: `anthropic.tool:bash_20250124`."""
-    return FEATURE.fullmatch(text) is not None
-
-
 def _features(value: object, origin: str) -> tuple[str, ...]:
     items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or len(items) > FEATURES_MAX:
@@ -242,8 +240,19 @@ def _integer(value: object, origin: str, low: int, high: int) -> int:
     return text
 
 
-def _wrong(origin: str, expected: str) -> SpendGuardError:
-    return SpendGuardError(Code.USAGE, f"{origin}: expected {expected}", remedy=_SHOW)
+def _wrong(origin: str, expected: str, remedy: str = _SHOW) -> SpendGuardError:
+    return SpendGuardError(Code.USAGE, f"{origin}: expected {expected}", remedy=remedy)
+
+
+def _overrides(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the operator's own prices, a table for each model; what a card holds, `pricing` reads."""
+    found: Mapping[str, Any] = config.get("prices", {}).get("overrides", {})
+    rows = found.values() if isinstance(found, dict) else [None]
+    cards = [card for row in rows for card in (row.values() if isinstance(row, dict) else [None])]
+    if not all(isinstance(card, dict) for card in cards):
+        expected = f"a table for each model, {OVERRIDES_FORM}"
+        raise _wrong("config.toml: [prices] overrides", expected, OVERRIDES_HELP)
+    return found
 
 
 def _base_urls(config: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:

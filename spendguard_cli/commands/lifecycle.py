@@ -115,9 +115,11 @@ def restart(session: Session, *, port: Port = None, now: Now = False, unsafe_fs:
     home = session.connection.home
     configured = tomlfiles.configured_port(home, session.env)
     before = supervisor.find_quietly(home)
+    env = _env(session, unsafe_fs=unsafe_fs)
+    if before:
+        supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
-    env = _env(session, unsafe_fs=unsafe_fs)
     running, started = supervisor.ensure(home, kept if port is None else port, env, session.out.say)
     _show_up(session, running, started=started)
 
