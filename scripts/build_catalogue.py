@@ -26,7 +26,7 @@ from typing import Any
 from catalogue import changes, facts, genai_source, litellm_source
 from catalogue.facts import Absent, Facts, Sources
 from catalogue.rows import build_row
-
+from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.pricing.cards import read_card
 from spendguard_daemon.pricing.catalogue import parse
 from spendguard_daemon.pricing.wire_json import Row
@@ -140,6 +140,14 @@ def verdict(result: Result, alarming: Sequence[changes.Change]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a program; return its exit code."""
     asked = _parser().parse_args(arguments)
+    try:
+        return _run(asked)
+    except (ValueError, SpendGuardError) as error:
+        print(f"cannot be built: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(asked: argparse.Namespace) -> int:
     sources = Sources(_data(asked.genai, genai_source), _data(asked.litellm, litellm_source))
     present = json.loads(asked.catalogue.read_bytes())
     today = asked.today or (present["checked"] if asked.check else datetime.now(UTC).date().isoformat())

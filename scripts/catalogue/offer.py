@@ -53,13 +53,14 @@ def dearer(grids: Iterable[Grid]) -> Grid:
     for service_tier in sorted({name for grid in known for name in grid}):
         mine = [grid[service_tier] for grid in known if service_tier in grid]
         joined[service_tier] = {
-            start: _dearest([_from(sizes, start) for sizes in mine])
+            start: _dearest([rates_from(sizes, start) for sizes in mine])
             for start in sorted({start for sizes in mine for start in sizes})
         }
     return joined
 
 
-def _from(sizes: Mapping[int, dict[str, int]], start: int) -> dict[str, int]:
+def rates_from(sizes: Mapping[int, dict[str, int]], start: int) -> dict[str, int]:
+    """Return the rates of the size tier in which this many tokens of input are, empty where there is none."""
     reached = [size for size in sizes if size <= start]
     return sizes[max(reached)] if reached else {}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from catalogue.offer import NOW, Grid, Offer, at, dearer
+from catalogue.offer import NOW, Grid, Offer, at, dearer, rates_from
 
 _ORDER = (
     *("input", "cache_read", "cache_write", "cache_write_1h", "input_audio", "cache_read_audio"),
@@ -99,34 +99,45 @@ def _periods(
     offers: Sequence[Offer], same_as: Mapping[str, str], without: Mapping[str, str], today: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
     later = sorted({day for offer in offers for day in offer.periods if day > today})
-    today_grid = dearer(at(offer, today) for offer in offers)
-    if "input" not in today_grid.get("default", {}).get(0, {}):
-        raise ValueError("no source has a rate for input")
     found, left = [], []
     for day in (NOW, *later):
-        grid = today_grid
-        if day != NOW:
-            dated = dearer(at(offer, day) for offer in offers if max(offer.periods) > today)
-            undated = dearer(at(offer, day) for offer in offers if max(offer.periods) <= today)
-            grid = dearer([dated, _in_step(undated, today_grid["default"], dated["default"])])
+        grid = _joined(offers, max(day, today))
+        if "input" not in grid.get("default", {}).get(0, {}):
+            raise ValueError("no source has a rate for input")
         whole, gone = _whole(_plain(grid, same_as, without))
         left += [f"{line} ({'now' if day == NOW else day})" for line in gone]
         found.append(_period(day, whole))
     return found, left
 
 
-def _in_step(grid: Grid, before: Mapping[int, dict[str, int]], after: Mapping[int, dict[str, int]]) -> Grid:
-    """Raise the rates of a source that knows today's alone by as much as those of the other one rise."""
+def _joined(offers: Sequence[Offer], day: str) -> Grid:
+    """Return the dearest rates of a day, those of a source that is out of date raised in step."""
+    every = [(offer.source, at(offer, day)) for offer in offers]
+    steps = [
+        _in_step(grid, dearer(other for name, other in every if name != source)) for source, grid in every
+    ]
+    return dearer(steps)
+
+
+def _in_step(grid: Grid, other: Grid) -> Grid:
+    """Raise what this source alone has by as much as its default rates are below the other's.
+
+    LiteLLM has no dates: from the day on which genai-prices has new rates, those of LiteLLM's service tiers
+    and of sound, which genai-prices lacks, are of yesterday.
+    """
 
     def raised(name: str, rate: int, start: int) -> int:
-        base, later = before.get(start, before[0]), after.get(start, after[0])
-        step = name if name in later else ("output" if "output" in name else "input")
-        old, new = base.get(step, 0), later[step]
-        return -(-rate * new // old) if old and new > old else rate
+        own, theirs = rates_from(grid.get("default", {}), start), rates_from(other.get("default", {}), start)
+        step = name if name in theirs else ("output" if "output" in name else "input")
+        old, new = own.get(step, 0), theirs.get(step, 0)
+        return -(-rate * new // old) if 0 < old < new else rate
 
     return {
         tier: {
-            start: {name: raised(name, rate, start) for name, rate in rates.items()}
+            start: {
+                name: rate if name in rates_from(other.get(tier, {}), start) else raised(name, rate, start)
+                for name, rate in rates.items()
+            }
             for start, rates in sizes.items()
         }
         for tier, sizes in grid.items()
