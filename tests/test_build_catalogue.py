@@ -209,6 +209,28 @@ def test_a_reason_leaves_a_model_out(bench: Bench) -> None:
     assert "openai  its price is a rumour: gpt-6.2-sol\n" in bench.build("--report").stdout
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "what", "gone"),
+    [
+        ("openai", "gpt-4.1", "fees.web_search", "fees.web_search  25,000,000 -> nothing"),
+        ("openai", "gpt-6-sol", "rates.flex", "flex output (now)  5,000,000 -> nothing"),
+        ("openai", "gpt-6-sol", "modifiers_bp.geo:eu", "modifiers_bp.geo:eu  11,000 -> nothing"),
+        ("openai", "gpt-5.5", "rates.cache_read", "default cache_read (now)  500,000 -> nothing"),
+        ("openai", "gpt-6-sol", "limits.context", "limits.context  1,050,000 -> 922,000"),
+    ],
+)
+def test_what_a_source_has_wrong_is_left_out_with_a_reason(
+    bench: Bench, provider: str, model: str, what: str, gone: str
+) -> None:
+    """And has to be acknowledged, as all that makes a call cheaper."""
+    known = bench.facts[provider]["models"]
+    known[model] = {**known[model], "without": {what: "the source is wrong"}}
+    done = bench.build()
+    assert done.returncode == 1
+    assert f"not acknowledged: {provider}:{model}  {gone}" in done.stderr
+    assert f"{provider}:{model}  {what} left out: the source is wrong" in bench.build("--report").stdout
+
+
 def test_a_model_that_has_ended_leaves_unless_it_is_kept(bench: Bench) -> None:
     """On its last day by the source's own word; that it goes has to be acknowledged."""
     bench.litellm["models"]["gpt-5.5"]["deprecation_date"] = "2026-12-01"
