@@ -35,6 +35,7 @@ from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.ports import Clock, Rng, Upstream
 from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
+from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
@@ -102,6 +103,8 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     source = price_sources.make(settings, home.pricing, home.trust, disk=disk, clock=price_clock, rng=rng)
     prices = PriceKeeper(source, ledger, clock)
     await _load_prices(prices, settings, stay=stay)
+    for warning in catalogue.warnings(clock.wall_ns()):
+        logger.warning("the price catalogue is old", extra={"facts": {"warning": warning}})
     sockets = listen(settings.port)
     port: int = sockets[0].getsockname()[1]
     addresses = tuple(_address(bound.getsockname()) for bound in sockets)
