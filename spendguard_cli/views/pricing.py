@@ -69,7 +69,7 @@ def card(value: results.Card) -> RenderableType:
             Text(f"{rate.input_tokens_ge:,}" if rate.input_tokens_ge else "-"),
             ink.foreign(rate.name),
             ink.foreign(rate.usd),
-            Text(rate.per, style=QUIET),
+            ink.foreign(rate.per, QUIET),
         )
     return Group(head, ink.indent(ink.facts(rows)), Text(), made)
 
@@ -100,11 +100,11 @@ def trusted(value: results.Trusted) -> RenderableType:
     for key in value.keys:
         made.add_row(
             ink.foreign(key.key_id, "bold"),
-            Text(key.state, style=KEY_STYLES[key.state]),
+            ink.foreign(key.state, KEY_STYLES.get(key.state, CARE)),
             ink.when(key.not_after),
             ink.foreign(key.public_key, QUIET),
         )
-    needed = Text(f"{count(value.threshold, 'signature')} needed, {value.path}", style=QUIET)
+    needed = ink.foreign(f"{count(value.threshold, 'signature')} needed, {value.path}", QUIET)
     return Group(made if value.keys else Text("no key is pinned yet", style=QUIET), needed)
 
 
@@ -118,8 +118,8 @@ def compared(value: results.Compared) -> RenderableType:
             ink.foreign(change.what, style),
             ink.foreign("-" if change.old is None else change.old),
             ink.foreign("-" if change.new is None else change.new),
-            Text(change.ratio or "-"),
-            Text(change.flag, style=BAD),
+            ink.foreign(change.ratio or "-"),
+            ink.foreign(change.flag, BAD),
         )
     head = f"{count(len(value.changes), 'change')} in {count(value.changed_models, 'model')}"
     parts: list[RenderableType] = [Text(head, style="bold")]
@@ -154,7 +154,7 @@ def recomputed(value: results.Recomputed) -> RenderableType:
         made.add_row(
             ink.foreign(row.call_id, QUIET),
             ink.foreign(row.model),
-            Text(row.result, style=RESULT_STYLES[row.result]),
+            ink.foreign(row.result, RESULT_STYLES.get(row.result, CARE)),
             ink.usd(row.booked_usd),
             ink.usd(row.computed_usd),
             ink.prose(row.why),

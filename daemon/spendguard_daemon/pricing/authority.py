@@ -65,8 +65,9 @@ class Authority:
     ) -> bytes:
         """Return a signed schema 2 document; times are cut to whole seconds.
 
-        `providers` is as `catalogue.merge` returns it; `co_signers` sign the same content. Raises PRICING_INVALID where it holds what canonical
-        JSON cannot (a float, say). Whether the rows are good is for the verifier to say.
+        `providers` is as `catalogue.merge` returns it; `co_signers` sign the same content. Raises
+        PRICING_INVALID where it holds what canonical JSON cannot (a float, say). Whether the rows are good is
+        for the verifier to say.
         """
         content: dict[str, Json] = {
             "schema": SCHEMA,
