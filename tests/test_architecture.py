@@ -42,7 +42,9 @@ ARROWS: dict[str, set[str]] = {
     "money": {"errors"},
     "usage": {"errors"},
     "canonical": {"errors"},
-    "settings": {"errors"},
+    "addresses": {"errors"},
+    "setting_values": {"addresses"},
+    "settings": {"addresses", "errors", "setting_values"},
     "system": {"ports"},
     "runtime": {"errors", "ports"},
     "provider_keys": {"errors", "settings"},
@@ -70,9 +72,11 @@ ARROWS: dict[str, set[str]] = {
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE
     | LIFE
-    | {"__init__", "ledger", "pricing", "providers", "settings", "provider_keys", "runtime", "wire"},
+    | {"__init__", "ledger", "pricing", "providers", "settings", "provider_keys", "runtime", "wire"}
+    | {"addresses", "setting_values"},
 }
 CLI_MAY_IMPORT = {
+    "addresses",
     "__init__",
     "canonical",
     "codes",
