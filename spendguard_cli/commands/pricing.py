@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spendguard_cli.pricing.archive import Archive
     from spendguard_daemon.pricing.document import PriceBook
     from spendguard_daemon.pricing.trust import Trust
+    from spendguard_daemon.settings import Settings
 
 app = group("Prices: what is in force, who signed it, what it comes to; and an authority of your own.")
 
@@ -199,24 +200,45 @@ def recompute(
         raise typer.Exit(Exit.FAILED)
 
 
-def trust_of(session: Session) -> "Trust":
-    """Return whom this home trusts."""
-    from spendguard_cli.pricing import trusting
+def _settings(session: Session) -> "Settings":
+    from spendguard_daemon import settings
     from spendguard_daemon.runtime import read_text
 
+    return settings.load(read_text(session.connection.home.config), session.env)
+
+
+def trust_of(session: Session) -> "Trust":
+    """Return whom this home trusts: the one key of its settings, else those of trust.toml."""
+    from spendguard_cli.pricing import trusting
+    from spendguard_daemon.pricing import trust
+    from spendguard_daemon.runtime import read_text
+
+    named = _settings(session).price_public_key
+    if named:
+        return trust.read_public_key(named)
     return trusting.read(read_text(session.connection.home.trust))
 
 
 def archive_of(session: Session) -> "Archive":
-    """Return this home's documents, vouched for by all keys that it trusts or trusted."""
+    """Return this home's documents, with all keys that may have signed one.
+
+    Those of trust.toml, that of the settings, and the published one, which `up --strict` trusts.
+    """
+    from dataclasses import replace
+
     from spendguard_cli.pricing import trusting
     from spendguard_cli.pricing.archive import Archive
+    from spendguard_daemon.pricing import trust
     from spendguard_daemon.runtime import read_text
+    from spendguard_daemon.settings import PUBLIC_PRICES_KEY
     from spendguard_daemon.system import SystemDisk
 
-    home = session.connection.home
+    home, found = session.connection.home, _settings(session)
+    published = trust.read_public_key(PUBLIC_PRICES_KEY).keys
     keys = {*trusting.read(read_text(home.trust)).keys, *trust_of(session).keys}
-    return Archive(home.pricing, sorted(keys, key=lambda key: key.name), SystemDisk())
+    keys |= {replace(key, key_id="published") for key in published}
+    skew_ns = found.price_expiry_skew_seconds * 1_000_000_000
+    return Archive(home.pricing, keys, SystemDisk(), skew_ns=skew_ns)
 
 
 def _in_force(archive: "Archive", document_sha256: str, now_ns: int) -> "PriceBook":

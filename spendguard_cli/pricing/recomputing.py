@@ -14,7 +14,7 @@ from typing import Any
 from spendguard_cli.ledger.charged import Charged
 from spendguard_cli.pricing.archive import Archive
 from spendguard_cli.pricing.results import CallChecked, Recomputed
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.money import ceil_div, format_usd
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.dimensions import DIMENSIONS, INPUT_DIMENSIONS
@@ -101,7 +101,9 @@ def _find(call: Charged, archive: Archive) -> Finding:
     except FileNotFoundError:
         return Finding(CANNOT, None, f"pricing/{call.document_sha256}.json is not there")
     except SpendGuardError as error:
-        return Finding(DIFFERENT, None, error.detail)
+        # The bytes are those of the hold, but whose signature they bear nobody here knows any more.
+        unknown_key = error.code is Code.PRICING_SIGNATURE
+        return Finding(CANNOT if unknown_key else DIFFERENT, None, error.detail)
     return _at_worst(call, cards[0]) if call.state == "settled_worst" else _by_usage(call, cards)
 
 
@@ -115,17 +117,21 @@ def _cards(call: Charged, archive: Archive) -> list[RateCard]:
 
 
 def _by_usage(call: Charged, cards: list[RateCard]) -> Finding:
-    nearest: int | None = None
+    """Look for the reading that was booked; what is told of a difference is the first with the same lines."""
     lines = [dict(line) for line in call.lines]
+    first: Cost | None = None
+    fitting: Cost | None = None
     for cost in _readings(call, cards):
-        if cost.total_nusd == call.cost_nusd and [line.to_json() for line in cost.lines] == lines:
-            return Finding(EQUAL, cost.total_nusd)
-        if nearest is None or abs(cost.total_nusd - call.cost_nusd) < abs(nearest - call.cost_nusd):
-            nearest = cost.total_nusd
-    if nearest is None:
-        return Finding(DIFFERENT, None, "the document has no price for this usage")
-    what = "the sum fits, the lines do not" if nearest == call.cost_nusd else "no reading gives this sum"
-    return Finding(DIFFERENT, nearest, what)
+        if [line.to_json() for line in cost.lines] == lines:
+            if cost.total_nusd == call.cost_nusd:
+                return Finding(EQUAL, cost.total_nusd)
+            fitting = fitting or cost
+        first = first or cost
+    if fitting:
+        return Finding(DIFFERENT, fitting.total_nusd, "no reading of the usage gives this sum")
+    if first:
+        return Finding(DIFFERENT, first.total_nusd, "no reading of the usage gives these lines")
+    return Finding(DIFFERENT, None, "the document has no price for this usage")
 
 
 def _readings(call: Charged, cards: list[RateCard]) -> Iterator[Cost]:

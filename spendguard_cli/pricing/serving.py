@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
 
 from spendguard_daemon.errors import Code, SpendGuardError
 
@@ -112,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, whole: bool) -> None:
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-        if urlsplit(self.path).path not in PATHS:
+        if self.path.partition("?")[0] not in PATHS:
             self._head(404, {"Content-Length": "0"})
             return
         served = self.server.served()
