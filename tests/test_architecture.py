@@ -68,6 +68,7 @@ ARROWS: dict[str, set[str]] = {
     "pace": PURE,
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
+    "price_sources": PURE | {"pricing", "price_keeper", "settings"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE

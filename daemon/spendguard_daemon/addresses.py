@@ -21,6 +21,10 @@ DEFAULT_BASE_URLS = {
 ROOT_BASE_URLS = ("anthropic", "gemini")
 """The providers whose paths have the version themselves, so that their base URLs have none."""
 
+PUBLIC_PRICES_URL = "https://api.cynsta.com/v1/public/pricing"
+PUBLIC_PRICES_KEY = "1ITgfCZsRETBLvSKFUoPsP7p3RKNH4Nto6zKLlUD8nQ="
+"""Where the public price document is, and the published key that it is signed with (design 7)."""
+
 BASE_URL_NAMES = {"grok": ("XAI_BASE_URL",)}
 
 SHOW = "spendguard config show lists every setting"
@@ -69,6 +73,20 @@ def check_price_url(url: object, origin: str) -> str:
     if parts.username or parts.password or parts.fragment:
         raise wrong(origin, "a URL without user or fragment")
     return parts.geturl()
+
+
+def settle_price_source(values: dict[str, Any]) -> None:
+    """Say which source it is: strict is remote, with the public document and its key unless others are set.
+
+    The published key goes with the public document alone; for another address it is trust.toml that counts.
+    """
+    if values.get("price_source") == "strict":
+        values["price_source"] = "remote"
+        if not values.get("price_url"):
+            values["price_url"] = PUBLIC_PRICES_URL
+            values["price_public_key"] = values.get("price_public_key") or PUBLIC_PRICES_KEY
+    if "price_source" not in values and values.get("price_url"):
+        values["price_source"] = "remote"
 
 
 def without_query(url: str) -> str:

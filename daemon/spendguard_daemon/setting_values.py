@@ -11,6 +11,14 @@ FEATURE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+:[A-Za-z0-9_.*/-]{1,100}", re.AS
 FEATURES_MAX = 64
 LINE_CHARACTERS_MAX = 256
 
+DANGER = "DANGER: "
+"""How a warning begins that is shown in red wherever it is shown."""
+
+UNVERIFIED_PRICES = (
+    f"{DANGER}signatures of prices are not verified (CAP_PRICING_VERIFY_SIGNATURE=false): whoever can answer "
+    "for the price source says what your calls cost, and so what your budgets hold"
+)
+
 
 def is_feature(text: str) -> bool:
     """Tell whether this is the name of a feature as refusals give it: `anthropic.tool:bash_20250124`."""

@@ -9,9 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from spendguard_daemon.addresses import DEFAULT_BASE_URLS, SHOW, check_price_url, read_base_urls, wrong
+from spendguard_daemon.addresses import (
+    DEFAULT_BASE_URLS,
+    SHOW,
+    check_price_url,
+    read_base_urls,
+    settle_price_source,
+    wrong,
+)
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.setting_values import read_features, read_flag, read_integer, read_line
+from spendguard_daemon.setting_values import (
+    UNVERIFIED_PRICES,
+    read_features,
+    read_flag,
+    read_integer,
+    read_line,
+)
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
 KEY_NAMES = {
@@ -22,11 +35,6 @@ KEY_NAMES = {
 }
 IGNORED = ("CAP_STORE", "CAP_SQLITE_PATH", "CAP_ALLOWED_ORIGINS")
 """Settings of the original that mean nothing here: warned about, never obeyed."""
-
-
-PUBLIC_PRICES_URL = "https://api.cynsta.com/v1/public/pricing"
-PUBLIC_PRICES_KEY = "1ITgfCZsRETBLvSKFUoPsP7p3RKNH4Nto6zKLlUD8nQ="
-"""Where the public price document is, and the published key that it is signed with (design 7)."""
 
 
 def _setting(section: str, default: Any, text: str, *, env: tuple[str, ...] = (), name: str = "") -> Any:
@@ -208,9 +216,11 @@ def load(config_text: str, env: Mapping[str, str], flags: Mapping[str, object] |
     if env.get("CAP_SIDECAR_OPEN") == "1":
         values["control"] = "open-loopback"
     overrides = config.get("prices", {}).get("overrides", {})
-    _settle_price_source(values)
+    settle_price_source(values)
     if overrides and values.get("price_source") == "remote":
         warnings.append("[prices.overrides] mean nothing: the remote source alone says what a call costs")
+    if values.get("price_verify_signature") is False:
+        warnings.insert(0, UNVERIFIED_PRICES)
     return Settings(
         **values, base_urls=read_base_urls(config, env), price_overrides=overrides, warnings=tuple(warnings)
     )
@@ -220,20 +230,6 @@ def _row(name: str, field_name: str, default: object, metadata: Mapping[str, Any
     section = metadata["section"]
     env = (f"SPENDGUARD_{section}_{name}".upper(), *metadata["env"])
     return Row(section, name, field_name, default, metadata["help"], env)
-
-
-def _settle_price_source(values: dict[str, Any]) -> None:
-    """Say which source it is: strict is remote, with the public document and its key unless others are set.
-
-    The published key goes with the public document alone; for another address it is trust.toml that counts.
-    """
-    if values.get("price_source") == "strict":
-        values["price_source"] = "remote"
-        if not values.get("price_url"):
-            values["price_url"] = PUBLIC_PRICES_URL
-            values["price_public_key"] = values.get("price_public_key") or PUBLIC_PRICES_KEY
-    if "price_source" not in values and values.get("price_url"):
-        values["price_source"] = "remote"
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -2,15 +2,9 @@
 
 import pytest
 
-from spendguard_daemon.addresses import DEFAULT_BASE_URLS
+from spendguard_daemon.addresses import DEFAULT_BASE_URLS, PUBLIC_PRICES_KEY, PUBLIC_PRICES_URL
 from spendguard_daemon.errors import SpendGuardError
-from spendguard_daemon.settings import (
-    PUBLIC_PRICES_KEY,
-    PUBLIC_PRICES_URL,
-    Settings,
-    load,
-    rows,
-)
+from spendguard_daemon.settings import Settings, load, rows
 
 
 def test_defaults() -> None:

@@ -16,8 +16,8 @@ from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
-from spendguard_daemon.planner import PriceSource
 from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamRequest
+from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
@@ -95,7 +95,7 @@ class DaemonControl:
         *,
         identity: Identity,
         ledger: Ledger,
-        prices: PriceSource,
+        prices: PriceKeeper,
         keys: KeyRing,
         upstreams: Callable[[str], Upstream],
         settings: Settings,
@@ -118,6 +118,7 @@ class DaemonControl:
         self.routes: Mapping[str, Callable[[Asked], Awaitable[msgspec.Struct]]] = {
             "status": self._status,
             "get_pricing": self._get_pricing,
+            "refresh_pricing": self._refresh_pricing,
             "get_daemon_budget": self._get_daemon_budget,
             "grant_daemon_budget": self._grant_daemon_budget,
             "top_up_daemon": self._top_up_daemon,
@@ -163,7 +164,7 @@ class DaemonControl:
             started_at=wire.iso(self._identity.started_ns),
             home=self._identity.home,
             addresses=list(self._identity.addresses),
-            pricing=None if self._reasons() else views.pricing(self._prices.current(self._clock.wall_ns())),
+            pricing=None if self._reasons() else views.pricing(self._prices.report()),
             providers=views.providers(self._settings, self._keys()).providers,
             daemon_budget=views.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
@@ -182,7 +183,12 @@ class DaemonControl:
         return []
 
     async def _get_pricing(self, _: Asked) -> wire.Pricing:
-        return views.pricing(self._prices.current(self._clock.wall_ns()))
+        return views.pricing(self._prices.report())
+
+    async def _refresh_pricing(self, _: Asked) -> wire.Pricing:
+        """Look for a newer document now; refuse with what was wrong, even while the old one is in force."""
+        await self._prices.refresh()
+        return views.pricing(self._prices.report())
 
     async def _get_daemon_budget(self, _: Asked) -> wire.DaemonBudget:
         return views.daemon_budget(self._ledger.state)
