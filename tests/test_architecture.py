@@ -104,6 +104,7 @@ OFFLINE = {
 """The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands."""
 
 SIGNING = {
+    "answers",
     "authority",
     "catalogue",
     "dimensions",

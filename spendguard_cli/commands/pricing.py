@@ -228,9 +228,9 @@ def archive_of(session: Session) -> "Archive":
 
     from spendguard_cli.pricing import trusting
     from spendguard_cli.pricing.archive import Archive
+    from spendguard_daemon.addresses import PUBLIC_PRICES_KEY
     from spendguard_daemon.pricing import trust
     from spendguard_daemon.runtime import read_text
-    from spendguard_daemon.settings import PUBLIC_PRICES_KEY
     from spendguard_daemon.system import SystemDisk
 
     home, found = session.connection.home, _settings(session)

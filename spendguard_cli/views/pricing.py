@@ -16,16 +16,26 @@ KEY_STYLES = {"good": GOOD, "revoked": BAD, "over": CARE}
 
 
 def in_force(value: wire.Pricing) -> RenderableType:
-    """The document in force, and what it prices."""
+    """The document in force, how it is kept, and what it prices."""
+    signed = Text("self-signed, by this home", style=CARE) if value.self_signed else Text("yes")
     rows: Rows = [
-        ("signed by", ink.foreign(value.key_id)),
-        ("self-signed", Text("yes, by this home", style=CARE) if value.self_signed else Text("no")),
-        ("sequence", Text(str(value.sequence))),
+        ("source", ink.foreign(f"{value.source} {value.url or ''}".strip())),
+        ("verified", signed if value.verified else Text("NO: anyone may have written it", style=BAD)),
+        ("signed by", ink.foreign(f"{value.key_id}, {_age(value.age_seconds)} ago")),
+        ("trusted", ink.foreign(", ".join(value.key_ids) or "-")),
+        ("sequence", ink.foreign(f"{value.sequence}, schema {value.schema}")),
         ("issued", ink.when(value.issued_at)),
         ("valid to", ink.when(value.expires_at)),
+        ("next look", ink.when(value.next_refresh_at)),
+        ("catalogue", ink.foreign(value.catalogue_checked, CARE if value.catalogue_is_old else "")),
         ("sha256", ink.foreign(value.document_sha256, QUIET)),
     ]
-    return Group(Text("prices in force", style="bold"), ink.indent(ink.facts(rows)), *_models(value.models))
+    notes = [Text("! ", style=CARE).append_text(ink.prose(note)) for note in value.warnings]
+    if value.last_error:
+        told = f"last look failed: {value.last_error.detail}"
+        notes.append(Text("! ", style=BAD).append_text(ink.prose(told)))
+    head = Text("prices in force", style="bold")
+    return Group(head, ink.indent(ink.facts(rows)), *notes, *_models(value.models))
 
 
 def signed(value: results.SignedDocument) -> RenderableType:
