@@ -35,7 +35,7 @@ from spendguard_daemon.ports import Clock, Rng, Upstream
 from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
-from spendguard_daemon.setting_values import UNVERIFIED_PRICES
+from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
 from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
@@ -63,7 +63,7 @@ def main() -> int:
         runtime.prepare(home, disk)
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
-        price_sources.check_said_twice(settings, insecure=flags.insecure_pricing)
+        check_said_twice(verifies=settings.price_verify_signature, insecure=flags.insecure_pricing)
         keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run

@@ -1,12 +1,10 @@
 """Which price source the settings ask for, made from them.
 
-Knows the settings and both sources, and nothing of what happens to documents. Invariant: where signatures are
-not verified, somebody said so twice: in the settings, and when the sidecar was started.
+Knows the settings and both sources, and nothing of what happens to documents.
 """
 
 from pathlib import Path
 
-from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ports import Clock, Disk, Rng
 from spendguard_daemon.price_keeper import PriceOrigin
 from spendguard_daemon.pricing import trust
@@ -16,18 +14,6 @@ from spendguard_daemon.settings import Settings
 
 _SECOND_NS = 1_000_000_000
 _SCHEMAS = {"any": trust.BOTH_SCHEMAS, "1": frozenset({1}), "2": frozenset({2})}
-
-
-def check_said_twice(settings: Settings, *, insecure: bool) -> None:
-    """Raise PRICING_SIGNATURE where the settings alone would have signatures not verified (design 7)."""
-    if settings.price_verify_signature or insecure:
-        return
-    raise SpendGuardError(
-        Code.PRICING_SIGNATURE,
-        "Remote pricing signature verification failed: it is switched off "
-        "(CAP_PRICING_VERIFY_SIGNATURE=false), which alone starts no sidecar",
-        remedy="unset it; or, to let anyone's document set your prices, spendguard up --insecure-pricing",
-    )
 
 
 def make(

@@ -6,6 +6,7 @@ Pure, and knows no setting by name: `origin` says where a value came from. All r
 import re
 
 from spendguard_daemon.addresses import wrong
+from spendguard_daemon.errors import Code, SpendGuardError
 
 FEATURE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+:[A-Za-z0-9_.*/-]{1,100}", re.ASCII)
 FEATURES_MAX = 64
@@ -18,6 +19,18 @@ UNVERIFIED_PRICES = (
     f"{DANGER}signatures of prices are not verified (CAP_PRICING_VERIFY_SIGNATURE=false): whoever can answer "
     "for the price source says what your calls cost, and so what your budgets hold"
 )
+
+
+def check_said_twice(*, verifies: bool, insecure: bool) -> None:
+    """Raise PRICING_SIGNATURE where a setting alone would have signatures not verified (design 7)."""
+    if verifies or insecure:
+        return
+    raise SpendGuardError(
+        Code.PRICING_SIGNATURE,
+        "Remote pricing signature verification failed: it is switched off "
+        "(CAP_PRICING_VERIFY_SIGNATURE=false), which alone starts no sidecar",
+        remedy="unset it; or, to let anyone's document set your prices, spendguard up --insecure-pricing",
+    )
 
 
 def is_feature(text: str) -> bool:

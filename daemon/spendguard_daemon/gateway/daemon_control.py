@@ -21,6 +21,7 @@ from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
+from spendguard_daemon.setting_values import DANGER
 from spendguard_daemon.settings import PROVIDERS, Settings
 
 NONCE_HEADER = "x-spendguard-nonce"
@@ -141,7 +142,9 @@ class DaemonControl:
     def _ready(self, _: web.BaseRequest) -> web.Response:
         reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
-        return respond.value({"status": status, "reasons": reasons}, 503 if reasons else 200)
+        dangers = [said for said in self._settings.warnings if said.startswith(DANGER)]
+        shown = {"status": status, "reasons": reasons} | ({"warnings": dangers} if dangers else {})
+        return respond.value(shown, 503 if reasons else 200)
 
     def _root(self, _: web.BaseRequest) -> web.Response:
         return web.Response(text="SpendGuard sidecar\n")

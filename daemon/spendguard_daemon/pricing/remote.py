@@ -104,9 +104,10 @@ class RemotePrices:
         if not self._terms.url:
             raise failed("no address is set: CAP_PRICING_URL, or spendguard up --strict for the public one")
         same_keys = self._kept is not None and self._kept.keys_sha256 == keys_sha256
-        answer = await self._get(self._kept.etag if self._kept and same_keys else "")
+        until_ns = self._clock.monotonic_ns() + int(self._terms.timeout_seconds * _SECOND_NS)
+        answer = await self._get(self._kept.etag if self._kept and same_keys else "", until_ns)
         if self._kept is None and body_of(answer) is None:
-            answer = await self._get("")
+            answer = await self._get("", until_ns)
         body = body_of(answer)
         if body is not None:
             self._answer = _Kept(body, answer.etag, keys_sha256)
@@ -169,8 +170,9 @@ class RemotePrices:
         life_ns = self._book.expires_ns - self._book.issued_ns
         return min(self._terms.refresh_seconds, life_ns / 3 / _SECOND_NS)
 
-    async def _get(self, etag: str) -> Answer:
-        return await self._fetch(self._terms.url, etag=etag, timeout_seconds=self._terms.timeout_seconds)
+    async def _get(self, etag: str, until_ns: int) -> Answer:
+        left_seconds = max(0, until_ns - self._clock.monotonic_ns()) / _SECOND_NS
+        return await self._fetch(self._terms.url, etag=etag, timeout_seconds=left_seconds)
 
     def _recheck(self) -> str:
         """Put the document in use aside if the keys of today would not have it; return their hash."""

@@ -25,7 +25,7 @@ async def fetch(url: str, *, etag: str, timeout_seconds: float) -> Answer:
         async with asyncio.timeout(timeout_seconds):
             return await _get(url, etag)
     except TimeoutError:
-        raise failed(f"no whole answer came within {timeout_seconds:g} s") from None
+        raise failed(f"no whole answer came within {timeout_seconds:.1f} s") from None
     except aiohttp.ClientConnectorDNSError:
         raise failed("the name of its host could not be resolved") from None
     except aiohttp.ClientConnectorCertificateError:
