@@ -104,6 +104,8 @@ def _find(call: Charged, archive: Archive) -> Finding:
         # The bytes are those of the hold, but whose signature they bear nobody here knows any more.
         unknown_key = error.code is Code.PRICING_SIGNATURE
         return Finding(CANNOT if unknown_key else DIFFERENT, None, error.detail)
+    if not cards:
+        return Finding(CANNOT, None, "this version has no such mock model")
     return _at_worst(call, cards[0]) if call.state == "settled_worst" else _by_usage(call, cards)
 
 

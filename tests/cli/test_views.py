@@ -41,6 +41,8 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values |= {"pricing": made(wire.Pricing), "providers": [made(wire.Provider)]}
         values |= {"daemon_budget": made(wire.DaemonBudget), "unconfirmed": [made(wire.Unconfirmed)]}
         values["unconfirmed_agents"] = [made(wire.UnconfirmedAgent)]
+    if kind is wire.Pricing:
+        values["last_error"] = made(wire.PricingError)
     if kind is results.Verified:
         values["flaws"] = [made(results.Flaw)]
     if kind is results.PutBack:
