@@ -53,7 +53,8 @@ def signed(value: results.SignedDocument) -> RenderableType:
 
 
 def _models(names: list[str]) -> list[RenderableType]:
-    return [Text(), Text(count(len(names), "model"), style=QUIET), ink.indent(ink.prose(" ".join(names)))]
+    listed = Text(" ").join(ink.foreign(name) for name in names)
+    return [Text(), Text(count(len(names), "model"), style=QUIET), ink.indent(listed)]
 
 
 def card(value: results.Card) -> RenderableType:
