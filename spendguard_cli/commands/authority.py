@@ -118,13 +118,17 @@ def sign(
     from spendguard_daemon.system import SystemClock
 
     seconds = signing.lifetime_seconds(lifetime)
+    if previous is not None and sequence is not None:
+        raise SpendGuardError(
+            Code.USAGE, "--previous: the sequence number is said already", remedy="leave one of them out"
+        )
+    if schema == "1" and (previous is not None or sequence is not None):
+        raise SpendGuardError(
+            Code.USAGE,
+            "A document of schema 1 has no sequence number, its time of issue stands for it",
+            remedy="leave --sequence and --previous out",
+        )
     if previous is not None:
-        if sequence is not None or schema == "1":
-            raise SpendGuardError(
-                Code.USAGE,
-                "--previous: the sequence number is said already, or has no place in schema 1",
-                remedy="leave --previous out",
-            )
         sequence = signing.next_sequence(sources.read_file(previous), previous)
     path = None if output is None else new_file(output, session.connection.home)
     recipe = _recipe(session, content, bundle=bundle, keys=key, schema=schema)

@@ -200,7 +200,8 @@ def recompute(
         raise typer.Exit(Exit.FAILED)
 
 
-def _settings(session: Session) -> "Settings":
+def settings_of(session: Session) -> "Settings":
+    """Return the settings of this home, as this shell's environment has them."""
     from spendguard_daemon import settings
     from spendguard_daemon.runtime import read_text
 
@@ -213,7 +214,7 @@ def trust_of(session: Session) -> "Trust":
     from spendguard_daemon.pricing import trust
     from spendguard_daemon.runtime import read_text
 
-    named = _settings(session).price_public_key
+    named = settings_of(session).price_public_key
     if named:
         return trust.read_public_key(named)
     return trusting.read(read_text(session.connection.home.trust))
@@ -233,7 +234,7 @@ def archive_of(session: Session) -> "Archive":
     from spendguard_daemon.runtime import read_text
     from spendguard_daemon.system import SystemDisk
 
-    home, found = session.connection.home, _settings(session)
+    home, found = session.connection.home, settings_of(session)
     published = trust.read_public_key(PUBLIC_PRICES_KEY).keys
     keys = {*trusting.read(read_text(home.trust)).keys, *trust_of(session).keys}
     keys |= {replace(key, key_id="published") for key in published}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spendguard_cli.commands.authority import app
-from spendguard_cli.commands.pricing import READS
+from spendguard_cli.commands.pricing import READS, settings_of
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import group, verb
 from spendguard_daemon.codes import Exit
@@ -102,11 +102,16 @@ def _edit_trust(session: Session, verb_name: str, change: "Callable[[Trust], Tru
     session.operator_only(verb_name)
     home = session.connection.home
     with tomlfiles.editing(home):
-        after = change(trusting.read(read_text(home.trust)))
+        before = read_text(home.trust)
+        after = change(trusting.read(before))
         text = trust.write_trust(after)
         trust.read_trust(text)
         tomlfiles.save(home, home.trust, text)
     _show_trust(session)
+    if any(line.lstrip().startswith("#") for line in before.splitlines()):
+        session.out.warn("the comments in trust.toml were not kept")
+    if settings_of(session).price_public_key:
+        session.out.warn("one key is set in place of trust.toml ([prices] public_key): that one counts")
     if session.peek() is not None:
         session.out.say(
             "a running sidecar takes it at its next refresh; spendguard pricing refresh does it now"

@@ -196,6 +196,9 @@ def test_schema_1_is_signed_and_verified_too(quick: Quick, tmp_path: Path, key: 
     assert quick.ok("pricing", "verify", str(path)).keys["signed_by"] == key.keys["key_id"]
     document["rates"]["openai"]["gpt-4o-mini"]["input_cents_per_1m"] = 1
     assert quick.run("pricing", "verify", put(path, document)).code == 8
+    for more in (["--sequence", "5"], ["--previous", str(path)], ["--key", str(path)]):
+        assert sign(quick, tmp_path, "--schema", "1", *more, content=RATES).code in (2, 8), more
+    assert "no sequence number" in sign(quick, tmp_path, "--schema", "1", "--sequence", "5").err
 
 
 def test_what_cannot_be_signed_is_said(quick: Quick, tmp_path: Path, key: Ran) -> None:
@@ -265,6 +268,17 @@ def test_no_key_is_pinned_twice_and_nothing_but_a_key(quick: Quick, tmp_path: Pa
     ):
         assert quick.run("pricing", "trust", *line).code == 2, line
     assert (quick.home / "trust.toml").read_bytes() == before
+
+
+def test_what_an_edit_loses_or_does_not_reach_is_said(quick: Quick, tmp_path: Path, key: Ran) -> None:
+    assert pin(quick, key).err == ""
+    path = quick.home / "trust.toml"
+    path.write_text("# ours\n" + path.read_text())
+    public_key = key.keys["public_key"]
+    _, *words = key.keys["trust_command"].split()
+    told = quick.ok(*words, CAP_PRICING_SIGNING_PUBLIC_KEY=public_key).err
+    assert "comments in trust.toml were not kept" in told
+    assert "in place of trust.toml" in told
 
 
 def test_an_agent_trusts_nobody(quick: Quick, key: Ran) -> None:
