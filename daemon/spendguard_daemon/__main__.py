@@ -11,9 +11,11 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -54,6 +56,7 @@ def main() -> int:
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--unsafe-fs", action="store_const", const="allow")
     parser.add_argument("--insecure-pricing", action="store_true")
+    parser.add_argument("--check", action="store_true", help="read all that a start reads, and end")
     flags = parser.parse_args()
     os.umask(0o077)
     env, disk = dict(os.environ), SystemDisk()
@@ -63,8 +66,12 @@ def main() -> int:
         runtime.prepare(home, disk)
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
-        check_said_twice(verifies=settings.price_verify_signature, insecure=flags.insecure_pricing)
         keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
+        if flags.check:
+            with tempfile.TemporaryDirectory() as name:
+                price_sources.rehearse(settings, Path(name), disk=disk, clock=SystemClock(), rng=SystemRng())
+            return Exit.OK
+        check_said_twice(verifies=settings.price_verify_signature, insecure=flags.insecure_pricing)
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
         return run(_daemon(home, settings, keys, stay=flags.foreground))

@@ -247,9 +247,10 @@ class DaemonControl:
                 name=name, ok=False, http_status=None, detail=detail, remedy="check the network"
             )
         await response.close()
-        ok = response.status == 200
-        remedy = f"spendguard provider set-key {name}" if response.status in KEY_DOUBTED else ""
-        detail = "the key works" if ok else f"{name} answered {response.status}"
+        ok, doubted = response.status == 200, response.status in KEY_DOUBTED
+        remedy = f"spendguard provider set-key {name}" if doubted else ""
+        answered = f"{name} answered {response.status}"
+        detail = "the key works" if ok else f"the key was rejected: {answered}" if doubted else answered
         return wire.ProviderTest(name=name, ok=ok, http_status=response.status, detail=detail, remedy=remedy)
 
     async def _shutdown(self, asked: Asked) -> msgspec.Struct:
