@@ -197,13 +197,14 @@ def _verify_2(document: Document, raw: bytes, pins: Sequence[Pin], at: datetime,
 
 
 class _Decimal:
-    """A number that is no integer, as it is written, and as the float that the signature knows."""
+    """A number that is no integer: the float that the signature knows, and exactly what that is written as.
+
+    Digits that a float drops are signed by nobody, so they are not looked at.
+    """
 
     def __init__(self, text: str):
-        self.exact, self.as_float = Fraction(text), float(text)
-        # Digits that a float drops are signed by nobody: the value must be the one that the float writes.
-        if Fraction(repr(self.as_float)) != self.exact:
-            _invalid(f"{text[:40]} is not what its float says")
+        self.as_float = float(text)
+        self.exact = Fraction(repr(self.as_float))
 
 
 def _parse(raw: bytes) -> Document:
@@ -280,7 +281,7 @@ def _is_signed(content: bytes, signature: object, pin: Pin) -> bool:
 
 
 def _check_engine(engine: object) -> None:
-    if not isinstance(engine, dict) or engine.get("name") != "spendguard-engine":
+    if not isinstance(engine, dict):
         _invalid("engine")
     versions = []
     for name in ("min_version", "max_version"):
