@@ -12,7 +12,7 @@ from spendguard_daemon.ledger.commands import AcceptPrices
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
-from spendguard_daemon.pricing.source import LocalPrices
+from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.pricing.trust import HighWater
 
 REFRESH_SECONDS = 300

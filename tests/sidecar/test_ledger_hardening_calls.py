@@ -18,7 +18,7 @@ from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.price_keeper import PriceKeeper
-from spendguard_daemon.pricing.source import LocalPrices
+from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import Asked
 from spendguard_daemon.settings import Settings

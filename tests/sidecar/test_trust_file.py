@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from signed_prices import NOW_NS, PINNED
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.pricing.trust import PinnedKey, decode_base64, encode_base64, read_trust, write_trust
+from spendguard_daemon.pricing.trust import (
+    PinnedKey,
+    Trust,
+    decode_base64,
+    encode_base64,
+    read_trust,
+    write_trust,
+)
 
 KEYS = (
     PINNED,
@@ -17,7 +24,9 @@ KEYS = (
 
 def test_round_trip() -> None:
     """What was written is what is read."""
-    assert read_trust(write_trust(KEYS)) == KEYS
+    assert read_trust(write_trust(KEYS)) == Trust(KEYS)
+    several = Trust(KEYS, threshold=2)
+    assert read_trust(write_trust(several)) == several
 
 
 def test_what_a_person_sees() -> None:
@@ -32,7 +41,7 @@ def test_what_a_person_sees() -> None:
 def test_other_zones_are_times_too() -> None:
     """13:00 in Berlin's winter is noon."""
     text = write_trust(KEYS[1:2]).replace("12:00:00+00:00", "13:00:00+01:00")
-    assert read_trust(text) == KEYS[1:2]
+    assert read_trust(text).keys == KEYS[1:2]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +61,20 @@ def test_other_zones_are_times_too() -> None:
         '[[key]]\nid = "a"\npublic_key = "{good}"\nnot_after = 2026-11-23\n',
         '[[key]]\nid = "a"\npublic_key = "{good}"\nnot_after = "tomorrow"\n',
         '[[key]]\nid = "a"\npublic_key = "{good}"\nexpired = true\n',
-        '[[key]]\nid = "a"\npublic_key = "{good}"\n[[key]]\nid = "a"\npublic_key = "{good}"\n',
+        '[[key]]\nid = "a"\npublic_key = "{good}"\n[[key]]\nid = "a"\npublic_key = "{other}"\n',
+        '[[key]]\nid = "a"\npublic_key = "{good}"\n[[key]]\nid = "b"\npublic_key = "{good}"\n',
+        'threshold = 0\n[[key]]\nid = "a"\npublic_key = "{good}"\n',
+        'threshold = 2\n[[key]]\nid = "a"\npublic_key = "{good}"\n',
+        'threshold = true\n[[key]]\nid = "a"\npublic_key = "{good}"\n',
+        'threshold = 1.0\n[[key]]\nid = "a"\npublic_key = "{good}"\n',
     ],
 )
 def test_half_understood_is_not_trusted(text: str) -> None:
     """A key with something we do not know is no key."""
     with pytest.raises(SpendGuardError) as refused:
-        read_trust(text.replace("{good}", encode_base64(bytes(32))))
+        read_trust(
+            text.replace("{good}", encode_base64(bytes(32))).replace("{other}", encode_base64(b"1" * 32))
+        )
     assert refused.value.code is Code.PRICING_SIGNATURE
     assert "trust.toml" in refused.value.detail
 

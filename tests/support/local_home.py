@@ -5,7 +5,7 @@ from typing import Any
 
 from signed_prices import NOW_NS
 from spendguard_daemon.pricing.document import PriceBook
-from spendguard_daemon.pricing.source import LocalPrices
+from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.pricing.trust import HighWater
 
 FOLDER = Path("/home/pricing")

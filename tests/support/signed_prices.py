@@ -73,3 +73,11 @@ def with_signature(content: bytes, signature: str) -> bytes:
 def document(**changes: Any) -> bytes:
     """Return a signed document with these keys changed."""
     return sign(body(**changes))
+
+
+def co_signed(content: dict[str, Any], seeds: dict[str, bytes], seed: bytes = SEED) -> bytes:
+    """Return a document that bears more signatures beside its own, each over the content without any."""
+    signed = b"spendguard-pricing-v2\n" + plain(content)
+    of = {key_id: encode_base64(SigningKey(other).sign(signed).signature) for key_id, other in seeds.items()}
+    own = encode_base64(SigningKey(seed).sign(signed).signature)
+    return plain(content | {"co_signatures": of, "signature": own})

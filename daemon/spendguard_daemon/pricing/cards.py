@@ -58,8 +58,8 @@ def read_card(provider: str, model: str, row: Row) -> RateCard:
     endpoints = row.texts("endpoints", _ENDPOINT)
     if not endpoints:
         raise invalid(f"{row.path}.endpoints: expected at least one")
-    embeds = _EMBEDDING.issuperset(endpoints)
-    limits, output_tokens_min = _read_limits(row, output_optional=embeds)
+    is_embedding = embeds(endpoints)
+    limits, output_tokens_min = _read_limits(row, output_optional=is_embedding)
     card = RateCard(
         provider=provider,
         model=model,
@@ -76,8 +76,13 @@ def read_card(provider: str, model: str, row: Row) -> RateCard:
         free=row.flag("free"),
     )
     row.end()
-    _check_plausible(card, row.path, free_output=card.free or embeds)
+    _check_plausible(card, row.path, free_output=card.free or is_embedding)
     return card
+
+
+def embeds(endpoints: tuple[str, ...]) -> bool:
+    """Tell whether a model of these endpoints writes nothing that could cost."""
+    return _EMBEDDING.issuperset(endpoints)
 
 
 def warnings_of(card: RateCard) -> list[str]:

@@ -19,15 +19,18 @@ MOCK_PROVIDER = "mock"
 SEQUENCE_MAX = 2**53 - 1
 
 KEY_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 UNITS = {"currency": "USD", "token_unit": "usd_micros_per_1m", "fee_unit": "usd_micros_per_1k"}
+_NO_LIMITS = ", which the price document lists, but whose limits are not known here"
 
 
 @dataclass(frozen=True, slots=True)
 class PriceDocument:
     """A document whose form is right; only `trust.verify` says that it may be used.
 
-    `document_sha256` is of the bytes as received. `warnings` are for the operator's eyes.
+    `document_sha256` is of the bytes as received, `key_id` that of a key that signed it. `warnings` are for
+    the operator's eyes; `without_limits` names the models (provider, model) that it prices, but of which
+    nobody here knows how much a call can take.
     """
 
     sequence: int
@@ -37,6 +40,8 @@ class PriceDocument:
     document_sha256: str
     cards: tuple[RateCard, ...]
     warnings: tuple[str, ...]
+    schema: int = SCHEMA
+    without_limits: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_document(body: dict[str, Json], document_sha256: str) -> PriceDocument:
@@ -64,9 +69,17 @@ def read_document(body: dict[str, Json], document_sha256: str) -> PriceDocument:
 class PriceBook:
     """Verified cards by name, beside the constants for the mock. What quotes and bills are made from."""
 
-    def __init__(self, document: PriceDocument, mock_cards: tuple[RateCard, ...], *, self_signed: bool):
+    def __init__(
+        self,
+        document: PriceDocument,
+        mock_cards: tuple[RateCard, ...],
+        *,
+        self_signed: bool,
+        verified: bool = True,
+    ):
         self.document = document
         self.self_signed = self_signed
+        self.verified = verified
         self._cards = (*document.cards, *mock_cards)
         self._by_name = {(card.provider, name): card for card in self._cards for name in _names(card)}
         self._providers: dict[str, tuple[str, ...]] = {}
@@ -102,9 +115,10 @@ class PriceBook:
         """Return the card of a model by exact id or listed alias. Raises UNKNOWN_MODEL."""
         card = self._by_name.get((provider, model))
         if card is None:
+            known = (provider, model) in self.document.without_limits
             raise SpendGuardError(
                 Code.UNKNOWN_MODEL,
-                f"Unknown model for pricing: {provider}:{model}",
+                f"Unknown model for pricing: {provider}:{model}" + (_NO_LIMITS if known else ""),
                 facts={"provider": provider, "model": model, "setting": "[prices.overrides]"},
             )
         return card
@@ -121,7 +135,7 @@ class PriceBook:
 def _read_providers(row: Row) -> tuple[RateCard, ...]:
     found: list[RateCard] = []
     for provider, part in row.members():
-        if not _PROVIDER.fullmatch(provider) or provider == MOCK_PROVIDER:
+        if not PROVIDER.fullmatch(provider) or provider == MOCK_PROVIDER:
             raise invalid(f"{part.path}: not a provider that a document may price")
         taken: set[str] = set()
         for model, member in part.row("models").members():

@@ -7,7 +7,7 @@ what `loads` returns, `canonical.dumps` turns back into the very same bytes; no 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn, cast
 
@@ -37,6 +37,17 @@ def invalid(what: str) -> SpendGuardError:
 
 def loads(raw: bytes) -> dict[str, Json]:
     """Parse a canonical JSON object. Raises PRICING_INVALID on anything else."""
+    value = parse(raw, read_float=_no_float)
+    if dumps(value) != raw:
+        raise invalid("it is not canonical: keys sorted, no space, no needless escape")
+    return value
+
+
+def parse(raw: bytes, *, read_float: Callable[[str], object]) -> dict[str, Json]:
+    """Parse a JSON object as strictly as `loads`, but for its form: order, space, needless escapes.
+
+    `read_float` makes a value of the text of a number that is no integer, or refuses it.
+    """
     if len(raw) > BYTES_MAX:
         raise invalid(f"it is larger than {BYTES_MAX} bytes")
     _check_depth(raw)
@@ -45,7 +56,7 @@ def loads(raw: bytes) -> dict[str, Json]:
             raw.decode(),
             object_pairs_hook=_object,
             parse_int=_integer,
-            parse_float=_no_float,
+            parse_float=read_float,
             parse_constant=_no_float,
         )
     except UnicodeDecodeError:
@@ -54,8 +65,6 @@ def loads(raw: bytes) -> dict[str, Json]:
         raise invalid(f"it is not JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(value, dict):
         raise invalid("it is not an object")
-    if dumps(value) != raw:
-        raise invalid("it is not canonical: keys sorted, no space, no needless escape")
     return value
 
 

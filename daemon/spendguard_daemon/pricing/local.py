@@ -1,4 +1,4 @@
-"""Where the current price book comes from: here, the local authority of this home (self-signed).
+"""The local price source: the authority of this home, which signs the bundled catalogue itself.
 
 Owns the files of `pricing/` (documents as received, named by their hash; the authority's private key) and
 when to sign anew. Knows no HTTP. Invariants: a book comes out of `trust.verify` only, whether its bytes were
@@ -7,7 +7,7 @@ one that the ledger's high-water mark names, so no file is a second truth.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spendguard_daemon.canonical import Json
@@ -17,7 +17,7 @@ from spendguard_daemon.pricing import catalogue, trust
 from spendguard_daemon.pricing.authority import Authority
 from spendguard_daemon.pricing.catalogue import NO_OVERRIDES
 from spendguard_daemon.pricing.document import PriceBook, PriceDocument
-from spendguard_daemon.pricing.trust import HighWater, PinnedKey
+from spendguard_daemon.pricing.trust import HighWater, PinnedKey, Trust
 
 SIGN_AHEAD_NS = 24 * 3600 * 1_000_000_000
 """A document with less than this left is replaced."""
@@ -109,20 +109,22 @@ class LocalPrices:
     def _authority(self) -> tuple[Authority, tuple[PinnedKey, ...]]:
         """Return our key pair and all pinned keys, made and pinned if there is none yet.
 
+        A threshold is for documents that come from elsewhere: this one is signed here, by one key.
+
         The key is pinned before it is kept: a crash in between leaves a pin that no one can sign for.
         """
         key_path = self._folder / "authority.key"
         raw = self._read(key_path)
         text = self._read(self._trust_path)
-        pinned = () if text is None else trust.read_trust(text.decode("utf-8", "replace"))
+        before = Trust(()) if text is None else trust.read_trust(text.decode("utf-8", "replace"))
         if raw is not None and text is not None:
-            return Authority.from_key_file(raw), pinned
+            return Authority.from_key_file(raw), before.keys
         authority = Authority.new(self._rng) if raw is None else Authority.from_key_file(raw)
-        pinned = (*pinned, authority.pinned())
-        self._write(self._trust_path, trust.write_trust(pinned).encode())
+        after = replace(before, keys=(*before.keys, authority.pinned()))
+        self._write(self._trust_path, trust.write_trust(after).encode())
         if raw is None:
             self._write(key_path, authority.key_file())
-        return authority, pinned
+        return authority, after.keys
 
     def _path_of(self, document_sha256: str) -> Path:
         return self._folder / f"{document_sha256}.json"

@@ -10,7 +10,7 @@ from signed_prices import DAY_NS, NOW_NS
 from spendguard_daemon import canonical
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.pricing import trust
-from spendguard_daemon.pricing.source import LocalPrices
+from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.pricing.trust import HighWater
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 
@@ -34,7 +34,7 @@ def test_first_start(home: Home) -> None:
     assert book.card("openai", "gpt-4o-mini")
     assert home.disk.writes == [TRUST, KEY, FOLDER / f"{book.document_sha256}.json"]
     assert canonical.sha256_hex(home.disk.files[home.documents[0]]) == book.document_sha256
-    (pinned,) = trust.read_trust(home.disk.files[TRUST].decode())
+    (pinned,) = trust.read_trust(home.disk.files[TRUST].decode()).keys
     assert pinned.key_id == book.key_id
 
 
@@ -136,7 +136,7 @@ def test_a_removed_key_is_made_anew_and_pinned_beside_the_others(home: Home) -> 
     second = home.start()
     assert second.key_id != first.key_id
     pins = trust.read_trust(home.disk.files[TRUST].decode())
-    assert [pin.key_id for pin in pins] == [first.key_id, second.key_id]
+    assert [pin.key_id for pin in pins.keys] == [first.key_id, second.key_id]
 
 
 def test_removed_trust_is_pinned_again(home: Home) -> None:
