@@ -3,20 +3,23 @@
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import independent_signer
 import pricing_vectors
-from independent_signer import RefusedError
+from independent_signer import RefusedError, written
 from local_home import KEY, Home
 from price_vector import AT, FOLDER, GOOD, PIN, SEED, Vector
-from schema1_vectors import CONTENT_1, document_1
-from schema2_vectors import CONTENT_2, document_2
+from schema1_vectors import CONTENT_1, document_1, signed_text_1
+from schema2_vectors import CONTENT_2, document_2, signed_text_2
 from signed_prices import NOW_NS
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import SpendGuardError
@@ -109,13 +112,44 @@ def test_names_are_unique_and_every_code_is_there() -> None:
 
 @pytest.mark.parametrize("schema", [1, 2])
 def test_one_flipped_bit_anywhere(schema: int) -> None:
-    """In each byte of a good document one, another one each time: refused by both, as invalid or not signed."""
+    """In each byte of a good document, another bit each time: both refuse it as invalid or not signed."""
     good = document_1() if schema == 1 else document_2()
     assert ours(Vector("", good, GOOD)) == theirs(Vector("", good, GOOD)) == GOOD
     for index, byte in enumerate(good):
         flipped = good[:index] + bytes([byte ^ 1 << index % 8]) + good[index + 1 :]
         vector = Vector("", flipped, "")
         assert {ours(vector), theirs(vector)} <= {"pricing_invalid", "pricing_signature"}, flipped
+
+
+TOKEN = re.compile(rb'"[^"]*"|-?[0-9][0-9.]*|[][{}:,]')
+ODDITIES = [
+    *(b"0", b"-0", b"-1", b"1.5", b"0.0", b"-0.0", b"1e2", b"1E+2", b"1e-400", b"1e309", b"01", b"1.", b".5"),
+    *(b"9007199254740991", b"9007199254740992", b"NaN", b"true", b"null", b"[]", b"{}", b'{"a":1}', b" 1 "),
+    *(
+        b'""',
+        b'"1"',
+        b'"\\u00e9"',
+        b'"\\ud83d\\ude00"',
+        b'"\\ud83d"',
+        b"\xc2\xb2",
+        b"60.50000000000000001",
+        b"",
+    ),
+]
+
+
+@given(st.data())
+def test_we_accept_nothing_that_an_independent_verifier_refuses(data: st.DataObject) -> None:
+    """Pieces of good documents changed at random, and signed again by someone careless with the right key."""
+    schema = data.draw(st.sampled_from([1, 2]))
+    content = written(CONTENT_1 if schema == 1 else CONTENT_2)
+    for _ in range(data.draw(st.integers(1, 3))):
+        spans = [match.span() for match in TOKEN.finditer(content)] or [(0, 0)]
+        start, end = data.draw(st.sampled_from(spans))
+        content = content[:start] + data.draw(st.sampled_from(ODDITIES)) + content[end:]
+    raw = signed_text_2(content) if schema == 2 else signed_text_1(content)
+    if ours(Vector("", raw, "")) == GOOD:
+        assert theirs(Vector("", raw, "")) == GOOD, raw
 
 
 def test_the_example_as_it_came() -> None:
