@@ -15,7 +15,8 @@ import gzip
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -226,11 +227,7 @@ def _read(peer: socket.socket) -> Asked | None:
 
 
 def _bomb(n_bytes: int) -> bytes:
-    return b"".join(_members(n_bytes))
-
-
-def _members(n_bytes: int) -> Iterator[bytes]:
-    """Yield gzip members: a file may have many, and the same one again costs nothing to make."""
-    one = gzip.compress(bytes(2**24), mtime=0)
-    for _ in range(n_bytes // 2**24):
-        yield one
+    """Return one gzip stream of zeros. After a full flush the same bytes may be said again and again."""
+    zeros, squeezer = bytes(2**24), zlib.compressobj(9, zlib.DEFLATED, 31)
+    first, again = (squeezer.compress(zeros) + squeezer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + again * (n_bytes // len(zeros) - 1)
