@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from spendguard_cli import render
+from spendguard_daemon.setting_values import DANGER
 from spendguard_daemon.text import safe
 
 TALK_LENGTH_MAX = 2000
@@ -69,7 +70,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Tell what the operator should know, whoever reads."""
-        self._talk("warning: ", text, "yellow")
+        self._talk("warning: ", text, "red" if text.startswith(DANGER) else "yellow")
 
     def say(self, text: str) -> None:
         """Tell what is going on, whoever reads: what is waited for, what was left undone."""

@@ -21,6 +21,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     version: str | None = None
     self_signed: bool | None = None
+    verified: bool | None = None
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,12 @@ def find_quietly(home: Home) -> Running | None:
 
 
 def ensure(
-    home: Home, port: int | None, env: Mapping[str, str], say: Callable[[str], None]
+    home: Home,
+    port: int | None,
+    env: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    insecure: bool = False,
 ) -> tuple[Running, bool]:
     """Return the sidecar of this home, started if need be, and whether this call started it.
 
@@ -91,7 +96,7 @@ def ensure(
         running = find(home)
         if running:
             return running, False
-        return _start(home, port, env, deadline, say), True
+        return _start(home, port, env, deadline, say, insecure=insecure), True
 
 
 def prepare(home: Home) -> None:
@@ -100,10 +105,11 @@ def prepare(home: Home) -> None:
         pass
 
 
-def command(port: int | None, *, foreground: bool = False) -> list[str]:
+def command(port: int | None, *, foreground: bool = False, insecure: bool = False) -> list[str]:
     """Return the daemon's command line; `-P` keeps a file of the same name in the cwd from being run."""
     flags = [] if port is None else ["--port", str(port)]
-    return [sys.executable, "-P", "-m", "spendguard_daemon", *flags, *(["--foreground"] * foreground)]
+    flags += ["--foreground"] * foreground + ["--insecure-pricing"] * insecure
+    return [sys.executable, "-P", "-m", "spendguard_daemon", *flags]
 
 
 def daemon_env(home: Home, env: Mapping[str, str]) -> dict[str, str]:
@@ -112,10 +118,12 @@ def daemon_env(home: Home, env: Mapping[str, str]) -> dict[str, str]:
     return kept | {"SPENDGUARD_HOME": str(home.root)}
 
 
-def spawn(home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def spawn(
+    home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes], *, insecure: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a daemon in a session of its own, so that no Ctrl-C and no closed terminal ends it."""
     return subprocess.Popen(
-        command(port),
+        command(port, insecure=insecure),
         env=daemon_env(home, env),
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -136,7 +144,13 @@ def steps(deadline: float) -> Iterator[None]:
 
 
 def _start(
-    home: Home, port: int | None, env: Mapping[str, str], deadline: float, say: Callable[[str], None]
+    home: Home,
+    port: int | None,
+    env: Mapping[str, str],
+    deadline: float,
+    say: Callable[[str], None],
+    *,
+    insecure: bool,
 ) -> Running:
     """Spawn until a sidecar of this home proves itself; a lock held by another is waited for.
 
@@ -145,7 +159,7 @@ def _start(
     failure: SpendGuardError | None = None
     silent_until = time.monotonic() + SILENT_SECONDS
     with tempfile.TemporaryFile() as stderr:
-        child = spawn(home, port, env, stderr)
+        child = spawn(home, port, env, stderr, insecure=insecure)
         try:
             for _ in steps(deadline):
                 running = find_quietly(home)
@@ -162,7 +176,7 @@ def _start(
                     raise failure
                 if not is_held(home):
                     stderr.truncate(0)
-                    child = spawn(home, port, env, stderr)
+                    child = spawn(home, port, env, stderr, insecure=insecure)
         except KeyboardInterrupt as interrupt:
             if child.poll() is None:
                 interrupt.add_note(

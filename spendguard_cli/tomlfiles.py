@@ -16,6 +16,7 @@ import tomli_w
 
 from spendguard_cli.shapes import Config, Setting
 from spendguard_daemon import runtime, settings
+from spendguard_daemon.addresses import BASE_URL_NAMES, without_query
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.provider_keys import parse_secrets
 from spendguard_daemon.runtime import Home, read_text
@@ -63,7 +64,7 @@ def show(home: Home, env: Mapping[str, str]) -> Config:
     plain = [
         Setting(
             name=f"{row.section}.{row.name}",
-            value=_text(getattr(found, row.name)),
+            value=_shown(row, getattr(found, row.field)),
             origin=_origin(row, config, env),
             help=row.help,
         )
@@ -135,6 +136,8 @@ def _typed(name: str, value: str) -> int | list[int] | list[str] | str:
         return [word for word in words if word]
     if isinstance(default, tuple) and all(_is_number(word) for word in words):
         return [int(word) for word in words]
+    if isinstance(default, bool):
+        return value
     return int(value) if isinstance(default, int) and _is_number(value) else value
 
 
@@ -143,7 +146,13 @@ def _is_number(text: str) -> bool:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _shown(row: settings.Row, value: object) -> str:
+    return without_query(_text(value)) if row.field == "price_url" else _text(value)
 
 
 def _origin(row: settings.Row, config: Mapping[str, Any], env: Mapping[str, str]) -> str:
@@ -154,7 +163,7 @@ def _origin(row: settings.Row, config: Mapping[str, Any], env: Mapping[str, str]
 
 
 def _url_origin(provider: str, config: Mapping[str, Any], env: Mapping[str, str]) -> str:
-    names = (f"SPENDGUARD_{provider.upper()}_BASE_URL", *settings.BASE_URL_NAMES.get(provider, ()))
+    names = (f"SPENDGUARD_{provider.upper()}_BASE_URL", *BASE_URL_NAMES.get(provider, ()))
     named = next((name for name in names if env.get(name)), None)
     table = config.get("providers", {}).get(provider, {})
     return named or ("config.toml" if "base_url" in table else "default")

@@ -42,7 +42,9 @@ ARROWS: dict[str, set[str]] = {
     "money": {"errors"},
     "usage": {"errors"},
     "canonical": {"errors"},
-    "settings": {"errors"},
+    "addresses": {"errors"},
+    "setting_values": {"addresses", "errors"},
+    "settings": {"addresses", "errors", "setting_values"},
     "system": {"ports"},
     "runtime": {"errors", "ports"},
     "provider_keys": {"errors", "settings"},
@@ -66,13 +68,16 @@ ARROWS: dict[str, set[str]] = {
     "pace": PURE,
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
+    "price_sources": PURE | {"pricing", "price_keeper", "settings"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE
     | LIFE
-    | {"__init__", "ledger", "pricing", "providers", "settings", "provider_keys", "runtime", "wire"},
+    | {"__init__", "ledger", "pricing", "providers", "settings", "provider_keys", "runtime", "wire"}
+    | {"addresses", "setting_values"},
 }
 CLI_MAY_IMPORT = {
+    "addresses",
     "__init__",
     "canonical",
     "codes",
@@ -82,6 +87,7 @@ CLI_MAY_IMPORT = {
     "ports",
     "provider_keys",
     "runtime",
+    "setting_values",
     "settings",
     "system",
     "text",

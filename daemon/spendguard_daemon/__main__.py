@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from spendguard_daemon import __version__, log, runtime
+from spendguard_daemon import __version__, log, price_sources, runtime
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.gateway.app import Gateway, listen, serve
@@ -32,10 +32,10 @@ from spendguard_daemon.ledger.faults import disk_fault
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.ports import Clock, Rng, Upstream
-from spendguard_daemon.price_keeper import PriceKeeper
-from spendguard_daemon.pricing.local import LocalPrices
+from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
+from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
 from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--port", type=int)
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--unsafe-fs", action="store_const", const="allow")
+    parser.add_argument("--insecure-pricing", action="store_true")
     flags = parser.parse_args()
     os.umask(0o077)
     env, disk = dict(os.environ), SystemDisk()
@@ -62,18 +63,19 @@ def main() -> int:
         runtime.prepare(home, disk)
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
+        check_said_twice(verifies=settings.price_verify_signature, insecure=flags.insecure_pricing)
         keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
-        return run(_daemon(home, settings, keys))
+        return run(_daemon(home, settings, keys, stay=flags.foreground))
     except SpendGuardError as error:
         return _report(error)
     except OSError as error:
         return _report(disk_fault(error))
 
 
-async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
-    """Open the ledger, load prices, listen, serve until told to stop."""
+async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) -> int:
+    """Open the ledger, load prices, listen, serve until told to stop; `stay` without valid prices too."""
     clock, disk, rng = SystemClock(), SystemDisk(), SystemRng()
     ledger = Ledger.open(
         home.ledger,
@@ -89,14 +91,10 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     runtime.write_lock_info(home, disk, info)  # from here on whoever finds the lock taken knows by whom
     ledger.start(asyncio.get_running_loop())
     token = runtime.ensure_admin_token(home, disk, rng)  # under the ledger's lock: one daemon makes it
-    prices = PriceKeeper(
-        LocalPrices(
-            home.pricing, home.trust, disk=disk, clock=clock, rng=rng, overrides=settings.price_overrides
-        ),
-        ledger,
-        clock,
-    )
-    await prices.load()
+    price_clock = PriceClock(clock, ledger)
+    source = price_sources.make(settings, home.pricing, home.trust, disk=disk, clock=price_clock, rng=rng)
+    prices = PriceKeeper(source, ledger, clock)
+    await _load_prices(prices, settings, stay=stay)
     sockets = listen(settings.port)
     port: int = sockets[0].getsockname()[1]
     addresses = tuple(_address(bound.getsockname()) for bound in sockets)
@@ -127,6 +125,18 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing) -> int:
     await ledger.close("shutdown")
     logger.info("stopped")
     return Exit.OK
+
+
+async def _load_prices(prices: PriceKeeper, settings: Settings, *, stay: bool) -> None:
+    """Load the first price document; a remote one may come later where the daemon stays."""
+    if not settings.price_verify_signature:
+        logger.critical(UNVERIFIED_PRICES)
+    try:
+        await prices.load()
+    except SpendGuardError as error:
+        if not stay or settings.price_source == "local":
+            raise
+        logger.critical("no calls: no valid price document", extra={"facts": {"detail": error.detail}})
 
 
 @dataclass(frozen=True, slots=True)

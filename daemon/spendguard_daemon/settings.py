@@ -4,28 +4,29 @@ A field is its own documentation: section, default, help, and the names of the o
 Each is also `SPENDGUARD_SECTION_NAME` in the environment. Pure: text and mappings in, `Settings` out.
 """
 
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from spendguard_daemon.addresses import (
+    DEFAULT_BASE_URLS,
+    SHOW,
+    check_price_url,
+    read_base_urls,
+    settle_price_source,
+    wrong,
+)
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.setting_values import (
+    UNVERIFIED_PRICES,
+    read_features,
+    read_flag,
+    read_integer,
+    read_line,
+)
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
-DEFAULT_BASE_URLS = {
-    "openai": "https://api.openai.com/v1",
-    "grok": "https://api.x.ai/v1",
-    "anthropic": "https://api.anthropic.com",
-    "gemini": "https://generativelanguage.googleapis.com",
-}
-"""As each provider's own SDK writes its base URL (design 8)."""
-
-ROOT_BASE_URLS = ("anthropic", "gemini")
-"""The providers whose paths have the version themselves, so that their base URLs have none."""
-
-BASE_URL_NAMES = {"grok": ("XAI_BASE_URL",)}
 KEY_NAMES = {
     "openai": ("OPENAI_API_KEY",),
     "grok": ("XAI_API_KEY", "GROK_API_KEY"),
@@ -36,12 +37,9 @@ IGNORED = ("CAP_STORE", "CAP_SQLITE_PATH", "CAP_ALLOWED_ORIGINS")
 """Settings of the original that mean nothing here: warned about, never obeyed."""
 
 
-FEATURE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+:[A-Za-z0-9_.*/-]{1,100}", re.ASCII)
-FEATURES_MAX = 64
-
-
-def _setting(section: str, default: Any, text: str, *, env: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"section": section, "help": text, "env": env})
+def _setting(section: str, default: Any, text: str, *, env: tuple[str, ...] = (), name: str = "") -> Any:
+    """Describe a field; `name` is what it is called in its section, where that is not the field's own."""
+    return field(default=default, metadata={"section": section, "help": text, "env": env, "name": name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +90,62 @@ class Settings:
     void_statuses: tuple[int, ...] = _setting(
         "billing", (429, 503, 529), "provider errors, in their documented shape, taken as unbilled beside 4xx"
     )
+    price_source: Literal["local", "remote"] = _setting(
+        "prices",
+        "local",
+        "whose prices: local (signed here), remote, or strict: remote, the public document unless set",
+        env=("CAP_PRICING_SOURCE",),
+        name="source",
+    )
+    price_url: str = _setting(
+        "prices",
+        "",
+        "where the remote price document is; set, it makes remote the source",
+        env=("CAP_PRICING_URL",),
+        name="url",
+    )
+    price_public_key: str = _setting(
+        "prices",
+        "",
+        "the one key (base64) of the remote source, in place of trust.toml",
+        env=("CAP_PRICING_SIGNING_PUBLIC_KEY",),
+        name="public_key",
+    )
+    price_schema: Literal["any", "1", "2"] = _setting(
+        "prices",
+        "any",
+        "the schema that a remote document must have",
+        env=("CAP_PRICING_SCHEMA_VERSION",),
+        name="schema",
+    )
+    price_refresh_seconds: int = _setting(
+        "prices",
+        300,
+        "longest time between two looks at the remote source",
+        env=("CAP_PRICE_TABLE_REFRESH_SECONDS",),
+        name="refresh_seconds",
+    )
+    price_expiry_skew_seconds: int = _setting(
+        "prices",
+        30,
+        "how long past its expiry a document counts, for clocks that differ",
+        env=("CAP_PRICING_EXPIRY_SKEW_SECONDS",),
+        name="expiry_skew_seconds",
+    )
+    price_http_timeout_seconds: int = _setting(
+        "prices",
+        10,
+        "how long a remote document may take, from the first byte to the last",
+        env=("CAP_PRICING_HTTP_TIMEOUT_SECONDS",),
+        name="http_timeout_seconds",
+    )
+    price_verify_signature: bool = _setting(
+        "prices",
+        True,
+        "false needs spendguard up --insecure-pricing as well: then anyone's document counts",
+        env=("CAP_PRICING_VERIFY_SIGNATURE",),
+        name="verify_signature",
+    )
     base_urls: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_BASE_URLS))
     price_overrides: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -106,6 +160,8 @@ CHOICES = {
     "server_state": ("window", "refuse"),
     "exact_count": ("on_deny", "never"),
     "control": ("token", "open-loopback"),
+    "price_source": ("local", "remote", "strict"),
+    "price_schema": ("any", "1", "2"),
 }
 RANGES = {
     "port": (0, 65535),
@@ -117,15 +173,19 @@ RANGES = {
     "absolute_seconds": (1, 86_400),
     "drain_seconds": (0, 86_400),
     "body_seconds": (1, 3600),
+    "price_refresh_seconds": (1, 86_400),
+    "price_expiry_skew_seconds": (0, 300),
+    "price_http_timeout_seconds": (1, 300),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One setting as `config show` lists it: where it lives and what it is for."""
+    """One setting as `config show` lists it: where it lives, its field here, and what it is for."""
 
     section: str
     name: str
+    field: str
     default: object
     help: str
     env: tuple[str, ...]
@@ -134,7 +194,7 @@ class Row:
 def rows() -> tuple[Row, ...]:
     """Return every plain setting, in order of the dataclass."""
     return tuple(
-        Row(f.metadata["section"], f.name, f.default, f.metadata["help"], _env_names(f.name, f.metadata))
+        _row(f.metadata["name"] or f.name, f.name, f.default, f.metadata)
         for f in fields(Settings)
         if f.metadata
     )
@@ -152,17 +212,24 @@ def load(config_text: str, env: Mapping[str, str], flags: Mapping[str, object] |
     for row in rows():
         found = _pick(row, config, env, flags or {})
         if found is not None:
-            values[row.name] = _check(row, *found)
+            values[row.field] = _check(row, *found)
     if env.get("CAP_SIDECAR_OPEN") == "1":
         values["control"] = "open-loopback"
     overrides = config.get("prices", {}).get("overrides", {})
+    settle_price_source(values)
+    if overrides and values.get("price_source") == "remote":
+        warnings.append("[prices.overrides] mean nothing: the remote source alone says what a call costs")
+    if values.get("price_verify_signature") is False:
+        warnings.insert(0, UNVERIFIED_PRICES)
     return Settings(
-        **values, base_urls=_base_urls(config, env), price_overrides=overrides, warnings=tuple(warnings)
+        **values, base_urls=read_base_urls(config, env), price_overrides=overrides, warnings=tuple(warnings)
     )
 
 
-def _env_names(name: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    return (f"SPENDGUARD_{metadata['section']}_{name}".upper(), *metadata["env"])
+def _row(name: str, field_name: str, default: object, metadata: Mapping[str, Any]) -> Row:
+    section = metadata["section"]
+    env = (f"SPENDGUARD_{section}_{name}".upper(), *metadata["env"])
+    return Row(section, name, field_name, default, metadata["help"], env)
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -177,23 +244,20 @@ def _parse(text: str) -> dict[str, Any]:
         known.setdefault(row.section, set()).add(row.name)
     for section, content in config.items():
         if section not in known or not isinstance(content, dict):
-            raise SpendGuardError(Code.USAGE, f"config.toml: [{section}] is not a section", remedy=_SHOW)
+            raise SpendGuardError(Code.USAGE, f"config.toml: [{section}] is not a section", remedy=SHOW)
         for name in content:
             if name not in known[section]:
                 raise SpendGuardError(
-                    Code.USAGE, f"config.toml: [{section}] {name} is no setting", remedy=_SHOW
+                    Code.USAGE, f"config.toml: [{section}] {name} is no setting", remedy=SHOW
                 )
     return config
-
-
-_SHOW = "spendguard config show lists every setting"
 
 
 def _pick(
     row: Row, config: Mapping[str, Any], env: Mapping[str, str], flags: Mapping[str, object]
 ) -> tuple[object, str] | None:
-    if flags.get(row.name) is not None:
-        return flags[row.name], f"--{row.name.replace('_', '-')}"
+    if flags.get(row.field) is not None:
+        return flags[row.field], f"--{row.field.replace('_', '-')}"
     for name in row.env:
         if name in env:
             return env[name], name
@@ -204,83 +268,23 @@ def _pick(
 
 def _check(row: Row, value: object, origin: str) -> object:
     """Turn a value, or its text from the environment, into the type of the default."""
-    if row.name in CHOICES:
-        if value not in CHOICES[row.name]:
-            raise _wrong(origin, f"one of {', '.join(CHOICES[row.name])}")
+    if row.field in CHOICES:
+        if value not in CHOICES[row.field]:
+            raise wrong(origin, f"one of {', '.join(CHOICES[row.field])}")
         return value
-    if row.name == "allow":
-        return _features(value, origin)
+    if row.field in _READERS:
+        return _READERS[row.field](value, origin)
     if isinstance(row.default, tuple):
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
-            raise _wrong(origin, "a list of HTTP statuses")
-        return tuple(_integer(item, origin, 100, 599) for item in items)
-    return _integer(value, origin, *RANGES[row.name])
+            raise wrong(origin, "a list of HTTP statuses")
+        return tuple(read_integer(item, origin, 100, 599) for item in items)
+    return read_integer(value, origin, *RANGES[row.field])
 
 
-def is_feature(text: str) -> bool:
-    """Tell whether this is the name of a feature as refusals give it: `anthropic.tool:bash_20250124`."""
-    return FEATURE.fullmatch(text) is not None
-
-
-def _features(value: object, origin: str) -> tuple[str, ...]:
-    items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or len(items) > FEATURES_MAX:
-        raise _wrong(origin, f"a list of at most {FEATURES_MAX} features")
-    for item in items:
-        if not isinstance(item, str) or not is_feature(item):
-            raise _wrong(origin, "features as refusals name them, such as anthropic.tool:bash_20250124")
-    return tuple(dict.fromkeys(items))
-
-
-def _integer(value: object, origin: str, low: int, high: int) -> int:
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 12:
-        text = int(text)
-    if isinstance(text, bool) or not isinstance(text, int) or not low <= text <= high:
-        raise _wrong(origin, f"a whole number from {low} to {high}")
-    return text
-
-
-def _wrong(origin: str, expected: str) -> SpendGuardError:
-    return SpendGuardError(Code.USAGE, f"{origin}: expected {expected}", remedy=_SHOW)
-
-
-def _base_urls(config: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
-    """Read where each provider lives; never from OPENAI_BASE_URL and its like, which point at us."""
-    urls = {}
-    for provider, default in DEFAULT_BASE_URLS.items():
-        table = config.get("providers", {}).get(provider, {})
-        if not isinstance(table, dict) or set(table) - {"base_url"}:
-            raise SpendGuardError(
-                Code.USAGE, f"config.toml: [providers.{provider}] takes base_url only", remedy=_SHOW
-            )
-        names = (f"SPENDGUARD_{provider.upper()}_BASE_URL", *BASE_URL_NAMES.get(provider, ()))
-        from_env = next((env[name] for name in names if env.get(name)), None)
-        urls[provider] = check_base_url(provider, from_env or table.get("base_url", default))
-    return urls
-
-
-def check_base_url(provider: str, url: object) -> str:
-    """Return a base URL without trailing slash; https anywhere, http only to this machine."""
-    if not isinstance(url, str):
-        raise _wrong(f"base_url of {provider}", "a URL")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-        parts = urlsplit("")
-    local = host in ("127.0.0.1", "::1", "localhost")
-    if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not local):
-        raise _wrong(f"base_url of {provider}", "https://HOST/..., or http:// to loopback")
-    if host.endswith(".api.openai.com"):
-        # costs.md B1: OpenAI's regional hosts bill 10 % more, which no card of ours says yet.
-        raise _wrong(
-            f"base_url of {provider}", "api.openai.com; regional hosts have a surcharge without a rate"
-        )
-    if provider in ROOT_BASE_URLS and parts.path.rstrip("/").endswith(("/v1", "/v1beta")):
-        raise _wrong(f"base_url of {provider}", "the URL without its version, as its own SDK writes it")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise _wrong(f"base_url of {provider}", "a URL without user, query or fragment")
-    return url.rstrip("/")
+_READERS: Mapping[str, Callable[[object, str], object]] = {
+    "allow": read_features,
+    "price_url": check_price_url,
+    "price_public_key": read_line,
+    "price_verify_signature": read_flag,
+}

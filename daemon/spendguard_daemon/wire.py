@@ -256,15 +256,39 @@ class ProviderTest(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
+class PricingError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the last look for a price document brought none."""
+
+    code: str
+    detail: str
+    at: str
+
+
 class Pricing(msgspec.Struct, frozen=True, kw_only=True):
-    """The price document in force."""
+    """The price document in force, and how it is kept.
+
+    `source` is local or remote, `url` the address asked, without its query; `key_id` whose signature it
+    bears, `key_ids` whose it may; `verified` is false only where nobody looks at signatures. Rates of local
+    documents, and limits of all, come from the catalogue that was checked on `catalogue_checked`.
+    """
 
     document_sha256: str
+    schema: int = 2
     sequence: int
     key_id: str
     self_signed: bool
+    verified: bool = True
     issued_at: str
     expires_at: str
+    age_seconds: int = 0
+    source: str = "local"
+    url: str | None = None
+    key_ids: list[str] = []
+    last_error: PricingError | None = None
+    next_refresh_at: str | None = None
+    catalogue_checked: str = ""
+    catalogue_is_old: bool = False
+    warnings: list[str] = []
     models: list[str]
 
 

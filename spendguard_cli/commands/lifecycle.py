@@ -31,6 +31,21 @@ UnsafeFs = Annotated[
 Now = Annotated[
     bool, switch("--now", help_text="Do not wait for calls in flight: charge them at their hold.")
 ]
+Strict = Annotated[
+    bool,
+    switch(
+        "--strict",
+        help_text="Take prices from the public signed document, or from CAP_PRICING_URL, and from nowhere "
+        "else; to keep it: spendguard config set prices.source strict.",
+    ),
+]
+InsecurePricing = Annotated[
+    bool,
+    switch(
+        "--insecure-pricing",
+        help_text="Start with CAP_PRICING_VERIFY_SIGNATURE=false: whoever answers sets your prices.",
+    ),
+]
 STARTS = (Exit.FAILED, *TALKS, Exit.PRICING, Exit.LEDGER)
 
 
@@ -60,13 +75,16 @@ def up(
         bool, switch("--foreground", help_text="Stay in this terminal and log to it; for service managers.")
     ] = False,
     unsafe_fs: UnsafeFs = False,
+    strict: Strict = False,
+    insecure_pricing: InsecurePricing = False,
 ) -> None:
     """Start the sidecar, or say that it runs already."""
     from spendguard_cli import supervisor
 
     session.local_only("up")
     session.operator_only("up")
-    home, env = session.connection.home, _env(session, unsafe_fs=unsafe_fs)
+    home, env = session.connection.home, _env(session, unsafe_fs=unsafe_fs, strict=strict)
+    _check_said_twice(home, env, insecure=insecure_pricing)
     wanted = session.connection.port if port is None else port
     if foreground:
         if supervisor.find(home) is not None:
@@ -76,16 +94,16 @@ def up(
                 remedy="spendguard down, then spendguard up --foreground",
             )
         supervisor.prepare(home)
-        command = supervisor.command(wanted, foreground=True)
+        command = supervisor.command(wanted, foreground=True, insecure=insecure_pricing)
         os.execve(command[0], command, supervisor.daemon_env(home, env))  # noqa: S606 - our own command
-    running, started = _up(session, home, wanted, env)
+    running, started = _up(session, home, wanted, env, insecure=insecure_pricing)
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
             f"Another daemon has this ledger open: the sidecar runs on port {running.place.port}",
             remedy=f"spendguard restart --port {wanted}",
         )
-    _show_up(session, running, started=started)
+    _show_up(session, running, started=started, strict=strict)
 
 
 def down(session: Session, *, now: Now = False) -> None:
@@ -102,7 +120,15 @@ def down(session: Session, *, now: Now = False) -> None:
     session.out.show(shapes.Sidecar(state="down", home=str(home.root), changed=stopped))
 
 
-def restart(session: Session, *, port: Port = None, now: Now = False, unsafe_fs: UnsafeFs = False) -> None:
+def restart(
+    session: Session,
+    *,
+    port: Port = None,
+    now: Now = False,
+    unsafe_fs: UnsafeFs = False,
+    strict: Strict = False,
+    insecure_pricing: InsecurePricing = False,
+) -> None:
     """Stop the sidecar and start it again.
 
     It keeps its port unless another is named or configured.
@@ -113,12 +139,14 @@ def restart(session: Session, *, port: Port = None, now: Now = False, unsafe_fs:
     session.local_only("restart")
     session.operator_only("restart")
     home = session.connection.home
+    env = _env(session, unsafe_fs=unsafe_fs, strict=strict)
+    _check_said_twice(home, env, insecure=insecure_pricing)
     configured = tomlfiles.configured_port(home, session.env)
     before = supervisor.find_quietly(home)
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
-    env = _env(session, unsafe_fs=unsafe_fs)
-    running, started = supervisor.ensure(home, kept if port is None else port, env, session.out.say)
+    wanted = kept if port is None else port
+    running, started = supervisor.ensure(home, wanted, env, session.out.say, insecure=insecure_pricing)
     _show_up(session, running, started=started)
 
 
@@ -186,18 +214,31 @@ def _show_absent(session: Session) -> None:
     session.out.advise("spendguard down --now" if held else "spendguard up")
 
 
-def _env(session: Session, *, unsafe_fs: bool) -> Mapping[str, str]:
+def _env(session: Session, *, unsafe_fs: bool, strict: bool) -> Mapping[str, str]:
     """Return the environment that a sidecar is started with; a flag there goes above what was in it."""
-    return {**session.env, "SPENDGUARD_DAEMON_UNSAFE_FS": "allow"} if unsafe_fs else session.env
+    flags = {"SPENDGUARD_DAEMON_UNSAFE_FS": "allow"} if unsafe_fs else {}
+    return {**session.env, **flags, **({"SPENDGUARD_PRICES_SOURCE": "strict"} if strict else {})}
 
 
-def _up(session: Session, home: "Home", port: int | None, env: Mapping[str, str]) -> "tuple[Running, bool]":
+def _check_said_twice(home: "Home", env: Mapping[str, str], *, insecure: bool) -> None:
+    """Refuse what the sidecar would refuse, also where one runs already, and before one is stopped."""
+    from spendguard_daemon.runtime import read_text
+    from spendguard_daemon.setting_values import check_said_twice
+    from spendguard_daemon.settings import load
+
+    settings = load(read_text(home.config), env)
+    check_said_twice(verifies=settings.price_verify_signature, insecure=insecure)
+
+
+def _up(
+    session: Session, home: "Home", port: int | None, env: Mapping[str, str], *, insecure: bool
+) -> "tuple[Running, bool]":
     """Return a sidecar that takes calls, started if need be; one that drains is waited for and replaced."""
     from spendguard_cli import stopping, supervisor
     from spendguard_cli.client import Control
 
     say = session.out.say
-    running, started = supervisor.ensure(home, port, env, say)
+    running, started = supervisor.ensure(home, port, env, say, insecure=insecure)
     if started:
         return running, True
     with Control(running.place.base_url, running.token, local=True) as control:
@@ -206,16 +247,22 @@ def _up(session: Session, home: "Home", port: int | None, env: Mapping[str, str]
         return running, False
     say("the sidecar is stopping; it is started again when it has ended")
     stopping.await_end(home, now.calls_in_flight, say)
-    return supervisor.ensure(home, port, env, say)
+    return supervisor.ensure(home, port, env, say, insecure=insecure)
 
 
-def _show_up(session: Session, running: "Running", *, started: bool) -> None:
+def _show_up(session: Session, running: "Running", *, started: bool, strict: bool = False) -> None:
     from spendguard_cli import shapes
     from spendguard_cli.client import Control
 
     with Control(running.place.base_url, running.token, local=True) as control:
         waits = control.not_ready()
         now = control.status()
+    if strict and now.pricing is not None and now.pricing.source == "local":
+        raise SpendGuardError(
+            Code.LEDGER_LOCKED,
+            "Another daemon has this ledger open: the sidecar runs with prices that are self-signed",
+            remedy="spendguard restart --strict",
+        )
     session.out.show(
         shapes.Sidecar(
             state="up",
@@ -225,9 +272,12 @@ def _show_up(session: Session, running: "Running", *, started: bool) -> None:
             pid=now.pid,
             version=now.version,
             self_signed=now.pricing.self_signed if now.pricing else None,
+            verified=now.pricing.verified if now.pricing else None,
         )
     )
     for warning in (*now.warnings, *(f"not ready: {reason}" for reason in waits)):
         session.out.warn(warning)
+    if now.pricing is None:
+        raise typer.Exit(Exit.PRICING)
     if now.agents == 0:
         session.out.hint("next: spendguard agent create --name my-agent")

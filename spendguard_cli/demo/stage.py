@@ -18,9 +18,10 @@ from typing import IO, Self
 from spendguard_cli import supervisor
 from spendguard_cli.client import Control
 from spendguard_cli.supervisor import START_SECONDS, Running
+from spendguard_daemon.addresses import BASE_URL_NAMES
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.runtime import Home
-from spendguard_daemon.settings import BASE_URL_NAMES, KEY_NAMES
+from spendguard_daemon.settings import KEY_NAMES
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 

@@ -8,6 +8,7 @@ from spendguard_cli.render import count
 from spendguard_cli.views import accounts, ink
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 from spendguard_daemon import wire
+from spendguard_daemon.setting_values import DANGER
 
 Rows = list[tuple[str, RenderableType]]
 
@@ -22,7 +23,7 @@ def sidecar(value: shapes.Sidecar) -> RenderableType:
         ("address", ink.foreign(value.base_url, "bold")),
         ("home", ink.foreign(value.home)),
         ("process", ink.foreign(f"pid {value.pid}, version {value.version}")),
-        ("prices", _signed(self_signed=value.self_signed)),
+        ("prices", _signed(self_signed=value.self_signed, verified=value.verified)),
     ]
     return Group(_head("up", "" if value.changed else "it was running already"), ink.indent(ink.facts(rows)))
 
@@ -182,21 +183,32 @@ def _agents(values: list[wire.Agent]) -> RenderableType:
 
 
 def _warnings(values: list[str]) -> list[Text]:
-    return [Text("! ", style=CARE).append_text(ink.prose(value, "default")) for value in values]
+    return [_warning(value) for value in values]
 
 
-def _signed(*, self_signed: bool | None) -> Text:
+def _warning(value: str) -> Text:
+    danger = value.startswith(DANGER)
+    return Text("! ", style=BAD if danger else CARE).append_text(
+        ink.prose(value, BAD if danger else "default")
+    )
+
+
+def _signed(*, self_signed: bool | None, verified: bool | None) -> Text:
     if self_signed is None:
         return Text("no valid price document", style=BAD)
+    if not verified:
+        return Text("NOT VERIFIED: anyone may have set them", style=f"bold {BAD}")
     return Text("self-signed by this machine", style=CARE) if self_signed else Text("signed", style=GOOD)
 
 
 def _prices(pricing: wire.Pricing | None) -> Text:
-    line = _signed(self_signed=pricing.self_signed if pricing else None)
-    if pricing:
-        line.append(f", {len(pricing.models)} models, valid to ", style="default")
-        line.append_text(ink.when(pricing.expires_at))
-    return line
+    if pricing is None:
+        return _signed(self_signed=None, verified=None)
+    line = _signed(self_signed=pricing.self_signed, verified=pricing.verified)
+    if pricing.url:
+        line.append(" from ", style="default").append_text(ink.foreign(pricing.url))
+    line.append(f", {len(pricing.models)} models, valid to ", style="default")
+    return line.append_text(ink.when(pricing.expires_at))
 
 
 def _keys(values: list[wire.Provider]) -> Text:

@@ -284,6 +284,7 @@ def test_every_control_route_has_a_handler_and_matches_itself() -> None:
     daemon_routes = {
         "status",
         "get_pricing",
+        "refresh_pricing",
         "get_daemon_budget",
         "grant_daemon_budget",
         "top_up_daemon",

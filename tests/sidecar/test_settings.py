@@ -2,8 +2,9 @@
 
 import pytest
 
+from spendguard_daemon.addresses import DEFAULT_BASE_URLS, PUBLIC_PRICES_KEY, PUBLIC_PRICES_URL
 from spendguard_daemon.errors import SpendGuardError
-from spendguard_daemon.settings import DEFAULT_BASE_URLS, Settings, load, rows
+from spendguard_daemon.settings import Settings, load, rows
 
 
 def test_defaults() -> None:
@@ -104,3 +105,86 @@ def test_upstreams_never_come_from_the_variables_that_point_at_us() -> None:
 def test_every_setting_says_what_it_is_for() -> None:
     """`config show` has a line for each."""
     assert all(row.help and row.env[0].startswith("SPENDGUARD_") for row in rows())
+
+
+class TestPrices:
+    def test_local_unless_a_url_is_set(self) -> None:
+        """`CAP_PRICING_SOURCE` says it outright (design 7)."""
+        url = {"CAP_PRICING_URL": "https://prices.example/doc?team=1"}
+        assert load("", {}).price_source == "local"
+        assert load("", url).price_source == "remote"
+        assert load("", url).price_url == "https://prices.example/doc?team=1"
+        assert load("", {**url, "CAP_PRICING_SOURCE": "local"}).price_source == "local"
+        assert load("[prices]\nurl = 'http://127.0.0.1:9/p'\n", {}).price_source == "remote"
+        assert load("", {"CAP_PRICING_SOURCE": "remote"}).price_url == ""
+
+    def test_strict_is_the_public_document(self) -> None:
+        """Its published key goes with it; another address has its own."""
+        strict = {"SPENDGUARD_PRICES_SOURCE": "strict", "CAP_PRICING_SOURCE": "local"}
+        found = load("", strict)
+        assert (found.price_source, found.price_url) == ("remote", PUBLIC_PRICES_URL)
+        assert found.price_public_key == PUBLIC_PRICES_KEY
+        own = load("", {**strict, "CAP_PRICING_SIGNING_PUBLIC_KEY": "mine"})
+        assert (own.price_url, own.price_public_key) == (PUBLIC_PRICES_URL, "mine")
+        other = load("", {**strict, "CAP_PRICING_URL": "https://prices.example/"})
+        assert (other.price_source, other.price_public_key) == ("remote", "")
+
+    def test_names_of_the_original(self) -> None:
+        """Each keeps its meaning."""
+        found = load(
+            "",
+            {
+                "CAP_PRICING_SCHEMA_VERSION": "1",
+                "CAP_PRICE_TABLE_REFRESH_SECONDS": "60",
+                "CAP_PRICING_EXPIRY_SKEW_SECONDS": "0",
+                "CAP_PRICING_HTTP_TIMEOUT_SECONDS": "3",
+                "CAP_PRICING_VERIFY_SIGNATURE": "False",
+            },
+        )
+        assert found.price_schema == "1"
+        assert (found.price_refresh_seconds, found.price_expiry_skew_seconds) == (60, 0)
+        assert found.price_http_timeout_seconds == 3
+        assert not found.price_verify_signature
+        assert load("[prices]\nverify_signature = true\n", {}).price_verify_signature
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://prices.example/",
+            "http://169.254.169.254/latest",
+            "http://127.0.0.1.nip.io/",
+            "file:///etc/passwd",
+            "ftp://127.0.0.1/prices",
+            "https://me:secret@prices.example/",
+            "https://prices.example/#x",
+            "//prices.example",
+            "https://" + "x" * 3000,
+        ],
+    )
+    def test_where_a_document_may_come_from(self, url: str) -> None:
+        """Https, or this machine; nothing else, whoever asks for it."""
+        with pytest.raises(SpendGuardError):
+            load("", {"CAP_PRICING_URL": url})
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("CAP_PRICING_SOURCE", "file"),
+            ("CAP_PRICING_SCHEMA_VERSION", "3"),
+            ("CAP_PRICE_TABLE_REFRESH_SECONDS", "0"),
+            ("CAP_PRICING_EXPIRY_SKEW_SECONDS", "301"),
+            ("CAP_PRICING_VERIFY_SIGNATURE", "maybe"),
+            ("CAP_PRICING_SIGNING_PUBLIC_KEY", "x" * 300),
+        ],
+    )
+    def test_what_they_do_not_take(self, name: str, value: str) -> None:
+        """Named in the refusal."""
+        with pytest.raises(SpendGuardError) as refused:
+            load("", {name: value})
+        assert name in refused.value.detail
+
+    def test_overrides_mean_nothing_to_a_remote_source(self) -> None:
+        """Not obeyed, not silent."""
+        text = "[prices.overrides.openai.x]\nfree = true\n"
+        assert not load(text, {}).warnings
+        assert any("overrides" in said for said in load(text, {"CAP_PRICING_URL": "https://a/"}).warnings)

@@ -16,11 +16,12 @@ from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
-from spendguard_daemon.planner import PriceSource
 from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamRequest
+from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
+from spendguard_daemon.setting_values import DANGER
 from spendguard_daemon.settings import PROVIDERS, Settings
 
 NONCE_HEADER = "x-spendguard-nonce"
@@ -95,7 +96,7 @@ class DaemonControl:
         *,
         identity: Identity,
         ledger: Ledger,
-        prices: PriceSource,
+        prices: PriceKeeper,
         keys: KeyRing,
         upstreams: Callable[[str], Upstream],
         settings: Settings,
@@ -118,6 +119,7 @@ class DaemonControl:
         self.routes: Mapping[str, Callable[[Asked], Awaitable[msgspec.Struct]]] = {
             "status": self._status,
             "get_pricing": self._get_pricing,
+            "refresh_pricing": self._refresh_pricing,
             "get_daemon_budget": self._get_daemon_budget,
             "grant_daemon_budget": self._grant_daemon_budget,
             "top_up_daemon": self._top_up_daemon,
@@ -140,7 +142,9 @@ class DaemonControl:
     def _ready(self, _: web.BaseRequest) -> web.Response:
         reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
-        return respond.value({"status": status, "reasons": reasons}, 503 if reasons else 200)
+        dangers = [said for said in self._settings.warnings if said.startswith(DANGER)]
+        shown = {"status": status, "reasons": reasons} | ({"warnings": dangers} if dangers else {})
+        return respond.value(shown, 503 if reasons else 200)
 
     def _root(self, _: web.BaseRequest) -> web.Response:
         return web.Response(text="SpendGuard sidecar\n")
@@ -163,7 +167,7 @@ class DaemonControl:
             started_at=wire.iso(self._identity.started_ns),
             home=self._identity.home,
             addresses=list(self._identity.addresses),
-            pricing=None if self._reasons() else views.pricing(self._prices.current(self._clock.wall_ns())),
+            pricing=None if self._reasons() else views.pricing(self._prices.report()),
             providers=views.providers(self._settings, self._keys()).providers,
             daemon_budget=views.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
@@ -182,7 +186,12 @@ class DaemonControl:
         return []
 
     async def _get_pricing(self, _: Asked) -> wire.Pricing:
-        return views.pricing(self._prices.current(self._clock.wall_ns()))
+        return views.pricing(self._prices.report())
+
+    async def _refresh_pricing(self, _: Asked) -> wire.Pricing:
+        """Look for a newer document now; refuse with what was wrong, even while the old one is in force."""
+        await self._prices.refresh()
+        return views.pricing(self._prices.report())
 
     async def _get_daemon_budget(self, _: Asked) -> wire.DaemonBudget:
         return views.daemon_budget(self._ledger.state)

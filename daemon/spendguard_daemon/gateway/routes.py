@@ -45,6 +45,7 @@ _CONTROL = {
     "POST v1/calls/{call}/abort": "abort_call",
     "POST v1/calls/{call}/adjust": "adjust_call",
     "GET v1/pricing": "get_pricing",
+    "POST v1/pricing/refresh": "refresh_pricing",
     "GET v1/daemon/budget": "get_daemon_budget",
     "POST v1/daemon/budget": "grant_daemon_budget",
     "POST v1/daemon/budget/topup": "top_up_daemon",

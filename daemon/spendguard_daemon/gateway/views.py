@@ -5,21 +5,29 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
 
 from spendguard_daemon import wire
+from spendguard_daemon.addresses import without_query
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.events import AgentPolicy, DaemonLimitSet, Event
 from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.ledger.views import CallView, RunView
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
-from spendguard_daemon.pricing.document import PriceBook
+from spendguard_daemon.price_keeper import PriceReport
+from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import PROVIDERS, Settings
 from spendguard_daemon.wire import iso
+
+CATALOGUE_DAYS = 45
+"""How old the bundled catalogue may be before it is reported."""
 
 UNCONFIRMED_SHOWN = 20
 """How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
@@ -177,17 +185,42 @@ def run(view: RunView) -> wire.Run:
     )
 
 
-def pricing(book: PriceBook) -> wire.Pricing:
-    """Show the price document in force."""
+def pricing(report: PriceReport) -> wire.Pricing:
+    """Show the price document in force, and how it is kept."""
+    book, last, checked = report.book, report.last_error, _checked()
     return wire.Pricing(
         document_sha256=book.document_sha256,
+        schema=book.document.schema,
         sequence=book.sequence,
         key_id=book.key_id,
         self_signed=book.self_signed,
+        verified=book.verified,
         issued_at=iso(book.issued_ns),
         expires_at=iso(book.expires_ns),
+        age_seconds=max(0, report.now_ns - book.issued_ns) // NS_PER_SECOND,
+        source=report.source,
+        url=without_query(report.url) or None,
+        key_ids=list(report.key_ids),
+        last_error=None
+        if last is None
+        else wire.PricingError(code=last.code, detail=last.detail, at=iso(last.at_ns)),
+        next_refresh_at=None if report.next_refresh_ns is None else iso(report.next_refresh_ns),
+        catalogue_checked=checked,
+        catalogue_is_old=_is_old(checked, report.now_ns),
+        warnings=list(book.document.warnings),
         models=[f"{card.provider}:{card.model}" for card in book.cards()],
     )
+
+
+@lru_cache(maxsize=1)
+def _checked() -> str:
+    return catalogue.bundled().checked
+
+
+def _is_old(checked: str, now_ns: int) -> bool:
+    """Tell whether the catalogue was last compared with its sources more than 45 days ago."""
+    day = datetime.fromisoformat(checked).replace(tzinfo=UTC)
+    return datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC) - day > timedelta(days=CATALOGUE_DAYS)
 
 
 def providers(settings: Settings, keys: ProviderKeys) -> wire.Providers:

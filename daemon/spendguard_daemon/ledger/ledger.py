@@ -29,8 +29,6 @@ from spendguard_daemon.ledger.turns import Lock
 from spendguard_daemon.ledger.waiting import Granted, Waiter, Waiting
 from spendguard_daemon.ports import Clock, Disk, DiskFile, Rng
 
-LEFT = "client left before sending"
-
 
 class Ledger:
     """Who may spend what, what is held, what was spent. `state` and `history` are for reading."""
@@ -44,6 +42,7 @@ class Ledger:
     ) -> None:
         """Take up an opened folder; `Ledger.open` is the way to make one."""
         self._book = opened.book
+        self.now = opened.book.now
         self.state, self.history, self.recovered = opened.book.state, opened.book.history, opened.report
         self._room, self._lock, self._fatal = room, lock, fatal
         self._journal = self.journal_kind(
@@ -254,7 +253,7 @@ class Ledger:
     def _abandon(self, hold: ev.Hold) -> None:
         """Void a hold that nobody will use: not a byte of its call has left."""
         with suppress(SpendGuardError):  # after a disk failure nothing is written, and nothing leaves either
-            self.post(VoidCall(hold.call_id, LEFT, None))
+            self.post(VoidCall(hold.call_id, "client left before sending", None))
 
     def _serve_after(self, event: ev.Event) -> None:
         """Let waiting calls try again: the agent's own, or everyone's where a daemon cap is shared by all."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spendguard_daemon.canonical import Json
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ports import Clock, Disk, Rng
 from spendguard_daemon.pricing import catalogue, trust
+from spendguard_daemon.pricing.archive import Archive, unavailable
 from spendguard_daemon.pricing.authority import Authority
 from spendguard_daemon.pricing.catalogue import NO_OVERRIDES
 from spendguard_daemon.pricing.document import PriceBook, PriceDocument
@@ -21,6 +22,8 @@ from spendguard_daemon.pricing.trust import HighWater, PinnedKey, Trust
 
 SIGN_AHEAD_NS = 24 * 3600 * 1_000_000_000
 """A document with less than this left is replaced."""
+
+REFRESH_SECONDS = 300
 
 
 class LocalPrices:
@@ -30,7 +33,8 @@ class LocalPrices:
     durable: that is why `refresh` only prepares one and `adopt` puts it to use.
     """
 
-    kind = "local"
+    kind = mark_source = "local"
+    url = ""
 
     def __init__(
         self,
@@ -42,9 +46,8 @@ class LocalPrices:
         rng: Rng,
         overrides: Mapping[str, object] = NO_OVERRIDES,
     ):
-        self._folder = folder
+        self._files = Archive(folder, disk)
         self._trust_path = trust_path
-        self._disk = disk
         self._clock = clock
         self._rng = rng
         self._overrides = overrides
@@ -75,10 +78,25 @@ class LocalPrices:
         """Use this book from now on."""
         self._book = book
 
+    async def ask(self) -> None:
+        """Do nothing: whom there is to ask is here, and `refresh` asks it."""
+
+    def counts(self, _key_id: str) -> bool:
+        """Say that every mark counts: a key made anew goes on counting from the one before it."""
+        return True
+
+    def key_ids(self) -> tuple[str, ...]:
+        """Return the key that signs here."""
+        return () if self._book is None else (self._book.key_id,)
+
+    def wait_seconds(self, _now_ns: int, _failures: int) -> float:
+        """Return how long to wait until the next look at how much time is left."""
+        return REFRESH_SECONDS
+
     def current(self, now_ns: int) -> PriceBook:
         """Return the book in use. Raises PRICING_UNAVAILABLE, or PRICING_EXPIRED once its time is over."""
         if self._book is None:
-            raise _unavailable("none has been loaded yet")
+            raise unavailable("none has been loaded yet")
         trust.check_unexpired(self._book.expires_ns, now_ns)
         return self._book
 
@@ -95,7 +113,7 @@ class LocalPrices:
         """Return the document last accepted, or why it cannot go on."""
         if desk.high_water is None:
             return "no document was ever accepted"
-        raw = self._read(self._path_of(desk.high_water.document_sha256))
+        raw = self._files.read(self._files.document(desk.high_water.document_sha256))
         if raw is None:
             return "the document last accepted is not there"
         return desk.judge(raw)
@@ -103,7 +121,7 @@ class LocalPrices:
     def _sign(self, desk: "_Desk") -> PriceDocument:
         raw = desk.sign()
         document = desk.verify(raw)
-        self._write(self._path_of(document.document_sha256), raw)
+        self._files.write(self._files.document(document.document_sha256), raw)
         return document
 
     def _authority(self) -> tuple[Authority, tuple[PinnedKey, ...]]:
@@ -113,36 +131,18 @@ class LocalPrices:
 
         The key is pinned before it is kept: a crash in between leaves a pin that no one can sign for.
         """
-        key_path = self._folder / "authority.key"
-        raw = self._read(key_path)
-        text = self._read(self._trust_path)
+        key_path = self._files.path("authority.key")
+        raw = self._files.read(key_path)
+        text = self._files.read(self._trust_path)
         before = Trust(()) if text is None else trust.read_trust(text.decode("utf-8", "replace"))
         if raw is not None and text is not None:
             return Authority.from_key_file(raw), before.keys
         authority = Authority.new(self._rng) if raw is None else Authority.from_key_file(raw)
         after = replace(before, keys=(*before.keys, authority.pinned()))
-        self._write(self._trust_path, trust.write_trust(after).encode())
+        self._files.write(self._trust_path, trust.write_trust(after).encode())
         if raw is None:
-            self._write(key_path, authority.key_file())
+            self._files.write(key_path, authority.key_file())
         return authority, after.keys
-
-    def _path_of(self, document_sha256: str) -> Path:
-        return self._folder / f"{document_sha256}.json"
-
-    def _read(self, path: Path) -> bytes | None:
-        try:
-            return self._disk.read(path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unavailable(f"{path.name} cannot be read: {error.strerror or error}") from error
-
-    def _write(self, path: Path, data: bytes) -> None:
-        try:
-            self._disk.make_folder(path.parent)
-            self._disk.replace(path, data)
-        except OSError as error:
-            raise _unavailable(f"{path.name} cannot be written: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,3 @@ class _Desk:
             issued_ns=self.now_ns,
             expires_ns=self.now_ns + trust.LIFETIME_MAX_NS,
         )
-
-
-def _unavailable(why: str) -> SpendGuardError:
-    return SpendGuardError(Code.PRICING_UNAVAILABLE, f"No valid price document: {why}")

@@ -25,7 +25,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
-from spendguard_daemon.price_keeper import PriceKeeper
+from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
 from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import Settings
@@ -150,7 +150,7 @@ class History:
                 Path("/home/pricing"),
                 Path("/home/trust.toml"),
                 disk=self._world.disk,
-                clock=self._world.clock,
+                clock=PriceClock(self._world.clock, ledger),
                 rng=SimRng(dice),
             ),
             ledger,

@@ -1,0 +1,38 @@
+"""Which price source the settings ask for, made from them.
+
+Knows the settings and both sources, and nothing of what happens to documents.
+"""
+
+from pathlib import Path
+
+from spendguard_daemon.ports import Clock, Disk, Rng
+from spendguard_daemon.price_keeper import PriceOrigin
+from spendguard_daemon.pricing import trust
+from spendguard_daemon.pricing.local import LocalPrices
+from spendguard_daemon.pricing.remote import RemotePrices, RemoteTerms
+from spendguard_daemon.settings import Settings
+
+_SECOND_NS = 1_000_000_000
+_SCHEMAS = {"any": trust.BOTH_SCHEMAS, "1": frozenset({1}), "2": frozenset({2})}
+
+
+def make(
+    settings: Settings, folder: Path, trust_path: Path, *, disk: Disk, clock: Clock, rng: Rng
+) -> PriceOrigin:
+    """Return the source; nothing is read and nobody asked yet."""
+    if settings.price_source == "local":
+        return LocalPrices(
+            folder, trust_path, disk=disk, clock=clock, rng=rng, overrides=settings.price_overrides
+        )
+    from spendguard_daemon.pricing.source import fetch
+
+    terms = RemoteTerms(
+        url=settings.price_url,
+        public_key=settings.price_public_key,
+        schemas=_SCHEMAS[settings.price_schema],
+        refresh_seconds=settings.price_refresh_seconds,
+        skew_ns=settings.price_expiry_skew_seconds * _SECOND_NS,
+        timeout_seconds=settings.price_http_timeout_seconds,
+        verifies=settings.price_verify_signature,
+    )
+    return RemotePrices(folder, trust_path, terms, fetch=fetch, disk=disk, clock=clock, rng=rng)
