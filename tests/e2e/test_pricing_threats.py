@@ -23,7 +23,8 @@ from recorded import RecordedUpstream
 from shell import Quick
 from sidecar import DAEMON, KEPT
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.settings import load
 from strict import Strict, Surfaces, code_of, priced_1, priced_2, sha256_of, snapshot
 
 UNAVAILABLE, INVALID = Code.PRICING_UNAVAILABLE, Code.PRICING_INVALID
@@ -155,29 +156,41 @@ def test_what_a_fetch_says_of_itself(cold: Scene) -> None:
     assert not {"authorization", "cookie", "x-api-key", "if-none-match"} & set(headers)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "file:///etc/passwd",
-        "ftp://127.0.0.1/pricing",
-        "http://prices.example/v1",
-        "http://169.254.169.254/latest/meta-data/",
-        "http://0.0.0.0/pricing",
-        "http://127.0.0.1.prices.example/",
-        "http://user:secret@127.0.0.1/",
-        "//127.0.0.1/pricing",
-        "prices",
-    ],
+BAD_URLS = (
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/pricing",
+    "http://prices.example/v1",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://0.0.0.0/pricing",
+    "http://127.0.0.1.prices.example/",
+    "http://127.0.0.1@prices.example/",
+    "http://user:secret@127.0.0.1/",
+    "https://user:secret@prices.example/",
+    "//127.0.0.1/pricing",
+    "prices",
 )
-def test_other_urls_are_refused_before_anything_is_asked(tmp_path: Path, url: str) -> None:
-    """https, or plain http to this machine: the daemon does not even start with another."""
+"""What is neither https nor plain http to this machine, or tells a secret to whoever reads the log."""
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_other_urls_are_refused_by_the_settings(url: str) -> None:
+    """Wherever they are written; the refusal names the setting, and no password."""
+    for text, env in ((f'[prices]\nurl = "{url}"', {}), ("", {"CAP_PRICING_URL": url})):
+        with pytest.raises(SpendGuardError) as refused:
+            load(text, env)
+        assert refused.value.code is Code.USAGE
+        assert "CAP_PRICING_URL" in refused.value.detail or "[prices] url" in refused.value.detail
+        assert "secret" not in refused.value.detail
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://169.254.169.254/latest/meta-data/"])
+def test_no_daemon_starts_with_another_url(tmp_path: Path, url: str) -> None:
+    """It says why, and asks nobody."""
     env = {name: value for name, value in os.environ.items() if name in KEPT}
     env |= {"SPENDGUARD_HOME": str(tmp_path / "home"), "CAP_PRICING_SOURCE": "remote", "CAP_PRICING_URL": url}
     done = subprocess.run([*DAEMON, "--port", "0"], env=env, capture_output=True, timeout=60, check=False)
     said = json.loads(done.stderr.splitlines()[-1])
-    assert done.returncode in (2, 8)
-    assert "CAP_PRICING_URL" in said["detail"] + said["remedy"]
-    assert "secret" not in said["detail"]
+    assert (done.returncode, said["code"]) == (2, "usage")
 
 
 # -- once there was a good document -------------------------------------------------------------------------

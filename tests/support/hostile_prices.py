@@ -13,6 +13,7 @@ counts the bytes that the peer's socket took from the last behaviour.
 import contextlib
 import gzip
 import socket
+import ssl
 import struct
 import threading
 import zlib
@@ -56,7 +57,7 @@ Behaviour = Callable[[Asked, Wire], None]
 class HostilePrices:
     """The server. `behave` may be set at any time, and holds for requests that come from then on."""
 
-    def __init__(self, behave: Behaviour | None = None) -> None:
+    def __init__(self, behave: Behaviour | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self.written = 0
         self.behave: Behaviour = behave or status(404)
@@ -64,7 +65,8 @@ class HostilePrices:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.settimeout(0.1)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}{PATH}"
+        self._tls = tls
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}{PATH}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     def __enter__(self) -> Self:
@@ -87,7 +89,10 @@ class HostilePrices:
                 thread.start()
 
     def _answer(self, peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError):
+        with (
+            contextlib.suppress(OSError),
+            peer if self._tls is None else self._tls.wrap_socket(peer, server_side=True) as peer,
+        ):
             asked = _read(peer)
             if asked is None:
                 return
