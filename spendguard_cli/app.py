@@ -24,6 +24,7 @@ from spendguard_cli.commands import (
     overview,
     providers,
     runs,
+    trust,
 )
 from spendguard_cli.context import Flags
 from spendguard_cli.output import Form, Output
@@ -47,6 +48,7 @@ app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")
 app.add_typer(providers.app, name="provider")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(trust.app, name="pricing")  # those of `pricing` and `authority`, and its own
 app.add_typer(config.app, name="config")
 demo.join(app)
 

@@ -24,6 +24,7 @@ Body = Mapping[str, object]
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 PROVIDER_TEST_SECONDS = 90.0
+PRICE_REFRESH_SECONDS = 90.0
 DETAIL_LENGTH_MAX = 1000
 
 
@@ -150,6 +151,14 @@ class Control:
         """Add to the cap above all agents."""
         body = {"topup_cents": amount_cents}
         return self._send("POST", "/v1/daemon/budget/topup", body, wire.DaemonBudget)
+
+    def pricing(self) -> wire.Pricing:
+        """Return the price document in force; raise PRICING_UNAVAILABLE or PRICING_EXPIRED for none."""
+        return self._get("/v1/pricing", wire.Pricing)
+
+    def refresh_prices(self) -> wire.Pricing:
+        """Make the sidecar fetch or sign its prices now; raise what was wrong with them."""
+        return self._send("POST", "/v1/pricing/refresh", {}, wire.Pricing, PRICE_REFRESH_SECONDS)
 
     def providers(self) -> list[wire.Provider]:
         """Return the providers and where each takes its key from."""

@@ -57,6 +57,10 @@ class Output:
         """Print text that is what was asked for as it stands, each part with its line end."""
         sys.stdout.writelines(lines)
 
+    def flush(self) -> None:
+        """Let whoever reads stdout have what was printed so far, while the command goes on."""
+        sys.stdout.flush()
+
     def log(self, record: dict[str, object]) -> None:
         """Print one record of the sidecar's log as it comes."""
         if self.form is Form.TERMINAL:

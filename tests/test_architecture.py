@@ -85,6 +85,7 @@ CLI_MAY_IMPORT = {
     "ledger",
     "money",
     "ports",
+    "pricing",
     "provider_keys",
     "runtime",
     "setting_values",
@@ -94,13 +95,29 @@ CLI_MAY_IMPORT = {
     "usage",
     "wire",
 }
-"""What loads neither aiohttp nor textual. Of the ledger only what reads, copies and restores its files."""
+"""What loads neither aiohttp nor textual. Of the ledger only what reads, copies and restores its files, of
+prices only what signs, verifies and computes."""
 
 OFFLINE = {
     *("backup", "basis", "events", "folder", "lines", "manifest", "recovery", "replay", "restore"),
     *("snapshot", "state", "times", "verify"),
 }
 """The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands."""
+
+SIGNING = {
+    "answers",
+    "authority",
+    "catalogue",
+    "dimensions",
+    "document",
+    "modifiers",
+    "ratecard",
+    "schema1",
+    "trust",
+    "wire_json",
+}
+"""The modules of pricing that the CLI may import, all pure, and only for its pricing commands: it has the
+daemon's own verifier and sums."""
 
 
 def imports(path: Path) -> set[str]:
@@ -138,11 +155,14 @@ def test_daemon_imports_follow_the_arrows(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(CLI.rglob("*.py")), ids=lambda p: str(p.relative_to(CLI)))
 def test_cli_speaks_http_only(path: Path) -> None:
-    """The CLI shares shapes and settings with the daemon, never a ledger at work, prices or server."""
+    """The CLI shares shapes and settings with the daemon, never a ledger at work, price source or server."""
     assert rooms(path) <= CLI_MAY_IMPORT
     names = {name for name in imports(path) if name.startswith("spendguard_daemon.ledger.")}
     assert {name.split(".")[2] for name in names} <= OFFLINE
     assert not names or "ledger" in (path.parent.name, path.stem)
+    names = {name for name in imports(path) if name.startswith("spendguard_daemon.pricing.")}
+    assert {name.split(".")[2] for name in names} <= SIGNING
+    assert not names or path.parent.name == "pricing" or path.stem in ("pricing", "authority", "trust")
 
 
 def test_daemon_never_imports_the_cli() -> None:

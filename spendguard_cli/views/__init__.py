@@ -8,10 +8,18 @@ from rich.text import Text
 
 from spendguard_cli import shapes
 from spendguard_cli.ledger import results
-from spendguard_cli.views import accounts, ink, ledger, sidecar
+from spendguard_cli.pricing import results as prices
+from spendguard_cli.views import accounts, ink, ledger, pricing, sidecar
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
+    prices.Card: pricing.card,
+    prices.Compared: pricing.compared,
+    prices.KeyMade: pricing.key_made,
+    prices.Recomputed: pricing.recomputed,
+    prices.Serving: pricing.serving,
+    prices.SignedDocument: pricing.signed,
+    prices.Trusted: pricing.trusted,
     results.BackedUp: ledger.backed_up,
     results.Exported: ledger.exported,
     results.PutBack: ledger.put_back,
@@ -30,6 +38,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     wire.Budget: accounts.budget,
     wire.Call: accounts.call,
     wire.DaemonBudget: accounts.daemon_budget,
+    wire.Pricing: pricing.in_force,
     wire.ProviderTest: sidecar.provider_test,
     wire.Run: accounts.run,
 }

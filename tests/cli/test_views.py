@@ -8,6 +8,7 @@ from rich.console import Console
 
 from spendguard_cli import shapes
 from spendguard_cli.ledger import results
+from spendguard_cli.pricing import results as prices
 from spendguard_cli.views import MANY, ONE, ink, sidecar, view
 from spendguard_daemon import wire
 
@@ -44,6 +45,14 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values["flaws"] = [made(results.Flaw)]
     if kind is results.PutBack:
         values["agents"] = [made(results.Frozen)]
+    if kind is prices.Card:
+        values |= {"rates": [made(prices.Rate)], "modifiers_bp": {HOSTILE: 11_000}}
+    if kind is prices.Compared:
+        values["changes"] = [made(prices.Change)]
+    if kind is prices.Recomputed:
+        values["rows"] = [made(prices.CallChecked)]
+    if kind is prices.Trusted:
+        values["keys"] = [made(prices.TrustedKey)]
     if kind is shapes.Config:
         values["settings"] = [made(shapes.Setting)]
     return kind(**(values | fields))

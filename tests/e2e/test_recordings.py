@@ -20,6 +20,7 @@ from proxied import call, changes, record_of, records_of
 from published import EVENTS, bill, nusd, own_bill_nusd, plain_body
 from raw_http import Answer
 from recorded import Act, Received, RecordedUpstream, Recording, Reply, load_all
+from shell import Quick
 from sidecar import ANTHROPIC_KEY, GEMINI_KEY, GROK_KEY, PROVIDER_KEY, Sidecar
 from till import nusd as nusd_of
 
@@ -224,6 +225,7 @@ async def test_goes_through_byte_for_byte_and_settles_at_its_price(
         assert way.settings == NEEDS.get(recording.name, [])
     assert_relayed(recording, answer)
     assert_settled(way.sidecar, agent, recording, answer)
+    assert_computed_again(way.sidecar, answer)
     stripped = "x-spendguard-stripped" in answer.headers
     assert_sent(recording, upstream.received[-1], way.sidecar.port, stripped=stripped)
     assert len(upstream.received) == (2 if way.own_answer else 1)
@@ -289,6 +291,17 @@ def assert_refused_unforwarded(
 
 
 REFUSALS = ("unbounded_feature", "malformed_request", "unpriced_dimension", "unknown_model", "foreign_state")
+
+
+def assert_computed_again(sidecar: Sidecar, answer: Answer) -> None:
+    """From the ledger's files and the archived document the same sum comes out, to the nano-dollar."""
+    call_id = answer.headers["x-spendguard-call-id"]
+    ends = [record for record in records_of(sidecar, call_id) if record["t"] in ("settle", "settle_worst")]
+    for end in ends:
+        (told,) = Quick(sidecar.home.root).ok("pricing", "recompute", call_id, "--json").json["rows"]
+        if end["t"] == "settle":
+            assert (told["result"], told["computed_nusd"]) == ("equal", end["cost_nusd"]), told
+        assert told["result"] != "different", told
 
 
 def assert_stripped(upstream: RecordedUpstream, recording: Recording) -> None:

@@ -5,7 +5,7 @@ Invariant: the same content, times and key give the same bytes (Ed25519 is deter
 document still says what we would say today is one comparison.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nacl.signing import SigningKey
@@ -54,11 +54,20 @@ class Authority:
         """Return the public half, as trust.toml pins it."""
         return PinnedKey(self.key_id, self.public_key)
 
-    def sign(self, providers: Mapping[str, Json], *, sequence: int, issued_ns: int, expires_ns: int) -> bytes:
+    def sign(
+        self,
+        providers: Mapping[str, Json],
+        *,
+        sequence: int,
+        issued_ns: int,
+        expires_ns: int,
+        co_signers: Sequence["Authority"] = (),
+    ) -> bytes:
         """Return a signed schema 2 document; times are cut to whole seconds.
 
-        `providers` is as `catalogue.merge` returns it. Raises PRICING_INVALID where it holds what canonical
-        JSON cannot (a float, say). Whether the rows are good is for the verifier to say.
+        `providers` is as `catalogue.merge` returns it; `co_signers` sign the same content. Raises
+        PRICING_INVALID where it holds what canonical JSON cannot (a float, say). Whether the rows are good is
+        for the verifier to say.
         """
         content: dict[str, Json] = {
             "schema": SCHEMA,
@@ -69,8 +78,15 @@ class Authority:
             "expires_at": wire_json.format_time(expires_ns),
             "providers": dict(providers),
         }
-        signature = SigningKey(self._seed).sign(signed_bytes(content)).signature
-        return wire_json.dumps({**content, "signature": encode_base64(signature)})
+        said = signed_bytes(content)
+        signatures: dict[str, Json] = {"signature": self.signature(said)}
+        if co_signers:
+            signatures["co_signatures"] = {other.key_id: other.signature(said) for other in co_signers}
+        return wire_json.dumps({**content, **signatures})
+
+    def signature(self, said: bytes) -> str:
+        """Return the base64 of this key's signature over exactly these bytes."""
+        return encode_base64(SigningKey(self._seed).sign(said).signature)
 
     @classmethod
     def _of(cls, seed: bytes) -> "Authority":
