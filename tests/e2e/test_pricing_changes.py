@@ -1,5 +1,6 @@
 """Calls that run while prices change or expire, over restarts too: each settles at the rates of its hold."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from recorded import RecordedUpstream
 from strict import Strict, priced_2, sha256_of
 
 PROMPT, COMPLETION = 1_000, 50
+WAITING_SECONDS = 1.0
+"""How long a call has to get as far as waiting; nobody outside sees that it waits."""
+
 CHEAP, DEAR = (150_000, 600_000), (450_000, 1_800_000)
 """Input and output, in micro-USD per 1M tokens."""
 
@@ -164,3 +168,36 @@ def test_every_hold_names_its_document_and_keeps_its_rates(stage: Stage) -> None
         archived = stage.sidecar.home.pricing / f"{hold['document_sha256']}.json"
         assert archived.read_bytes() == document
         assert set(prices) <= set(hold["rates"].values())
+
+
+def test_a_call_that_waits_for_money_is_not_sent_on_prices_that_ran_out(tmp_path: Path) -> None:
+    """It was priced before it began to wait; expiry is checked when it may go, and its hold is given back."""
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    with (
+        HostilePrices(hostile.body(cheap(1))) as server,
+        RecordedUpstream(usage=lambda _: (PROMPT, COMPLETION)) as upstream,
+        Strict(
+            tmp_path / "home",
+            server.url,
+            upstream.base_url,
+            clock=clock,
+            env={"SPENDGUARD_POLICY_HELD_WAIT_SECONDS": "60"},
+        ) as sidecar,
+    ):
+        # A call is held at some 45 cents and costs 10.5: the budget holds one at a time, and pays for both.
+        server.behave = hostile.body(priced_2(2, input_micros=10**8, output_micros=10**8))
+        assert sidecar.refresh().status_code == 200
+        agent_id = sidecar.agent(cents=70, concurrency="shared")
+        stage = Stage(server, upstream, sidecar, agent_id, clock, b"")
+        with ThreadPoolExecutor(1) as pool, stage.in_flight() as early:
+            waiting = pool.submit(stage.call)
+            time.sleep(WAITING_SECONDS)
+            assert not waiting.done()
+            clock.write_text("331")
+            stage.upstream.release()
+            assert early.result().status_code == 200
+            late = waiting.result()
+        assert (late.status_code, late.json()["spendguard"]["code"]) == (503, "pricing_expired")
+        assert upstream.arrived == 1
+        assert sidecar.budget(agent_id)["locked_cents"] == 0
