@@ -22,7 +22,13 @@ def make(
     """Return the source; nothing is read and nobody asked yet."""
     if settings.price_source == "local":
         return LocalPrices(
-            folder, trust_path, disk=disk, clock=clock, rng=rng, overrides=settings.price_overrides
+            folder,
+            trust_path,
+            disk=disk,
+            clock=clock,
+            rng=rng,
+            overrides=settings.price_overrides,
+            verifies=settings.price_verify_signature,
         )
     from spendguard_daemon.pricing.source import fetch
 

@@ -17,7 +17,7 @@ DANGER = "DANGER: "
 
 UNVERIFIED_PRICES = (
     f"{DANGER}signatures of prices are not verified (CAP_PRICING_VERIFY_SIGNATURE=false): whoever can answer "
-    "for the price source says what your calls cost, and so what your budgets hold"
+    "for the price source says what your calls cost, and so what your budgets are worth"
 )
 
 

@@ -159,7 +159,8 @@ class DaemonControl:
     # -- for operators ----------------------------------------------------------------------------------
 
     async def _status(self, _: Asked) -> wire.Status:
-        state, recovered = self._ledger.state, self._ledger.recovered
+        state, recovered, reasons = self._ledger.state, self._ledger.recovered, self._reasons()
+        pricing = None if reasons else views.pricing(self._prices.report())
         return wire.Status(
             state="draining" if self._stop.asked else "up",
             version=__version__,
@@ -167,7 +168,7 @@ class DaemonControl:
             started_at=wire.iso(self._identity.started_ns),
             home=self._identity.home,
             addresses=list(self._identity.addresses),
-            pricing=None if self._reasons() else views.pricing(self._prices.report()),
+            pricing=pricing,
             providers=views.providers(self._settings, self._keys()).providers,
             daemon_budget=views.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
@@ -175,7 +176,13 @@ class DaemonControl:
             unconfirmed_usd=format_usd(state.unconfirmed_nusd),
             unconfirmed_calls=state.unconfirmed_calls,
             settled_at_worst_at_start=len(recovered.settled_at_worst),
-            warnings=[*self._reasons(), *self._settings.warnings, *self._open_warning(), *recovered.warnings],
+            warnings=[
+                *reasons,
+                *self._settings.warnings,
+                *views.pricing_warnings(pricing),
+                *self._open_warning(),
+                *recovered.warnings,
+            ],
             unconfirmed=views.unconfirmed(state),
             unconfirmed_agents=views.unconfirmed_agents(state),
         )

@@ -212,6 +212,21 @@ def pricing(report: PriceReport) -> wire.Pricing:
     )
 
 
+def pricing_warnings(pricing: wire.Pricing | None) -> list[str]:
+    """Return what an operator should know of prices that are in force."""
+    if pricing is None:
+        return []
+    said = []
+    if pricing.last_error is not None:
+        said.append(f"prices were not renewed: {pricing.last_error.detail} ({pricing.last_error.code})")
+    if pricing.catalogue_is_old:
+        said.append(
+            f"the catalogue of models was last checked on {pricing.catalogue_checked}, more than "
+            f"{CATALOGUE_DAYS} days ago: pip install --upgrade spendguard"
+        )
+    return said
+
+
 @lru_cache(maxsize=1)
 def _checked() -> str:
     return catalogue.bundled().checked

@@ -29,6 +29,8 @@ REFRESH_SECONDS = 300
 class LocalPrices:
     """The self-signed source: the bundled catalogue and the operator's overrides, signed by our own key.
 
+    It verifies whatever the settings say; where they switch that off, its books say so like any other.
+
     `load` and `refresh` block on the disk. Between a new book and its first use its acceptance has to be
     durable: that is why `refresh` only prepares one and `adopt` puts it to use.
     """
@@ -45,12 +47,14 @@ class LocalPrices:
         clock: Clock,
         rng: Rng,
         overrides: Mapping[str, object] = NO_OVERRIDES,
+        verifies: bool = True,
     ):
         self._files = Archive(folder, disk)
         self._trust_path = trust_path
         self._clock = clock
         self._rng = rng
         self._overrides = overrides
+        self._verifies = verifies
         self._book: PriceBook | None = None
         self.signed_because = ""
         """Why the last document was signed, for the log; empty where a stored one was still good."""
@@ -107,7 +111,7 @@ class LocalPrices:
         found = self._stored(desk)
         self.signed_because = found if isinstance(found, str) else ""
         document = self._sign(desk) if isinstance(found, str) else found
-        return PriceBook(document, catalogue.MOCK_CARDS, self_signed=True)
+        return PriceBook(document, catalogue.MOCK_CARDS, self_signed=True, verified=self._verifies)
 
     def _stored(self, desk: "_Desk") -> PriceDocument | str:
         """Return the document last accepted, or why it cannot go on."""

@@ -76,6 +76,7 @@ class RemotePrices:
         self._fetch = fetch
         self._clock = clock
         self._rng = rng
+        self._pinned = Trust(())
         self._book: PriceBook | None = None
         self._kept: _Kept | None = None
         self._answer: _Kept | None = None
@@ -150,8 +151,8 @@ class RemotePrices:
         return not self._terms.verifies or key_id in self._trust().names()
 
     def key_ids(self) -> tuple[str, ...]:
-        """Return the names of the keys that may sign."""
-        return tuple(sorted(self._trust().names()))
+        """Return the names of the keys that might sign when they were last looked at."""
+        return tuple(sorted(self._pinned.names()))
 
     def wait_seconds(self, now_ns: int, failures: int) -> float:
         """Return how long to wait until the next question: a third of the document's time at most."""
@@ -187,6 +188,11 @@ class RemotePrices:
         return self._trust().sha256()
 
     def _trust(self) -> Trust:
+        """Return the keys pinned now: trust.toml may have changed since the last look."""
+        self._pinned = self._read_trust()
+        return self._pinned
+
+    def _read_trust(self) -> Trust:
         if not self._terms.verifies:
             return Trust(())
         if self._terms.public_key:
