@@ -103,9 +103,10 @@ class Guard:
             ways.tell(error, plan, account)
             self._note_refusal(arrival, plan, error)
             raise
-        if self._closing:  # since it began to wait
-            self._ledger.post(VoidCall(hold.call_id, "not sent: shutting down", None))
-            raise fault(Code.SHUTTING_DOWN)
+        changed = fault(Code.SHUTTING_DOWN) if self._closing else self._planner.outdated(plan)
+        if changed:  # since it began to wait
+            self._ledger.post(VoidCall(hold.call_id, f"not sent: {changed.code.replace('_', ' ')}", None))
+            raise changed
         relay = Relay(plan, hold, client)
         del arrival, asked, reading, plan  # what the client sent must not live as long as the call
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")

@@ -20,6 +20,7 @@ from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
+from spendguard_daemon.pricing.trust import check_unexpired
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import (
     FORMATS,
@@ -155,6 +156,19 @@ class Planner:
         )
         bodiless = replace(asked, body=b"")
         return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)
+
+    def outdated(self, plan: Plan) -> SpendGuardError | None:
+        """Return why a call that waited may not go at the prices of its plan; None where they are still good.
+
+        A newer document alone is no reason: the call was priced by one that was verified, and is held at it.
+        """
+        now_ns = self._clock.wall_ns()
+        try:
+            if self._prices.current(now_ns) is not plan.book:
+                check_unexpired(plan.book.expires_ns, now_ns)
+        except SpendGuardError as error:
+            return error
+        return None
 
     def _caps(self, form: Format, request: Request, card: RateCard) -> tuple[int, int]:
         """Return the output cap that is wanted per choice, and the least that a clamp may leave of it."""

@@ -212,6 +212,9 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def _integer(digits: str) -> int:
     if len(digits.lstrip("-")) > DIGITS_MAX:
         raise invalid("a number has too many digits")
+    if digits == "-0":
+        # Written again it would be 0: other bytes than were received, under the same signature.
+        raise invalid("-0 is not how a number is written")
     return int(digits)
 
 
