@@ -16,6 +16,7 @@ import msgspec
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.settings import PROVIDERS
 from spendguard_daemon.text import safe
 
 T = TypeVar("T")
@@ -245,7 +246,10 @@ def refusal(status: int, raw: bytes) -> SpendGuardError:
         for name, value in body.spendguard.items()
         if value is None or isinstance(value, str | int)
     }
-    return SpendGuardError(code, detail, remedy=TABLE[code].operator_remedy, facts=facts)
+    remedy, provider = TABLE[code].operator_remedy, facts.get("provider")
+    if provider in PROVIDERS:
+        remedy = remedy.replace("<provider>", str(provider))
+    return SpendGuardError(code, detail, remedy=remedy, facts=facts)
 
 
 class _Refused(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -80,8 +80,7 @@ def ensure(
     port: int | None,
     env: Mapping[str, str],
     say: Callable[[str], None],
-    *,
-    insecure: bool = False,
+    *flags: str,
 ) -> tuple[Running, bool]:
     """Return the sidecar of this home, started if need be, and whether this call started it.
 
@@ -96,7 +95,7 @@ def ensure(
         running = find(home)
         if running:
             return running, False
-        return _start(home, port, env, deadline, say, insecure=insecure), True
+        return _start(home, port, env, deadline, say, flags), True
 
 
 def prepare(home: Home) -> None:
@@ -105,11 +104,10 @@ def prepare(home: Home) -> None:
         pass
 
 
-def command(port: int | None, *, foreground: bool = False, insecure: bool = False) -> list[str]:
+def command(port: int | None, *flags: str) -> list[str]:
     """Return the daemon's command line; `-P` keeps a file of the same name in the cwd from being run."""
-    flags = [] if port is None else ["--port", str(port)]
-    flags += ["--foreground"] * foreground + ["--insecure-pricing"] * insecure
-    return [sys.executable, "-P", "-m", "spendguard_daemon", *flags]
+    place = [] if port is None else ["--port", str(port)]
+    return [sys.executable, "-P", "-m", "spendguard_daemon", *place, *flags]
 
 
 def daemon_env(home: Home, env: Mapping[str, str]) -> dict[str, str]:
@@ -119,11 +117,11 @@ def daemon_env(home: Home, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def spawn(
-    home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes], *, insecure: bool = False
+    home: Home, port: int | None, env: Mapping[str, str], stderr: IO[bytes], *flags: str
 ) -> subprocess.Popen[bytes]:
     """Start a daemon in a session of its own, so that no Ctrl-C and no closed terminal ends it."""
     return subprocess.Popen(
-        command(port, insecure=insecure),
+        command(port, *flags),
         env=daemon_env(home, env),
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -132,6 +130,14 @@ def spawn(
         start_new_session=True,
         close_fds=True,
     )
+
+
+def rehearse(home: Home, env: Mapping[str, str]) -> None:
+    """Let a daemon read all that a start reads, and end; raise what it would die of."""
+    with tempfile.TemporaryFile() as stderr:
+        exit_code = spawn(home, None, env, stderr, "--check").wait()
+        if exit_code:
+            raise death(exit_code, stderr)
 
 
 def steps(deadline: float) -> Iterator[None]:
@@ -149,8 +155,7 @@ def _start(
     env: Mapping[str, str],
     deadline: float,
     say: Callable[[str], None],
-    *,
-    insecure: bool,
+    flags: Sequence[str],
 ) -> Running:
     """Spawn until a sidecar of this home proves itself; a lock held by another is waited for.
 
@@ -159,7 +164,7 @@ def _start(
     failure: SpendGuardError | None = None
     silent_until = time.monotonic() + SILENT_SECONDS
     with tempfile.TemporaryFile() as stderr:
-        child = spawn(home, port, env, stderr, insecure=insecure)
+        child = spawn(home, port, env, stderr, *flags)
         try:
             for _ in steps(deadline):
                 running = find_quietly(home)
@@ -176,7 +181,7 @@ def _start(
                     raise failure
                 if not is_held(home):
                     stderr.truncate(0)
-                    child = spawn(home, port, env, stderr, insecure=insecure)
+                    child = spawn(home, port, env, stderr, *flags)
         except KeyboardInterrupt as interrupt:
             if child.poll() is None:
                 interrupt.add_note(

@@ -20,6 +20,7 @@ from spendguard_daemon.addresses import BASE_URL_NAMES, without_query
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.provider_keys import parse_secrets
 from spendguard_daemon.runtime import Home, read_text
+from spendguard_daemon.setting_values import OVERRIDES_FORM, OVERRIDES_HELP
 from spendguard_daemon.system import SystemDisk
 
 SHOW = "spendguard config show lists every setting"
@@ -28,6 +29,7 @@ SHOW = "spendguard config show lists every setting"
 def with_setting(text: str, name: str, value: str) -> str:
     """Return config.toml's text with `section.name` set; raise USAGE where no setting has this form."""
     tables = _table(text, "config.toml")
+    _check_plain(name)
     *sections, last = name.split(".")
     table = tables
     for section in sections:
@@ -36,6 +38,20 @@ def with_setting(text: str, name: str, value: str) -> str:
             raise SpendGuardError(Code.USAGE, f"config.toml: {section} is not a section", remedy=SHOW)
     table[last] = _typed(name, value)
     return tomli_w.dumps(tables)
+
+
+def _check_plain(name: str) -> None:
+    plain = {f"{row.section}.{row.name}" for row in settings.rows()}
+    if name in plain | {f"providers.{provider}.base_url" for provider in settings.PROVIDERS}:
+        return
+    if name.split(".", maxsplit=1)[0] == "prices":
+        form = OVERRIDES_FORM
+        raise SpendGuardError(
+            Code.USAGE,
+            f"{name} is no plain setting: a price of your own is a table in config.toml, {form}",
+            remedy=OVERRIDES_HELP,
+        )
+    raise SpendGuardError(Code.USAGE, f"{name} is no setting", remedy=SHOW)
 
 
 def with_allowed(text: str, features: Sequence[str], *, remove: bool) -> str:

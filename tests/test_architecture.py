@@ -28,6 +28,7 @@ LIFE = {
     "price_keeper",
     "relay",
     "sharpen",
+    "ways",
     "whose",
 }
 """The life of a call: `guard` and the parts of it that grew too long for one file."""
@@ -43,7 +44,8 @@ ARROWS: dict[str, set[str]] = {
     "usage": {"errors"},
     "canonical": {"errors"},
     "addresses": {"errors"},
-    "setting_values": {"addresses", "errors"},
+    "features": set(),
+    "setting_values": {"addresses", "errors", "features"},
     "settings": {"addresses", "errors", "setting_values"},
     "system": {"ports"},
     "runtime": {"errors", "ports"},
@@ -69,12 +71,24 @@ ARROWS: dict[str, set[str]] = {
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
     "price_sources": PURE | {"pricing", "price_keeper", "settings"},
+    "ways": PURE | {"ledger", "providers", "call", "planner"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE
     | LIFE
-    | {"__init__", "ledger", "pricing", "providers", "settings", "provider_keys", "runtime", "wire"}
-    | {"addresses", "setting_values"},
+    | {
+        "__init__",
+        "addresses",
+        "features",
+        "ledger",
+        "pricing",
+        "providers",
+        "settings",
+        "provider_keys",
+        "runtime",
+        "setting_values",
+        "wire",
+    },
 }
 CLI_MAY_IMPORT = {
     "addresses",
@@ -82,6 +96,7 @@ CLI_MAY_IMPORT = {
     "canonical",
     "codes",
     "errors",
+    "features",
     "ledger",
     "money",
     "ports",

@@ -11,9 +11,11 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -33,6 +35,7 @@ from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.ports import Clock, Rng, Upstream
 from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
+from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
@@ -54,6 +57,7 @@ def main() -> int:
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--unsafe-fs", action="store_const", const="allow")
     parser.add_argument("--insecure-pricing", action="store_true")
+    parser.add_argument("--check", action="store_true", help="read all that a start reads, and end")
     flags = parser.parse_args()
     os.umask(0o077)
     env, disk = dict(os.environ), SystemDisk()
@@ -63,8 +67,12 @@ def main() -> int:
         runtime.prepare(home, disk)
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
-        check_said_twice(verifies=settings.price_verify_signature, insecure=flags.insecure_pricing)
         keys = KeyRing(lambda: ProviderKeys(env, runtime.read_text(home.secrets)))
+        if flags.check:
+            with tempfile.TemporaryDirectory() as name:
+                price_sources.rehearse(settings, Path(name), disk=disk, clock=SystemClock(), rng=SystemRng())
+            return Exit.OK
+        check_said_twice(verifies=settings.price_verify_signature, insecure=flags.insecure_pricing)
         log.configure(home.log, lambda: keys().secrets(), foreground=flags.foreground)
         run = _uvloop_run() or asyncio.run
         return run(_daemon(home, settings, keys, stay=flags.foreground))
@@ -95,6 +103,8 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     source = price_sources.make(settings, home.pricing, home.trust, disk=disk, clock=price_clock, rng=rng)
     prices = PriceKeeper(source, ledger, clock)
     await _load_prices(prices, settings, stay=stay)
+    for warning in catalogue.warnings(clock.wall_ns()):
+        logger.warning("the price catalogue is old", extra={"facts": {"warning": warning}})
     sockets = listen(settings.port)
     port: int = sockets[0].getsockname()[1]
     addresses = tuple(_address(bound.getsockname()) for bound in sockets)

@@ -31,9 +31,9 @@ SHOW = "spendguard config show lists every setting"
 URL_CHARACTERS_MAX = 2048
 
 
-def wrong(origin: str, expected: str) -> SpendGuardError:
+def wrong(origin: str, expected: str, remedy: str = SHOW) -> SpendGuardError:
     """Return the error of a setting that is not what it should be."""
-    return SpendGuardError(Code.USAGE, f"{origin}: expected {expected}", remedy=SHOW)
+    return SpendGuardError(Code.USAGE, f"{origin}: expected {expected}", remedy=remedy)
 
 
 def read_base_urls(config: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:

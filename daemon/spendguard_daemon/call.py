@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from spendguard_daemon.errors import Code, Fact
+from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger.commands import HoldCall
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.providers import Asked, Format, Request
-from spendguard_daemon.providers.refusals import allow
 
 SHORT_OF_MONEY = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_HELD, Code.DAEMON_CAP})
 """Refusals for which it matters how much is held."""
@@ -83,13 +82,9 @@ class Plan:
         """The provider that the call goes to."""
         return self.hold.provider
 
-    def looser(self, code: Code) -> dict[str, Fact]:
-        """Return, for a refusal for want of money, the setting by which less would be held, if there is one.
-
-        What a provider may bill beyond the cap is held too, unless the operator relies on it not to.
-        """
-        trusting = self.request.trusting(self.card.fees, reasoning=self.card.reasoning)
-        return {"setting": allow(", ".join(trusting))} if trusting and code in SHORT_OF_MONEY else {}
+    def trusting(self) -> tuple[str, ...]:
+        """Return the features by which less would be held: what a provider may bill beyond the cap."""
+        return self.request.trusting(self.card.fees, reasoning=self.card.reasoning)
 
     def without_text(self) -> "Plan":
         """Return the plan as it is needed once the request was rewritten."""

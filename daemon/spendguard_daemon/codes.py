@@ -44,6 +44,9 @@ class Entry:
 
 _ASK = "Ask your operator, naming the call id."
 
+NOTHING_FITS = "Send a shorter prompt, as no max_tokens fits. " + _ASK
+"""The remedy of INSUFFICIENT_BUDGET for an agent whose budget pays for no output at all."""
+
 TABLE: dict[Code, Entry] = {
     Code.INSUFFICIENT_BUDGET: Entry(
         402,
@@ -125,7 +128,7 @@ TABLE: dict[Code, Entry] = {
         Exit.USAGE,
         "Missing x-cynsta-agent-id header",
         "The call names no agent, so there is no budget to hold.",
-        "Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/openai.",
+        "Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/<provider>.",
         "spendguard agent list shows the ids",
     ),
     Code.MALFORMED_REQUEST: Entry(
@@ -361,7 +364,7 @@ TABLE: dict[Code, Entry] = {
         503,
         Exit.FAILED,
         "The provider rejected the sidecar's key",
-        "The provider answered 401 or 403 to the operator's key; nothing was charged.",
+        "The provider answered that the operator's key is none, or may not be used; nothing was charged.",
         _ASK,
         "spendguard provider set-key <provider>, then spendguard provider test <provider>",
     ),

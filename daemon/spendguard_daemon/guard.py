@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection
 
 from spendguard_daemon import outcome as outcomes
+from spendguard_daemon import ways
 from spendguard_daemon.booking import booking
 from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
 from spendguard_daemon.codes import TABLE
@@ -36,7 +37,7 @@ from spendguard_daemon.ports import (
     UpstreamLostError,
     UpstreamResponse,
 )
-from spendguard_daemon.relay import KEY_REJECTED, Relay
+from spendguard_daemon.relay import Relay
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.sharpen import Sharpener
 
@@ -99,6 +100,7 @@ class Guard:
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
             self._insistence.got_it(hold.agent_id, hold.run_id)
         except SpendGuardError as error:
+            ways.tell(error, plan, account)
             self._note_refusal(arrival, plan, error)
             raise
         changed = fault(Code.SHUTTING_DOWN) if self._closing else self._planner.outdated(plan)
@@ -143,8 +145,6 @@ class Guard:
         run_id = plan.hold.run_id if plan else arrival.run_id or IMPLICIT_RUN
         self._insistence.judge(error, arrival.agent_id, run_id)
         error.facts |= {"agent_id": arrival.agent_id, "run_id": run_id}
-        if plan:
-            error.facts |= {"provider": plan.provider, "model": plan.card.model, **plan.looser(error.code)}
         self._ledger.refuse(
             Refusal(
                 call_id=arrival.call_id,
@@ -256,7 +256,7 @@ class Guard:
             return None
         if relay.status is None or relay.problem or relay.status not in ANSWERED:
             raise self._lost(relay, code)
-        if relay.status in KEY_REJECTED:
+        if relay.rejects_key:
             raise relay.key_rejected(charged_nusd)
         left_nusd = self._ledger.state.accounts[relay.hold.agent_id].remaining_nusd
         headers = relay.headers()

@@ -16,6 +16,18 @@ _SECOND_NS = 1_000_000_000
 _SCHEMAS = {"any": trust.BOTH_SCHEMAS, "1": frozenset({1}), "2": frozenset({2})}
 
 
+def rehearse(settings: Settings, folder: Path, *, disk: Disk, clock: Clock, rng: Rng) -> None:
+    """Read what the settings say of prices, in a folder of no home; nobody is asked.
+
+    Raises PRICING_INVALID for prices of the operator's own that cannot be signed, PRICING_SIGNATURE for a
+    public key that is none.
+    """
+    if settings.price_source == "local":
+        make(settings, folder, folder / "trust.toml", disk=disk, clock=clock, rng=rng).load(None)
+    elif settings.price_public_key:
+        trust.read_public_key(settings.price_public_key)
+
+
 def make(
     settings: Settings, folder: Path, trust_path: Path, *, disk: Disk, clock: Clock, rng: Rng
 ) -> PriceOrigin:

@@ -30,7 +30,9 @@ STRIPPED_CHARACTERS_MAX = 1_000
 ANSWER_ID_CHARACTERS_MAX = 200
 
 KEY_REJECTED = frozenset({401, 403})
-"""Answers about the operator's key, which they may repeat: not a byte of them is passed on (design 6)."""
+"""Answers about the operator's key, which they may repeat: not a byte of them is passed on (design 6).
+
+So is a 400 of which its reader says the same (`AnswerReader.key_rejected`)."""
 
 
 class Relay:
@@ -117,6 +119,11 @@ class Relay:
         return self._ended and self._reader is not None and self._reader.complete
 
     @property
+    def rejects_key(self) -> bool:
+        """Whether the answer is about the operator's key; known for sure once it has ended."""
+        return self.status in KEY_REJECTED or (self._reader is not None and self._reader.key_rejected)
+
+    @property
     def answered_by(self) -> str | None:
         """The model that the answer names."""
         return self._reader.model if self._reader is not None else None
@@ -157,7 +164,7 @@ class Relay:
         }
 
     def key_rejected(self, charged_nusd: int) -> SpendGuardError:
-        """Return the error that stands for a KEY_REJECTED answer: not a word of it is the provider's."""
+        """Return the error that stands for an answer that rejects the key: not a word is the provider's."""
         provider, charged_usd = self.hold.provider, format_usd(charged_nusd)
         charged = (
             f"the call was charged its hold of {charged_usd} USD" if charged_nusd else "nothing was charged"

@@ -3,14 +3,19 @@
 Pure, and knows no setting by name: `origin` says where a value came from. All raise USAGE.
 """
 
-import re
+from collections.abc import Mapping
+from typing import Any
 
 from spendguard_daemon.addresses import wrong
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.features import FEATURES_MAX, is_feature
 
-FEATURE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+:[A-Za-z0-9_.*/-]{1,100}", re.ASCII)
-FEATURES_MAX = 64
 LINE_CHARACTERS_MAX = 256
+
+OVERRIDES_FORM = '[prices.overrides.gemini."<model>"]'
+"""How a price of the operator's own begins in config.toml."""
+
+OVERRIDES_HELP = "write it in config.toml; the README says what it holds (Prices of your own)"
 
 DANGER = "DANGER: "
 """How a warning begins that is shown in red wherever it is shown."""
@@ -31,11 +36,6 @@ def check_said_twice(*, verifies: bool, insecure: bool) -> None:
         "(CAP_PRICING_VERIFY_SIGNATURE=false), which alone starts no sidecar",
         remedy="unset it; or, to let anyone's document set your prices, spendguard up --insecure-pricing",
     )
-
-
-def is_feature(text: str) -> bool:
-    """Tell whether this is the name of a feature as refusals give it: `anthropic.tool:bash_20250124`."""
-    return FEATURE.fullmatch(text) is not None
 
 
 def read_features(value: object, origin: str) -> tuple[str, ...]:
@@ -72,3 +72,14 @@ def read_integer(value: object, origin: str, low: int, high: int) -> int:
     if isinstance(text, bool) or not isinstance(text, int) or not low <= text <= high:
         raise wrong(origin, f"a whole number from {low} to {high}")
     return text
+
+
+def read_overrides(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the operator's own prices, a table for each model; what a card holds, `pricing` reads."""
+    found: Mapping[str, Any] = config.get("prices", {}).get("overrides", {})
+    rows = found.values() if isinstance(found, dict) else [None]
+    cards = [card for row in rows for card in (row.values() if isinstance(row, dict) else [None])]
+    if not all(isinstance(card, dict) for card in cards):
+        expected = f"a table for each model, {OVERRIDES_FORM}"
+        raise wrong("config.toml: [prices] overrides", expected, OVERRIDES_HELP)
+    return found

@@ -24,6 +24,7 @@ from spendguard_daemon.setting_values import (
     read_flag,
     read_integer,
     read_line,
+    read_overrides,
 )
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
@@ -215,7 +216,7 @@ def load(config_text: str, env: Mapping[str, str], flags: Mapping[str, object] |
             values[row.field] = _check(row, *found)
     if env.get("CAP_SIDECAR_OPEN") == "1":
         values["control"] = "open-loopback"
-    overrides = config.get("prices", {}).get("overrides", {})
+    overrides = read_overrides(config)
     settle_price_source(values)
     if overrides and values.get("price_source") == "remote":
         warnings.append("[prices.overrides] mean nothing: the remote source alone says what a call costs")

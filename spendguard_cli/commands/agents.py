@@ -10,10 +10,14 @@ from spendguard_cli.commands.policies import (
     Disallow,
     ExactCount,
     HostedTools,
+    HostedToolsAgain,
     HostedToolUses,
     ServerState,
     given,
     own_policy,
+    split,
+    warn_absent,
+    warn_unknown,
 )
 from spendguard_cli.output import Form
 from spendguard_cli.render import count
@@ -68,10 +72,12 @@ def create(
     It can spend nothing until it has a budget.
     """
     wanted: dict[str, object] = {"name": name, "concurrency": concurrency, "overflow": overflow}
-    body = given(wanted) | own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allow)
+    allowed = split(allow) or None
+    body = given(wanted) | own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allowed)
     same = [agent.agent_id for agent in session.control.agents() if agent.name == name] if name else []
     made = session.control.create_agent(body | ({"mock": True} if mock else {}))
     session.out.show(made)
+    warn_unknown(session.out, allowed or ())
     if same:
         session.out.warn(
             f"another agent has this name: {', '.join(same)}; from now on the name alone means neither, "
@@ -180,6 +186,8 @@ def delete(
         "spendguard agent set my-agent --overflow refuse",
         "spendguard agent set my-agent --hosted-tools allow --hosted-tool-uses 3",
         "spendguard agent set my-agent --allow anthropic.tool:bash_20250124",
+        "spendguard agent set my-agent --allow 'grok.chat.cap:reasoning, grok.fee:violation'",
+        "spendguard agent set my-agent --hosted-tools inherit",
     ),
     exits=EXITS,
 )
@@ -190,7 +198,7 @@ def set_(
     agent_option: AgentOption = None,
     concurrency: Concurrency = None,
     overflow: Overflow = None,
-    hosted_tools: HostedTools = None,
+    hosted_tools: HostedToolsAgain = None,
     hosted_tool_uses: HostedToolUses = None,
     server_state: ServerState = None,
     exact_count: ExactCount = None,
@@ -202,13 +210,14 @@ def set_(
     What an agent has of its own stands before [policy] in config.toml; --allow adds to what is allowed there.
     """
     agent_id: str | None = None
-    if allow or disallow:
+    before: list[str] = []
+    added, dropped, allowed = split(allow), split(disallow), None
+    if added or dropped:
         agent_id = session.agent_id(named(agent, agent_option))
         before = session.control.agent(agent_id).policy.allow or []
-        kept = [feature for feature in before if feature not in (disallow or ())]
-        allow = [*kept, *(allow or ())]
+        allowed = [*(feature for feature in before if feature not in dropped), *added]
     body = given({"concurrency": concurrency, "overflow": overflow})
-    body |= own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allow)
+    body |= own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allowed)
     if not body:
         raise SpendGuardError(
             Code.USAGE,
@@ -217,6 +226,8 @@ def set_(
         )
     agent_id = agent_id or session.agent_id(named(agent, agent_option))
     session.out.show(session.control.change_agent(agent_id, body))
+    warn_unknown(session.out, added)
+    warn_absent(session.out, dropped, before)
 
 
 def named(argument: str | None, option: str | None) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from spendguard_cli.commands import policies
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import group, switch, verb
 from spendguard_daemon.codes import Exit
@@ -63,8 +64,7 @@ def set_(
         session.out.warn(f"{found.origin} is set in this shell and wins over config.toml")
     if any(line.lstrip().startswith("#") for line in before.splitlines()):
         session.out.warn("the comments in config.toml were not kept")
-    if session.peek() is not None:
-        session.out.hint("next: spendguard restart, so that the sidecar reads it")
+    _say_restart(session)
 
 
 @verb(
@@ -73,6 +73,7 @@ def set_(
     examples=(
         "spendguard config allow",
         "spendguard config allow anthropic.tool:bash_20250124",
+        "spendguard config allow grok.chat.cap:reasoning, grok.fee:violation",
         "spendguard config allow --remove anthropic.tool:bash_20250124",
     ),
     exits=(Exit.USAGE, Exit.NOT_ALLOWED),
@@ -82,7 +83,9 @@ def allow(
     *,
     features: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FEATURE]...", help="As a refusal names it.", show_default=False),
+        typer.Argument(
+            metavar="[FEATURE]...", help="As a refusal names it; several with commas.", show_default=False
+        ),
     ] = None,
     remove: Annotated[bool, switch("--remove", help_text="Take them back.")] = False,
 ) -> None:
@@ -97,17 +100,30 @@ def allow(
 
     session.local_only("config allow")
     home = session.connection.home
+    features = policies.split(features)
     if features:
         session.operator_only("config allow")
         with tomlfiles.editing(home):
-            text = tomlfiles.with_allowed(read_text(home.config), features, remove=remove)
+            before = read_text(home.config)
+            text = tomlfiles.with_allowed(before, features, remove=remove)
             settings.load(text, {})
             tomlfiles.save(home, home.config, text)
+        if remove:
+            policies.warn_absent(session.out, features, settings.load(before, {}).allow)
     elif remove:
         raise SpendGuardError(Code.USAGE, "No feature is named", remedy="name what to take back")
     found = next(row for row in tomlfiles.show(home, session.env).settings if row.name == "policy.allow")
     session.out.show(found)
     if features and found.origin not in ("config.toml", "default"):
         session.out.warn(f"{found.origin} is set in this shell and wins over config.toml")
-    if features and session.peek() is not None:
-        session.out.hint("next: spendguard restart, so that the sidecar reads it")
+    if features:
+        if not remove:
+            policies.warn_unknown(session.out, features)
+        _say_restart(session)
+
+
+def _say_restart(session: Session) -> None:
+    """Tell whoever reads that the running sidecar does not know it yet."""
+    if session.peek() is not None:
+        session.out.say("the running sidecar does not know it yet: it reads it when it is started again")
+        session.out.advise("spendguard restart")

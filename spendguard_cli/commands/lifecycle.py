@@ -94,7 +94,7 @@ def up(
                 remedy="spendguard down, then spendguard up --foreground",
             )
         supervisor.prepare(home)
-        command = supervisor.command(wanted, foreground=True, insecure=insecure_pricing)
+        command = supervisor.command(wanted, "--foreground", *_flags(insecure=insecure_pricing))
         os.execve(command[0], command, supervisor.daemon_env(home, env))  # noqa: S606 - our own command
     running, started = _up(session, home, wanted, env, insecure=insecure_pricing)
     if wanted not in (None, 0, running.place.port):
@@ -143,10 +143,14 @@ def restart(
     _check_said_twice(home, env, insecure=insecure_pricing)
     configured = tomlfiles.configured_port(home, session.env)
     before = supervisor.find_quietly(home)
+    if before:
+        supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
     wanted = kept if port is None else port
-    running, started = supervisor.ensure(home, wanted, env, session.out.say, insecure=insecure_pricing)
+    running, started = supervisor.ensure(
+        home, wanted, env, session.out.say, *_flags(insecure=insecure_pricing)
+    )
     _show_up(session, running, started=started)
 
 
@@ -220,6 +224,11 @@ def _env(session: Session, *, unsafe_fs: bool, strict: bool) -> Mapping[str, str
     return {**session.env, **flags, **({"SPENDGUARD_PRICES_SOURCE": "strict"} if strict else {})}
 
 
+def _flags(*, insecure: bool) -> tuple[str, ...]:
+    """Return what a daemon is told that no setting can tell it."""
+    return ("--insecure-pricing",) if insecure else ()
+
+
 def _check_said_twice(home: "Home", env: Mapping[str, str], *, insecure: bool) -> None:
     """Refuse what the sidecar would refuse, also where one runs already, and before one is stopped."""
     from spendguard_daemon.runtime import read_text
@@ -238,7 +247,7 @@ def _up(
     from spendguard_cli.client import Control
 
     say = session.out.say
-    running, started = supervisor.ensure(home, port, env, say, insecure=insecure)
+    running, started = supervisor.ensure(home, port, env, say, *_flags(insecure=insecure))
     if started:
         return running, True
     with Control(running.place.base_url, running.token, local=True) as control:
@@ -247,7 +256,7 @@ def _up(
         return running, False
     say("the sidecar is stopping; it is started again when it has ended")
     stopping.await_end(home, now.calls_in_flight, say)
-    return supervisor.ensure(home, port, env, say, insecure=insecure)
+    return supervisor.ensure(home, port, env, say, *_flags(insecure=insecure))
 
 
 def _show_up(session: Session, running: "Running", *, started: bool, strict: bool = False) -> None:

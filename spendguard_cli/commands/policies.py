@@ -1,12 +1,20 @@
 """The options that give an agent a policy of its own: how its requests are read (design 5.2)."""
 
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 import typer
 
+from spendguard_cli.output import Output
+from spendguard_daemon import features
+
 HostedTools = Annotated[
     Literal["strip", "refuse", "allow"] | None,
     typer.Option(help="Tools that run at the provider: taken out, refused, or allowed a few uses a call."),
+]
+HostedToolsAgain = Annotated[
+    Literal["strip", "refuse", "allow", "inherit"] | None,
+    typer.Option(help="The same as for agent create; inherit: as [policy] in config.toml has it."),
 ]
 HostedToolUses = Annotated[
     int | None, typer.Option(metavar="N", help="Most uses of each hosted tool in one call, where allowed.")
@@ -21,10 +29,15 @@ ExactCount = Annotated[
 ]
 Allow = Annotated[
     list[str] | None,
-    typer.Option(metavar="FEATURE", help="Let a feature pass, named as a refusal names it. May be repeated."),
+    typer.Option(
+        metavar="FEATURE",
+        help="Let a feature pass, named as a refusal names it. May be repeated, or several with commas.",
+    ),
 ]
+INHERIT = "inherit"
 Disallow = Annotated[
-    list[str] | None, typer.Option(metavar="FEATURE", help="Take back an --allow. May be repeated.")
+    list[str] | None,
+    typer.Option(metavar="FEATURE", help="Take back an --allow. May be repeated, or several with commas."),
 ]
 
 
@@ -36,7 +49,7 @@ def own_policy(
     allow: list[str] | None,
 ) -> dict[str, object]:
     """Return the part of a body that sets an agent's own policy; nothing where nothing of it was given."""
-    policy = given(
+    policy: dict[str, object] = given(
         {
             "hosted_tools": hosted_tools,
             "hosted_tool_uses": hosted_tool_uses,
@@ -45,7 +58,30 @@ def own_policy(
             "allow": allow,
         }
     )
+    if hosted_tools == INHERIT:
+        policy["hosted_tools"] = None
     return {"policy": policy} if policy else {}
+
+
+def split(words: Sequence[str] | None) -> list[str]:
+    """Return the features that words of a command line name, each one or several with commas."""
+    return [part.strip() for word in words or () for part in word.split(",") if part.strip()]
+
+
+def warn_unknown(out: Output, wanted: Sequence[str]) -> None:
+    """Tell which features nothing in this version asks about; a later one may."""
+    for feature in wanted:
+        if not features.known(feature):
+            near = features.nearest(feature)
+            meant = f"; did you mean {near}?" if near else ""
+            out.warn(f"{feature} is not a feature that this version knows{meant}")
+
+
+def warn_absent(out: Output, wanted: Sequence[str], allowed: Collection[str]) -> None:
+    """Tell which features were to be taken back, and were never allowed there."""
+    for feature in wanted:
+        if feature not in allowed:
+            out.warn(f"{feature} was not allowed here")
 
 
 def given(wanted: dict[str, object]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`provider list|set-key|test`: the operator's keys. A key is read from stdin, never from an argument."""
 
 import sys
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -12,6 +13,9 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.settings import PROVIDERS
 
 app = group("Providers: where they are reached, and with whose key.")
+
+COMPANIES = {"xai": "grok", "x.ai": "grok", "google": "gemini", "claude": "anthropic", "chatgpt": "openai"}
+"""What people also call the providers."""
 
 STDIN_CHARACTERS_MAX = 64 * 1024
 
@@ -90,8 +94,12 @@ def test(session: Session, *, name: Name) -> None:
 
 def _known(name: str) -> None:
     if name not in PROVIDERS:
+        near = get_close_matches(name.lower(), PROVIDERS, 1)
+        meant = COMPANIES.get(name.lower()) or (near[0] if near else "")
         raise SpendGuardError(
-            Code.USAGE, f"{name!r} is no provider", remedy=f"name one of {', '.join(PROVIDERS)}"
+            Code.USAGE,
+            f"{name!r} is no provider" + (f"; did you mean {meant}?" if meant else ""),
+            remedy=f"name one of {', '.join(PROVIDERS)}",
         )
 
 

@@ -152,3 +152,111 @@ def test_a_key_of_the_environment_wins_and_that_is_said(shell: Shell) -> None:
     stored = shell.ok("provider", "set-key", "openai", stdin="sk-canary-0123456789abcdef")
     assert stored.keys["key"] == "OPENAI_API_KEY"
     assert "warning: " in stored.err
+
+
+REASONING, VIOLATION = "grok.chat.cap:reasoning", "grok.fee:violation"
+
+
+def test_a_price_that_is_no_table_is_refused_and_costs_no_running_sidecar(shell: Shell) -> None:
+    shell.ok("up")
+    quick = shell.quick
+    refused = quick.run("config", "set", "prices.overrides", "x")
+    assert refused.code == 2
+    assert '[prices.overrides.gemini."<model>"]' in refused.err
+    assert not (shell.home / "config.toml").exists()
+    for name, text, why, code in (
+        (
+            "config.toml",
+            "[prices]\noverrides = 'x'\n",
+            "config.toml: [prices] overrides: expected a table",
+            2,
+        ),
+        ("config.toml", '[prices.overrides.gemini."m"]\nendpoints = []\n', "Price document is not valid", 8),
+        ("secrets.toml", "keys = 1\n", "secrets.toml [keys] is not a table", 2),
+    ):
+        (shell.home / name).write_text(text)
+        (shell.home / name).chmod(0o600)
+        refused = quick.run("restart")
+        assert (refused.code, refused.err.startswith(f"error: {why}")) == (code, True), refused.err
+        (shell.home / name).unlink()
+    assert shell.quick.ok("status").keys["state"] == "up"
+
+
+def test_a_wrong_price_ends_the_daemon_in_a_sentence(shell: Shell) -> None:
+    shell.home.mkdir(mode=0o700)
+    (shell.home / "config.toml").write_text("[prices]\noverrides = 'x'\n")
+    (shell.home / "config.toml").chmod(0o600)
+    refused = shell.run("up")
+    assert refused.code == 2
+    assert "error: config.toml: [prices] overrides: expected a table for each model" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_a_change_that_the_sidecar_does_not_know_yet_is_said_to_whoever_reads(shell: Shell) -> None:
+    assert "restart" not in shell.quick.ok("config", "allow", REASONING).err
+    shell.ok("up")
+    for words in (
+        ("set", "limits.idle_seconds", "60"),
+        ("allow", VIOLATION),
+        ("allow", "--remove", VIOLATION),
+    ):
+        for form in ((), ("--json",)):
+            said = shell.quick.ok("config", *words, *form).err
+            assert "the running sidecar does not know it yet" in said
+            assert "try: spendguard restart" in said
+    assert shell.quick.ok("config", "allow").err == ""
+
+
+def test_features_come_in_lists_as_a_refusal_writes_them(served: Shell) -> None:
+    agent_id = served.agent(name())
+    both = f"{REASONING}, {VIOLATION}"
+    assert served.ok("config", "allow", *both.split(" ")).keys["value"] == both.replace(" ", "")
+    assert served.ok("config", "allow", "--remove", both).keys["value"] == ""
+    assert served.ok("agent", "set", agent_id, "--allow", both).keys["policy.allow"] == both.replace(" ", "")
+    assert "policy.allow" not in served.ok("agent", "set", agent_id, "--disallow", both).keys
+    made = served.ok("agent", "create", "--name", name(), "--allow", both).keys["agent_id"]
+    assert served.ok("agent", "get", made, "--json").json["policy"]["allow"] == both.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("feature", "meant"),
+    [
+        ("grok.chat.cap:reasonin", REASONING),
+        ("grok.chat.cup:reasoning", REASONING),
+        ("anthropic.tol:bash_20250124", "anthropic.tool:bash_20250124"),
+        ("openai.chat.feld:foo", "openai.chat.field:foo"),
+        ("nobody.knows:this", ""),
+    ],
+)
+def test_a_feature_that_nothing_asks_about_is_warned_of(served: Shell, feature: str, meant: str) -> None:
+    agent_id = served.agent(name())
+    told = f"warning: {feature} is not a feature that this version knows"
+    told += f"; did you mean {meant}?" if meant else "\n"
+    for words in (("agent", "set", agent_id, "--allow"), ("config", "allow")):
+        assert told in served.ok(*words, feature).err
+        taken = "--disallow" if words[0] == "agent" else "--remove"
+        assert "warning" not in served.ok(*words[:3], taken, feature).err
+        assert f"warning: {feature} was not allowed here" in served.ok(*words[:3], taken, feature).err
+        assert "warning" not in served.ok(*words, "openai.chat.field:brand_new").err
+
+
+def test_an_agent_goes_back_to_what_holds_for_all(served: Shell) -> None:
+    agent_id = served.agent(name())
+    changed = served.ok("agent", "set", agent_id, "--hosted-tools", "allow").keys
+    assert changed["policy.hosted_tools"] == "allow"
+    assert "policy.hosted_tools" not in served.ok("agent", "set", agent_id, "--hosted-tools", "inherit").keys
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("xai", "grok"), ("google", "gemini"), ("opnai", "openai"), ("Grok", "grok")]
+)
+def test_a_provider_by_another_name_is_suggested(served: Shell, said: str, meant: str) -> None:
+    refused = served.run("provider", "set-key", said)
+    assert refused.code == 2
+    assert f"{said!r} is no provider; did you mean {meant}?" in refused.err
+
+
+def test_a_provider_without_a_key_is_named_in_what_to_try(served: Shell) -> None:
+    refused = served.run("provider", "test", "gemini")
+    assert refused.code == 1
+    assert "try: spendguard provider set-key gemini" in refused.err

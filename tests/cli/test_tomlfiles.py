@@ -80,6 +80,15 @@ def test_what_is_no_setting_never_passes_the_settings_own_reader(name: str, valu
     assert caught.value.code is Code.USAGE
 
 
+@pytest.mark.parametrize("name", ["prices.overrides", "prices", "prices.overrides.gemini.m"])
+def test_a_price_of_ones_own_is_no_plain_setting(name: str) -> None:
+    with pytest.raises(SpendGuardError, match="is no plain setting") as refused:
+        tomlfiles.with_setting("", name, "x")
+    assert refused.value.code is Code.USAGE
+    assert '[prices.overrides.gemini."<model>"]' in refused.value.detail
+    assert "README" in refused.value.remedy
+
+
 def test_keys_are_added_and_replaced_one_by_one() -> None:
     text = tomlfiles.with_key(tomlfiles.with_key("", "openai", "sk-1"), "grok", "xai-2")
     assert tomllib.loads(tomlfiles.with_key(text, "openai", CANARY)) == {

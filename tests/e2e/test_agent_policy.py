@@ -128,3 +128,16 @@ def test_the_features_of_config_and_agent_add_up(tmp_path: Path, upstream: Recor
         assert upstream.received == []
         sidecar.send("/v1/messages", agent_id, odd)
         assert json.loads(upstream.received[0].body)["alpha"] == 1
+
+
+def test_a_refusal_by_the_agents_own_choice_names_the_command_that_changes_it(tmp_path: Path) -> None:
+    """What stands in config.toml would not help it."""
+    with Sidecar(tmp_path / "home") as sidecar:
+        agent_id = sidecar.agent(cents=100_000, policy={"hosted_tools": "refuse"})
+        told = search(sidecar, agent_id).json()
+        command = f"spendguard agent set {agent_id} --hosted-tools allow"
+        assert told["spendguard"]["setting"] == '[policy] hosted_tools = "allow"'
+        assert told["spendguard"]["agent_setting"] == command
+        assert told["detail"].endswith(f"this agent has hosted_tools of its own: {command}")
+        sidecar.control("PATCH", f"/v1/agents/{agent_id}", {"policy": {"hosted_tools": None}})
+        assert sidecar.control("GET", f"/v1/agents/{agent_id}")["policy"] == {}

@@ -240,7 +240,7 @@ def test_a_note_of_a_newer_version_is_passed_over(tmp_path: Path) -> None:
         pass
     add_record(sidecar.home.ledger, b'{"t":"remark","text":"hello"}')
     with Sidecar(tmp_path / "home") as sidecar:
-        assert sidecar.control("GET", "/v1/status")["warnings"] == []
+        assert sidecar.warnings() == []
 
 
 @pytest.mark.parametrize(
@@ -371,4 +371,4 @@ def test_a_port_that_is_taken_leaves_the_ledger_in_order(tmp_path: Path) -> None
         )
         assert json.loads(done.stderr.splitlines()[-1])["code"] == "port_taken"
     with Sidecar(tmp_path / "home") as sidecar:
-        assert sidecar.control("GET", "/v1/status")["warnings"] == []
+        assert sidecar.warnings() == []

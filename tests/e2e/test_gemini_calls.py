@@ -200,6 +200,53 @@ async def await_call(sidecar: Sidecar, agent: str, path: str, body: bytes) -> di
     return shown
 
 
+NO_KEY = {
+    "code": 400,
+    "message": f"API key not valid: {GEMINI_KEY}. Please pass a valid API key.",
+    "status": "INVALID_ARGUMENT",
+    "details": [
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "API_KEY_INVALID",
+            "domain": "googleapis.com",
+            "metadata": {"service": "generativelanguage.googleapis.com"},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize(
+    "verb", ["generateContent", "streamGenerateContent", "embedContent", "countTokens", "chat"]
+)
+def test_a_key_that_is_none_is_told_in_our_words(
+    sidecar: Sidecar, upstream: RecordedUpstream, verb: str, *, listed: bool
+) -> None:
+    """Google says so with 400, which else is about the request; the reason tells."""
+    told = {"error": NO_KEY}
+    body = json.dumps([told] if listed else told).encode()
+    upstream.director = lambda _: Act(reply=Reply(400, JSON, body))
+    agent = sidecar.agent()
+    path, asked = f"/v1beta/models/{MODEL}:{verb}", HELLO
+    if verb == "embedContent":
+        path = path.replace(MODEL, "gemini-embedding-001")
+        asked = {"content": {"parts": [{"text": "hi"}]}}
+    if verb == "chat":
+        path = "/v1beta/openai/chat/completions"
+        asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+    answer = sidecar.send(path, agent, asked)
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (503, "provider_key_rejected")
+    assert answer.json()["spendguard"]["provider_status"] == 400
+    assert GEMINI_KEY not in answer.text
+    assert "valid API key" not in answer.text
+    calls = sidecar.calls(agent)
+    states = [(call["state"], nusd(call["cost_usd"])) for call in calls]
+    assert states == ([] if verb == "countTokens" else [("voided", 0)])
+    other = {"error": {"code": 400, "message": "Bad", "status": "INVALID_ARGUMENT", "details": []}}
+    upstream.director = lambda _: Act(reply=Reply(400, JSON, json.dumps(other).encode()))
+    assert sidecar.send(path, agent, asked).status_code == 400
+
+
 def test_chat_of_gemini_by_openais_words(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     """On Google's own path, under its root, and on the bare root by the model."""
     agent = sidecar.agent()
@@ -307,3 +354,71 @@ def test_the_record_names_the_endpoint(sidecar: Sidecar) -> None:
     answer = sidecar.send(f"/v1beta/models/{MODEL}:generateContent", sidecar.agent(), HELLO)
     shown = sidecar.call_of(answer)
     assert (shown["provider"], shown["endpoint"], shown["model"]) == ("gemini", "generateContent", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "why"),
+    [
+        ("POST", f"/v1beta/models/{MODEL}:batchGenerateContent", "batchGenerateContent is not served (batch"),
+        (
+            "POST",
+            "/gemini/v1beta/models/e:asyncBatchEmbedContent",
+            "asyncBatchEmbedContent is not served (batch",
+        ),
+        ("POST", "/v1beta/models/veo-3:predictLongRunning", "predictLongRunning is not served; nothing was"),
+        ("GET", "/v1beta/cachedContents", "nothing was forwarded"),
+        (
+            "POST",
+            f"/v1beta/v1beta/models/{MODEL}:generateContent",
+            "the version is there twice, as /v1beta/v1",
+        ),
+        (
+            "POST",
+            "/gemini/v1beta/v1beta/models",
+            "the version is there twice, as /v1beta/v1beta: give the SDK",
+        ),
+        (
+            "POST",
+            "/v1/agents/{agent}/runs/r/gemini/v1beta/v1beta/models/x:countTokens",
+            "the version is there",
+        ),
+    ],
+)
+def test_what_is_no_route_of_googles_is_told_in_googles_shape(
+    sidecar: Sidecar, upstream: RecordedUpstream, method: str, path: str, why: str
+) -> None:
+    agent = sidecar.agent()
+    headers = {"x-cynsta-agent-id": agent}
+    answer = sidecar.http.request(method, path.format(agent=agent), json=HELLO, headers=headers)
+    told = answer.json()
+    assert (answer.status_code, told["error"]["status"]) == (404, "NOT_FOUND")
+    assert told["error"]["message"].startswith(f"Route not found: {why}")
+    assert told["spendguard"]["code"] == "route_not_found"
+    assert upstream.received == []
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/chat/completions", "/v1/v1/messages", "/openai/v1/v1/responses"])
+def test_a_version_that_is_there_twice_is_named(sidecar: Sidecar, path: str) -> None:
+    answer = sidecar.send(path, sidecar.agent(), {})
+    assert answer.status_code == 404
+    assert "the version is there twice, as /v1/v1: give the SDK the base URL without it" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "provider"),
+    [
+        (f"/v1beta/models/{MODEL}:generateContent", "gemini"),
+        ("/grok/v1/chat/completions", "grok"),
+        ("/v1/messages", "anthropic"),
+        ("/v1/chat/completions", "openai"),
+        ("/v1beta/openai/chat/completions", "gemini"),
+    ],
+)
+def test_who_names_no_agent_is_told_the_path_of_its_provider(
+    sidecar: Sidecar, path: str, provider: str
+) -> None:
+    answer = sidecar.http.post(path, json={})
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (400, "missing_agent")
+    remedy = answer.json()["spendguard"]["remedy"]
+    assert f"/v1/agents/<agent_id>/runs/<run_id>/{provider};" in remedy
+    assert "spendguard agent list" in remedy

@@ -102,6 +102,13 @@ def test_want_of_money_names_what_would_let_less_be_held(
     facts = refused.json()["spendguard"]
     assert (refused.status_code, facts["code"]) == (402, "insufficient_budget")
     assert facts["setting"] == "[policy] allow: grok.chat.cap:reasoning, grok.fee:violation"
+    assert refused.json()["error"]["message"].endswith(
+        "; $2.50 of it is reasoning that may be billed beside the cap, $0.05 the fee for a request that "
+        "breaks the provider's rules; /v1/responses counts all within its cap, or your operator allows "
+        "grok.chat.cap:reasoning and grok.fee:violation"
+    )
+    assert facts["affordable_max_tokens"] == 0
+    assert "smaller max_tokens" not in facts["remedy"]
     assert upstream.received == []
     plain = {**CHAT, "model": "grok-4.20-non-reasoning"}
     answers(upstream, 375_000, model="grok-4.20-non-reasoning", choices=[{}])
@@ -109,6 +116,13 @@ def test_want_of_money_names_what_would_let_less_be_held(
     assert 50_000_000 < nusd_of(held) < 60_000_000
     refused = sidecar.chat(sidecar.agent(cents=4), plain)
     assert refused.json()["spendguard"]["setting"] == "[policy] allow: grok.fee:violation"
+    assert refused.json()["detail"].endswith(
+        "; $0.05 of it is the fee for a request that breaks the provider's rules, or your operator allows "
+        "grok.fee:violation"
+    )
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    called = sidecar.chat(agent, {**CHAT, "tools": [tool]}).json()["detail"]
+    assert "$2.50 of it is reasoning and function calls that may be billed beside the cap" in called
     assert (
         "setting"
         not in sidecar.chat(sidecar.agent(cents=0), {**CHAT, "model": "gpt-4o"}).json()["spendguard"]
@@ -140,6 +154,34 @@ def test_errors_are_free_unless_they_may_have_a_fee(
     booked_state, cost_nusd, _ = booked(sidecar, agent)
     assert booked_state == state
     assert cost_nusd > 50_000_000 if state == "settled_worst" else cost_nusd == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/grok/v1/responses"])
+def test_a_key_that_is_none_is_told_in_our_words(
+    sidecar: Sidecar, upstream: RecordedUpstream, path: str
+) -> None:
+    """xAI says so with 400, and repeats the key: the operator's, which no agent is to see."""
+    said = f"Incorrect API key provided: {GROK_KEY}. You can obtain an API key from the console."
+    answers(upstream, None, status=400, code="Client specified an invalid argument", error=said)
+    agent = sidecar.agent(cents=1_000)
+    asked = {"model": "grok-4.3", "max_output_tokens": 1_000, "input": "hi"} if "responses" in path else CHAT
+    answer = sidecar.send(path, agent, asked)
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (503, "provider_key_rejected")
+    assert answer.json()["spendguard"]["provider_status"] == 400
+    assert "obtain" not in answer.text
+    assert GROK_KEY not in answer.text
+    assert booked(sidecar, agent) == ("voided", 0, "provider refused with 400")
+    answers(upstream, None, status=400, code="x", error="Model not found: incorrect api key")
+    assert sidecar.send(path, agent, asked).status_code == 400
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_test_says_that_the_key_was_rejected(
+    sidecar: Sidecar, upstream: RecordedUpstream, status: int
+) -> None:
+    answers(upstream, None, status=status, code="x", error="no")
+    tested = sidecar.control("POST", "/v1/providers/grok/test", {})
+    assert (tested["ok"], tested["detail"]) == (False, f"the key was rejected: grok answered {status}")
 
 
 def test_its_key_is_tested_by_the_list_of_models(sidecar: Sidecar, upstream: RecordedUpstream) -> None:

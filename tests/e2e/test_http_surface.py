@@ -140,7 +140,7 @@ async def test_a_client_that_leaves_in_mid_stream(
     assert (done["state"], done["cost_usd"]) == ("settled", STREAM_COST)
     assert await eventually(lambda: ends(patient, left["call_id"])) == ["settle"]
     assert patient.budget(agent)["held_usd"] == "0.00"
-    assert patient.control("GET", "/v1/status")["warnings"] == []
+    assert patient.warnings() == []
 
 
 async def test_a_client_that_leaves_before_the_head(patient: Sidecar, upstream: RecordedUpstream) -> None:

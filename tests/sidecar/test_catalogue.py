@@ -14,6 +14,7 @@ from signed_prices import NOW_NS
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
+from spendguard_daemon.settings import load
 from spendguard_daemon.usage import Usage
 
 
@@ -330,9 +331,24 @@ def test_every_row_says_when_and_where_it_was_checked() -> None:
     for provider, model, row in ROWS:
         assert row["sources"] in (["genai-prices", "litellm"], ["genai-prices"], ["litellm"])
         assert len(row["sources"]) == 2 or "alone" in row["note"]
-        assert re.fullmatch(r"2026-\d\d-\d\d", row["checked"])
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", row["checked"])
         assert row["checked"] <= ROOT["checked"] == catalogue.bundled().checked
         assert not {"checked", "sources", "note"} & set(catalogue.bundled().models[provider][model])
+
+
+CHECKED_NS = int(datetime.fromisoformat(f"{ROOT['checked']}T00:00:00+00:00").timestamp()) * 10**9
+
+
+@pytest.mark.parametrize(
+    ("days", "age", "told"),
+    [(-3, 0, False), (0.99, 0, False), (1, 1, False), (45.99, 45, False), (46, 46, True)],
+)
+def test_a_catalogue_of_more_than_45_days_is_reported(days: float, age: int, told: bool) -> None:
+    now_ns = CHECKED_NS + int(days * 86_400) * 10**9
+    assert catalogue.age_days(now_ns) == age
+    warnings = catalogue.warnings(now_ns)
+    assert len(warnings) == told
+    assert all(f"{age} days ago, on {ROOT['checked']}" in warning for warning in warnings)
 
 
 def test_what_is_left_out_is_named_with_its_reason() -> None:
@@ -374,6 +390,16 @@ class TestOverrides:
         with pytest.raises(SpendGuardError, match=r"prices\.overrides\.openai") as refused:
             book(overrides)
         assert refused.value.code is Code.PRICING_INVALID
+
+    def test_half_a_card_is_refused_with_its_path_and_an_example(self) -> None:
+        """What is wrong by its name in config.toml, and a whole card that can be pasted there."""
+        with pytest.raises(SpendGuardError) as refused:
+            book({"openai": {"my-4o": {"endpoints": ["chat/completions"]}}})
+        assert refused.value.detail.endswith("prices.overrides.openai.my-4o.limits: missing")
+        where, _, example = refused.value.remedy.partition(", such as: ")
+        assert where == 'write the whole card under [prices.overrides.openai."my-4o"] in config.toml'
+        pasted = load(f'[prices.overrides.openai."my-4o"]\n{example.replace("; ", chr(10))}', {})
+        assert book(dict(pasted.price_overrides)).card("openai", "my-4o").limits.context_tokens == 128_000
 
     @pytest.mark.parametrize("overrides", [{"mock": {"mock-small": CARD}}, {"openai": {"m": {"input": 1}}}])
     def test_overrides_are_read_as_strictly_as_all(self, overrides: dict[str, Any]) -> None:

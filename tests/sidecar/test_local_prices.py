@@ -94,7 +94,7 @@ def test_bad_overrides_are_refused_and_nothing_moves(home: Home) -> None:
     assert error.code is Code.PRICING_INVALID
     assert "openai" in error.detail
     error = refusal(home.prices({"openai": {"gpt-4o": signed_prices.card(reasoning="yes")}}), home.mark)
-    assert "providers.openai.models.gpt-4o.reasoning" in error.detail
+    assert "prices.overrides.openai.gpt-4o.reasoning" in error.detail
     assert home.disk.files == before
 
 

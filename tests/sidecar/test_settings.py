@@ -51,6 +51,9 @@ def test_settings_that_mean_nothing_are_warned_about() -> None:
         ("[billing]\nvoid_statuses = 429\n", "void_statuses"),
         ("[providers.openai]\nkey = 'sk'\n", "openai"),
         ("[providers.acme]\nbase_url = 'https://x'\n", "acme"),
+        ("[prices]\noverrides = 'x'\n", '[prices.overrides.gemini."<model>"]'),
+        ("[prices.overrides]\ngemini = 5\n", "overrides"),
+        ("[prices.overrides.gemini]\nm = 2\n", "overrides"),
         ("not toml", "config.toml"),
     ],
 )

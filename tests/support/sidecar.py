@@ -20,6 +20,7 @@ import httpx
 from spendguard_daemon.runtime import Home, read_admin_token, read_daemon_info
 
 START_SECONDS = 30
+OLD_CATALOGUE = "the bundled price catalogue was compared"
 DAEMON = (sys.executable, "-P", "-m", "spendguard_daemon")
 PROVIDER_KEY = "sk-canary-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-canary-0123456789abcdef"
@@ -145,6 +146,11 @@ class Sidecar:
         answer = self.http.request(method, path, json=body, headers=self.admin)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def warnings(self) -> list[str]:
+        """Return what the daemon warns of, but the catalogue's age, which is that of this checkout."""
+        told: list[str] = self.control("GET", "/v1/status")["warnings"]
+        return [warning for warning in told if OLD_CATALOGUE not in warning]
 
     def agent(self, *, cents: int | None = 5000, **settings: object) -> str:
         """Make an agent with a budget; return its id."""

@@ -80,18 +80,30 @@ def require_admin(slots: Sequence[str], token: str) -> None:
 
 
 def identify(
-    slots: Sequence[str], path_agent: str, path_run: str, agents: Sequence[str], runs: Sequence[Sequence[str]]
+    slots: Sequence[str],
+    path_agent: str,
+    path_run: str,
+    agents: Sequence[str],
+    runs: Sequence[Sequence[str]],
+    provider: str = "openai",
 ) -> Identity:
     """Return for whom a model call is; all that is named must agree (design 5.1).
 
-    `agents` are the values of x-cynsta-agent-id, `runs` those of each of RUN_HEADERS, in that order. Raises
-    MISSING_AGENT, IDENTITY_CONFLICT, UNAUTHORIZED for a key that is not known, MALFORMED_REQUEST.
+    `agents` are the values of x-cynsta-agent-id, `runs` those of each of RUN_HEADERS, in that order;
+    `provider` is whose format was called. Raises MISSING_AGENT, IDENTITY_CONFLICT, MALFORMED_REQUEST,
+    UNAUTHORIZED for a key that is not known.
     """
     if any(slot.startswith(AGENT_KEY_PREFIX) for slot in slots):
         raise SpendGuardError(Code.UNAUTHORIZED, "Unauthorized: this agent key is not known")
     named = {agent.strip().lower() for agent in (*agents, path_agent) if agent.strip()}
     if not named:
-        raise SpendGuardError(Code.MISSING_AGENT, "Missing x-cynsta-agent-id header")
+        remedy = (
+            f"Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/{provider}; "
+            "spendguard agent list shows the ids."
+        )
+        raise SpendGuardError(
+            Code.MISSING_AGENT, "Missing x-cynsta-agent-id header", facts={"remedy": remedy}
+        )
     if len(named) > 1:
         raise SpendGuardError(
             Code.IDENTITY_CONFLICT, "Conflicting identities: path and header name other agents"

@@ -18,7 +18,7 @@ from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, GOOGLE_KEY, ModelList
 from spendguard_daemon.gateway.proxy import serve_call
-from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, match
+from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, asker, match
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ports import Rng
 from spendguard_daemon.providers import FORMATS
@@ -99,6 +99,9 @@ def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str]:
     """Return the provider and endpoint whose error shape the asker understands."""
     if route.endpoint:
         return route.speaker, route.endpoint
+    provider, endpoint = asker(request.raw_path)
+    if provider:
+        return provider, endpoint
     if ANTHROPIC_VERSION in request.headers and ("anthropic", "messages") in FORMATS:
         return "anthropic", "messages"
     if GOOGLE_KEY in request.headers and ("gemini", "generateContent") in FORMATS:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from spendguard_daemon.errors import MalformedError, SpendGuardError
+from spendguard_daemon.features import FEATURES_MAX, is_feature
 from spendguard_daemon.ledger.events import AgentPolicy, Concurrency, Overflow
 from spendguard_daemon.money import CENTS_MAX, Nusd, from_cents, parse_usd
 from spendguard_daemon.providers.json_text import parse
-from spendguard_daemon.setting_values import FEATURES_MAX, is_feature
 from spendguard_daemon.settings import CHOICES, RANGES
 from spendguard_daemon.text import NAME_LENGTH_MAX, is_name, safe
 from spendguard_daemon.wire import ChangePolicy

@@ -76,14 +76,15 @@ class CountRoutes:
         )
         question = await aside(lambda: _read(route, asked), len(body))
         await earlier(question.state_ids, account.agent_id, self._ledger.history, self._guard.ending)
-        answer = await self._ask(route.speaker, question, asked)
-        headers = _brought_back(format_for(route.speaker, route.endpoint), answer) | {
+        form = format_for(route.speaker, route.endpoint)
+        answer = await self._ask(route.speaker, form, question, asked)
+        headers = _brought_back(form, answer) | {
             "x-spendguard-call-id": call_id,
             "x-spendguard-source": "provider",
         }
         return web.Response(status=answer.status, headers=headers, body=answer.body)
 
-    async def _ask(self, provider: str, question: CountAsked, asked: Asked) -> FreeAnswer:
+    async def _ask(self, provider: str, form: Format, question: CountAsked, asked: Asked) -> FreeAnswer:
         key = self._keys().get(provider)
         passed = [(name, asked.headers[name]) for name in PASSED_ON if name in asked.headers]
         request = post(
@@ -96,7 +97,7 @@ class CountRoutes:
             raise _unreachable(str(error), facts) from error
         if answer.status not in ANSWERED:
             raise _unreachable(f"it answered {answer.status}", facts)
-        if answer.status in KEY_REJECTED:
+        if answer.status in KEY_REJECTED or (answer.status >= 400 and _says_so(form, answer)):
             title = TABLE[Code.PROVIDER_KEY_REJECTED].title
             facts |= {"provider_status": answer.status}
             raise SpendGuardError(
@@ -121,6 +122,14 @@ def _read(route: Route, asked: Asked) -> CountAsked:
     form = format_for(route.speaker, route.endpoint)
     read = form.read(asked)
     return CountAsked(read.model, f"{form.path(read)}/input_tokens", read.headers, (), read.state_ids)
+
+
+def _says_so(form: Format, answer: FreeAnswer) -> bool:
+    """Tell whether an error says that the operator's key is none."""
+    reader = form.errors(answer.headers.get("content-encoding", ""))
+    reader.feed(answer.body)
+    reader.end()
+    return reader.key_rejected
 
 
 def _brought_back(form: Format, answer: FreeAnswer) -> dict[str, str]:

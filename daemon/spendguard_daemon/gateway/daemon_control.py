@@ -18,6 +18,7 @@ from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamRequest
 from spendguard_daemon.price_keeper import PriceKeeper
+from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
@@ -180,17 +181,18 @@ class DaemonControl:
                 *reasons,
                 *self._settings.warnings,
                 *views.pricing_warnings(pricing),
-                *self._open_warning(),
+                *self._own_warnings(),
                 *recovered.warnings,
             ],
             unconfirmed=views.unconfirmed(state),
             unconfirmed_agents=views.unconfirmed_agents(state),
         )
 
-    def _open_warning(self) -> list[str]:
+    def _own_warnings(self) -> list[str]:
+        old = catalogue.warnings(self._clock.wall_ns())
         if self._settings.control == "open-loopback":
-            return ["the control API is open to everyone on this machine ([access] control)"]
-        return []
+            return ["the control API is open to everyone on this machine ([access] control)", *old]
+        return old
 
     async def _get_pricing(self, _: Asked) -> wire.Pricing:
         return views.pricing(self._prices.report())
@@ -247,9 +249,10 @@ class DaemonControl:
                 name=name, ok=False, http_status=None, detail=detail, remedy="check the network"
             )
         await response.close()
-        ok = response.status == 200
-        remedy = f"spendguard provider set-key {name}" if response.status in KEY_DOUBTED else ""
-        detail = "the key works" if ok else f"{name} answered {response.status}"
+        ok, doubted = response.status == 200, response.status in KEY_DOUBTED
+        remedy = f"spendguard provider set-key {name}" if doubted else ""
+        answered = f"{name} answered {response.status}"
+        detail = "the key works" if ok else f"the key was rejected: {answered}" if doubted else answered
         return wire.ProviderTest(name=name, ok=ok, http_status=response.status, detail=detail, remedy=remedy)
 
     async def _shutdown(self, asked: Asked) -> msgspec.Struct:

@@ -4,7 +4,7 @@ Owns the tables of verbs and of query parameters; `routes` splits the target and
 Sources: the google-genai SDK 3.6.1, `models.py`; [docs] ai.google.dev/gemini-api/docs/openai.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spendguard_daemon.errors import MalformedError
@@ -69,6 +69,12 @@ def of_verb(rest: list[str]) -> Path | None:
     return replace(path, model=f"tunedModels/{model}") if path.name == "call" else None
 
 
+def unserved(rest: Sequence[str]) -> str:
+    """Return the verb of a path of Google's that is not served; empty where there is none."""
+    verb = rest[-1].rpartition(":")[2] if rest and ":" in rest[-1] else ""
+    return "" if verb in VERBS else verb
+
+
 def of_google(rest: list[str], *, version: str, in_run: bool) -> Path | None:
     """Match what follows the version segment (empty where there is none) under a root of Google's."""
     path = of_verb(rest)
@@ -80,7 +86,7 @@ def of_google(rest: list[str], *, version: str, in_run: bool) -> Path | None:
         return Path("call", NATIVE)
     if rest == ["models"]:
         return Path("models", NATIVE)
-    if len(rest) == 2 and rest[0] == "models":
+    if len(rest) == 2 and rest[0] == "models" and not unserved(rest):
         return Path("model", NATIVE, model=rest[1])
     return None
 

@@ -99,6 +99,7 @@ def identity_of(headers: CIMultiDictProxy[str], route: Route) -> access.Identity
         route.run_id,
         headers.getall(access.AGENT_HEADER, []),
         [headers.getall(name, []) for name in access.RUN_HEADERS],
+        route.speaker,
     )
 
 

@@ -30,7 +30,7 @@ def refusal(
     The reader is often the agent itself: it gets the remedy for agents, never a command that raises money.
     """
     entry = TABLE[error.code]
-    facts = {"code": error.code.value, **error.facts, "call_id": call_id, "remedy": entry.agent_remedy}
+    facts = {"code": error.code.value, "remedy": entry.agent_remedy, **error.facts, "call_id": call_id}
     form = format_for(provider, endpoint)
     headers = {"x-spendguard-source": "spendguard", "x-spendguard-call-id": call_id}
     retry = facts.get("worth_waiting", facts.get("affordable")) if entry.retry is None else entry.retry

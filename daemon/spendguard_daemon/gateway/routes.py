@@ -5,8 +5,9 @@ outside the small set below is no route, so no trick of paths can reach a provid
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from urllib.parse import parse_qsl
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
@@ -23,6 +24,7 @@ COUNT_TAILS: Mapping[tuple[str, ...], str] = {
 COUNTERS = frozenset({("anthropic", "messages"), ("openai", "responses")})
 """The providers that have such a route of that name."""
 
+_VERSIONS = frozenset({"v1", google_paths.VERSION})
 _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _CONTROL = {
@@ -222,9 +224,9 @@ def _control(method: str, segments: list[str]) -> Route:
             params[node.param[0]] = segment
             node = node.param[1]
         else:
-            raise _not_found()
+            raise _not_found(segments)
     if not node.methods:
-        raise _not_found()
+        raise _not_found(segments)
     if method not in node.methods:
         raise _not_allowed(sorted(node.methods))
     return Route(node.methods[method], agent_id=params.get("agent", ""), params=params)
@@ -251,8 +253,29 @@ def _query(route: Route, query: str) -> dict[str, str]:
     return named
 
 
-def _not_found() -> SpendGuardError:
-    return SpendGuardError(Code.ROUTE_NOT_FOUND, "Route not found: nothing was forwarded")
+def asker(target: str) -> tuple[str, str]:
+    """Return provider and endpoint of whose error shape the path of no route asks for; empty if of nobody."""
+    rest = target.partition("?")[0].split("/")[1:]
+    if rest[:2] == ["v1", "agents"]:
+        rest = rest[5:]
+    first = rest[0] if rest else ""
+    provider = google_paths.PROVIDER if first == google_paths.VERSION else first
+    return (provider, _spoken(provider)) if provider in PROVIDERS else ("", "")
+
+
+def _not_found(segments: Sequence[str] = ()) -> SpendGuardError:
+    """Return the refusal of a path; what is often meant by it is named."""
+    why = "nothing was forwarded"
+    twice = next((two for two in pairwise(segments) if set(two) <= _VERSIONS), None)
+    verb = google_paths.unserved(segments)
+    if twice:
+        why = (
+            f"the version is there twice, as /{'/'.join(twice)}: give the SDK the base URL without it; {why}"
+        )
+    elif verb:
+        batch = " (batches are not)" if "batch" in verb.lower() else ""
+        why = f"{verb} is not served{batch}; {why}"
+    return SpendGuardError(Code.ROUTE_NOT_FOUND, f"Route not found: {why}")
 
 
 def _not_allowed(methods: list[str]) -> SpendGuardError:

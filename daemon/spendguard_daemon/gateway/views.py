@@ -5,8 +5,6 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import islice
 
 import msgspec
@@ -25,9 +23,6 @@ from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import PROVIDERS, Settings
 from spendguard_daemon.wire import iso
-
-CATALOGUE_DAYS = 45
-"""How old the bundled catalogue may be before it is reported."""
 
 UNCONFIRMED_SHOWN = 20
 """How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
@@ -187,7 +182,7 @@ def run(view: RunView) -> wire.Run:
 
 def pricing(report: PriceReport) -> wire.Pricing:
     """Show the price document in force, and how it is kept."""
-    book, last, checked = report.book, report.last_error, _checked()
+    book, last, checked = report.book, report.last_error, catalogue.bundled().checked
     return wire.Pricing(
         document_sha256=book.document_sha256,
         schema=book.document.schema,
@@ -206,7 +201,7 @@ def pricing(report: PriceReport) -> wire.Pricing:
         else wire.PricingError(code=last.code, detail=last.detail, at=iso(last.at_ns)),
         next_refresh_at=None if report.next_refresh_ns is None else iso(report.next_refresh_ns),
         catalogue_checked=checked,
-        catalogue_is_old=_is_old(checked, report.now_ns),
+        catalogue_is_old=catalogue.age_days(report.now_ns) > catalogue.STALE_DAYS,
         warnings=list(book.document.warnings),
         models=[f"{card.provider}:{card.model}" for card in book.cards()],
     )
@@ -214,28 +209,9 @@ def pricing(report: PriceReport) -> wire.Pricing:
 
 def pricing_warnings(pricing: wire.Pricing | None) -> list[str]:
     """Return what an operator should know of prices that are in force."""
-    if pricing is None:
+    if pricing is None or pricing.last_error is None:
         return []
-    said = []
-    if pricing.last_error is not None:
-        said.append(f"prices were not renewed: {pricing.last_error.detail} ({pricing.last_error.code})")
-    if pricing.catalogue_is_old:
-        said.append(
-            f"the catalogue of models was last checked on {pricing.catalogue_checked}, more than "
-            f"{CATALOGUE_DAYS} days ago: pip install --upgrade spendguard"
-        )
-    return said
-
-
-@lru_cache(maxsize=1)
-def _checked() -> str:
-    return catalogue.bundled().checked
-
-
-def _is_old(checked: str, now_ns: int) -> bool:
-    """Tell whether the catalogue was last compared with its sources more than 45 days ago."""
-    day = datetime.fromisoformat(checked).replace(tzinfo=UTC)
-    return datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC) - day > timedelta(days=CATALOGUE_DAYS)
+    return [f"prices were not renewed: {pricing.last_error.detail} ({pricing.last_error.code})"]
 
 
 def providers(settings: Settings, keys: ProviderKeys) -> wire.Providers:

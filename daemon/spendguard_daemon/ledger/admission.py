@@ -7,7 +7,7 @@ available to the agent and, where there is a daemon cap, to all agents together.
 
 from dataclasses import dataclass
 
-from spendguard_daemon.codes import TABLE
+from spendguard_daemon.codes import NOTHING_FITS, TABLE
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Now, Offer
 from spendguard_daemon.ledger.events import Hold
@@ -104,6 +104,8 @@ def refusal(state: State, command: HoldCall) -> SpendGuardError:
     }
     if code is Code.BUDGET_HELD:
         facts |= {"retry_after_ms": HELD_RETRY_MS, "worth_waiting": True}
+    if code is Code.INSUFFICIENT_BUDGET and not affordable_tokens:
+        facts["remedy"] = NOTHING_FITS
     return SpendGuardError(code, _sentence(code, facts), remedy=TABLE[code].agent_remedy, facts=facts)
 
 

@@ -32,6 +32,7 @@ class Meter(Protocol):
     answer_id: str | None
     problem: str | None
     documented_error: bool
+    key_rejected: bool
 
     @property
     def usage(self) -> Usage | None:
@@ -78,6 +79,10 @@ class _Answer:
     @property
     def documented_error(self) -> bool:
         return self._meter.documented_error and self.complete
+
+    @property
+    def key_rejected(self) -> bool:
+        return self._meter.key_rejected
 
     @property
     def _failed(self) -> str | None:

@@ -171,9 +171,13 @@ class AnthropicMessages:
         if hides_usage:
             raise ValueError("Anthropic's usage is never ours to hide")
         if not 200 <= status < 300:
-            return anthropic_errors.reader(encoding)
+            return self.errors(encoding)
         writes_1h = "cache_write_1h" in request.reach
         return anthropic_answers.reader(stream=request.stream, writes_1h=writes_1h, encoding=encoding)
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success."""
+        return anthropic_errors.reader(encoding)
 
     def error_body(self, status: int, _code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in Anthropic's shape, with `detail` and `spendguard` beside it."""

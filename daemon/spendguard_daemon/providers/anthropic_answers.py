@@ -35,6 +35,7 @@ class MessageMeter:
     """Reads the usage, model and end of one answer; satisfies `answers.Meter`."""
 
     documented_error = False
+    key_rejected = False
     answer_id: str | None = None  # nothing is kept at the provider to go on from
 
     def __init__(self, *, unsplit_1h: bool = False) -> None:

@@ -66,7 +66,8 @@ class Request:
     Rates: `reach` names the rates beyond plain input and output that the call may land in, `events` the most
     of each fee, `penalties` the fees that a provider may take instead of an answer, if its card lists them,
     `service_tier` the tier that `rewrite` pins, `modifiers` what scales the whole bill.
-    `trusts` gives, for what of `uncapped` and `penalties` an operator may rule out, the feature that does so.
+    `trusts` gives, for what of `uncapped` and `penalties` an operator may rule out, the feature that does so;
+    `capped_by` is the provider's endpoint whose cap is known to count all output, where this one's is not.
     `wants_usage`: the client itself asked for usage in the stream. `stripped` names what `rewrite` leaves
     out, `headers` are those to send beside our own, `query` what follows the path. `document` is what
     `rewrite` needs: the text, and the values of small members; `changed` says in what it already differs from
@@ -100,6 +101,7 @@ class Request:
     penalties: tuple[str, ...] = ()
     modifiers: tuple[str, ...] = ()
     trusts: Mapping[str, str] = field(default_factory=dict)
+    capped_by: str = ""
     stripped: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     query: str = ""
@@ -174,7 +176,8 @@ class AnswerReader(Protocol):
     After `end()`: `usage` is what the provider reports, None where it did not or where that cannot be true;
     `complete` tells that the answer came to its own end (`[DONE]`, or JSON read whole); `problem` says why
     the usage must not be relied on, None where it may; `documented_error` that the whole body is the
-    provider's documented error, with nothing in it that could be billed.
+    provider's documented error, with nothing in it that could be billed; `key_rejected` that it is about the
+    operator's key, which it may repeat.
     """
 
     @property
@@ -200,6 +203,10 @@ class AnswerReader(Protocol):
     @property
     def documented_error(self) -> bool:
         """Whether this is the provider's documented error."""
+
+    @property
+    def key_rejected(self) -> bool:
+        """Whether the answer says that the operator's key is none, whatever its status."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes as they arrived; return those to relay now."""
@@ -256,6 +263,9 @@ class Format(Protocol):
 
     def reader(self, request: Request, *, hides_usage: bool, status: int, encoding: str) -> AnswerReader:
         """Return the reader of the answer with this status and content encoding."""
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success."""
 
     def error_body(self, status: int, code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in the provider's shape, with `detail` and `spendguard` beside it."""

@@ -16,6 +16,9 @@ from spendguard_daemon.usage import Usage
 IsDocumented = Callable[[dict[str, Json]], bool]
 """Tells whether the members of an answer are those of the provider's documented error."""
 
+RejectsKey = Callable[[dict[str, Json]], bool]
+"""Tells whether they say that the key is none, of a provider that says so with 400."""
+
 Unwrap = Callable[[bytes], bytes]
 """Takes the object out of what a provider may put around it."""
 
@@ -26,9 +29,19 @@ def _as_it_is(body: bytes) -> bytes:
     return body
 
 
-def reader(encoding: str, is_documented: IsDocumented, *, unwrap: Unwrap = _as_it_is) -> AnswerReader:
+def _says_it_by_status(_members: dict[str, Json]) -> bool:
+    return False
+
+
+def reader(
+    encoding: str,
+    is_documented: IsDocumented,
+    *,
+    rejects_key: RejectsKey = _says_it_by_status,
+    unwrap: Unwrap = _as_it_is,
+) -> AnswerReader:
     """Return the reader of one answer that is no success."""
-    return JsonAnswer(ErrorMeter(is_documented, unwrap), encoding, bytes_max=ERROR_BYTES_MAX)
+    return JsonAnswer(ErrorMeter(is_documented, rejects_key, unwrap), encoding, bytes_max=ERROR_BYTES_MAX)
 
 
 class ErrorMeter:
@@ -38,11 +51,13 @@ class ErrorMeter:
     model: str | None = None
     answer_id: str | None = None
 
-    def __init__(self, is_documented: IsDocumented, unwrap: Unwrap = _as_it_is) -> None:
+    def __init__(self, is_documented: IsDocumented, rejects_key: RejectsKey, unwrap: Unwrap) -> None:
         self.complete = False
         self.documented_error = False
+        self.key_rejected = False
         self.problem: str | None = None
         self._is_documented = is_documented
+        self._rejects_key = rejects_key
         self._unwrap = unwrap
 
     def document(self, body: bytes) -> None:
@@ -55,6 +70,7 @@ class ErrorMeter:
         self.complete = True
         members = {name: member.value for name, member in answer.members.items()}
         self.documented_error = self._is_documented(members)
+        self.key_rejected = self._rejects_key(members)
         if not self.documented_error:
             self.problem = "the error answer is not the documented one"
 

@@ -147,7 +147,7 @@ class GeminiContent:
         if hides_usage:
             raise ValueError("Gemini's usage is never ours to hide")
         if not 200 <= status < 300:
-            return gemini_errors.reader(encoding)
+            return self.errors(encoding)
         form = ("sse" if request.query == _SSE else "array") if request.stream else "json"
         return gemini_answers.reader(
             form=form,
@@ -157,6 +157,10 @@ class GeminiContent:
             reach=request.reach,
             unsaid_tier=request.unsaid_tier,
         )
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success."""
+        return gemini_errors.reader(encoding)
 
     def error_body(self, status: int, _code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in Google's shape, with `detail` and `spendguard` beside it."""

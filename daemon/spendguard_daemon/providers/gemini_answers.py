@@ -52,6 +52,7 @@ class ContentMeter:
     """Reads the usage, model and end of one answer; satisfies `answers.Meter`."""
 
     documented_error = False
+    key_rejected = False
     answer_id: str | None = None  # nothing is kept at the provider to go on from
 
     def __init__(

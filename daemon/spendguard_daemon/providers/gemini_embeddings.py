@@ -106,8 +106,12 @@ class GeminiEmbedding:
         if hides_usage:
             raise ValueError("embeddings are no stream")
         if not 200 <= status < 300:
-            return gemini_errors.reader(encoding)
+            return self.errors(encoding)
         return JsonAnswer(EmbeddingMeter(request.reach), encoding)
+
+    def errors(self, encoding: str) -> AnswerReader:
+        """Return the reader of an answer that is no success."""
+        return gemini_errors.reader(encoding)
 
     def error_body(self, status: int, _code: str, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
         """Return an error of ours in Google's shape, with `detail` and `spendguard` beside it."""
@@ -138,6 +142,7 @@ class EmbeddingMeter:
     """Reads the usage of one answer; satisfies `answers.Meter`. The vectors are not decoded."""
 
     documented_error = False
+    key_rejected = False
     answer_id: str | None = None
     model: str | None = None
 

@@ -1,8 +1,9 @@
 """Google's error answer: the one shape by which it says that it did, and bills, nothing; and ours in it.
 
 Sources: google.rpc.Status as HTTP ([rest] errors), recording 37, and the google-genai SDK 3.6.1, `errors.py`,
-which also takes the error in a list, as `streamGenerateContent` without `alt=sse` answers. Strict on purpose:
-a member beyond those could be an answer, or its usage, in other words.
+which also takes the error in a list, as `streamGenerateContent` without `alt=sse` answers. That a key is none
+Google says with 400, and with the reason of google.rpc.ErrorInfo. Strict on purpose: a member beyond those
+could be an answer, or its usage, in other words.
 """
 
 import json
@@ -35,12 +36,13 @@ _NOT_SOON = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": 
 """What a 503 carries that only a person can mend. Gemini CLI 0.61.0 heeds no header, and tries a 503 ten
 times, for more than two minutes, unless it is asked to wait for more than five: then it stops at once."""
 
+_NO_KEY = "API_KEY_INVALID"
 _MEMBERS = frozenset({"code", "message", "status", "details"})
 
 
 def reader(encoding: str) -> AnswerReader:
     """Return the reader of one answer that is no success."""
-    return error_answers.reader(encoding, _is_documented, unwrap=_out_of_list)
+    return error_answers.reader(encoding, _is_documented, rejects_key=_rejects_key, unwrap=_out_of_list)
 
 
 def error_body(status: int, detail: str, spendguard: Mapping[str, Fact]) -> bytes:
@@ -68,6 +70,14 @@ def _is_documented(members: dict[str, Json]) -> bool:
         and isinstance(error.get("message"), str)
         and isinstance(error.get("status"), str | None)
         and _are_details(error.get("details"))
+    )
+
+
+def _rejects_key(members: dict[str, Json]) -> bool:
+    error = members.get("error")
+    details = error.get("details") if isinstance(error, dict) else None
+    return isinstance(details, list) and any(
+        isinstance(one, dict) and one.get("reason") == _NO_KEY for one in details
     )
 
 

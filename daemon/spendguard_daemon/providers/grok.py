@@ -49,7 +49,8 @@ class GrokChat(OpenAIChat):
         request = super().read(asked)
         beside = {"reasoning": CAP_REASONING} | ({"calls": CAP_CALLS} if request.tools else {})
         beside = {name: trust for name, trust in beside.items() if trust not in asked.policy.allow}
-        return _with_penalty(replace(request, uncapped=frozenset(beside), trusts=beside), asked.policy)
+        request = replace(request, uncapped=frozenset(beside), trusts=beside, capped_by="responses")
+        return _with_penalty(request, asked.policy)
 
     def refuse_unbounded(self, document: Document, _policy: Policy) -> None:
         """Refuse answers that come later, models of several agents, and tools that run at xAI."""

@@ -21,6 +21,10 @@ VIOLATIONS = ("usage guidelines", "safety_check")
 """Words of errors for which xAI takes a fee of 0.05 USD: its pricing page; QuantumNous/new-api bills it."""
 
 
+KEY_REJECTED = "incorrect api key"
+"""How the words begin by which xAI answers 400 to a key that is none; they go on with the key's ends."""
+
+
 def read_chat_usage(report: Json) -> Usage:
     """Read the usage of a chat answer; raises UPSTREAM_FAILED where it cannot be true.
 
@@ -55,7 +59,7 @@ def read_tools_usage(report: dict[str, Json]) -> Usage:
 
 def errors(encoding: str) -> AnswerReader:
     """Return the reader of one answer that is no success."""
-    return error_answers.reader(encoding, _is_documented)
+    return error_answers.reader(encoding, _is_documented, rejects_key=_rejects_key)
 
 
 def _as_billed(usage: Usage, report: dict[str, Json]) -> Usage:
@@ -79,3 +83,9 @@ def _is_documented(members: dict[str, Json]) -> bool:
         return False
     said = str(members).casefold()
     return not any(word in said for word in VIOLATIONS)
+
+
+def _rejects_key(members: dict[str, Json]) -> bool:
+    error = members.get("error")
+    said = error.get("message") if isinstance(error, dict) else error
+    return isinstance(said, str) and said.casefold().startswith(KEY_REJECTED)

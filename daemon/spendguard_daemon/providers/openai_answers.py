@@ -67,6 +67,7 @@ class ChatMeter:
     """Reads the usage, model and end of one chat answer; satisfies `answers.Meter`."""
 
     documented_error = False
+    key_rejected = False
     answer_id: str | None = None
 
     def __init__(

@@ -125,6 +125,7 @@ class EmbeddingsMeter:
     """Reads the usage and model of one answer; satisfies `answers.Meter`."""
 
     documented_error = False
+    key_rejected = False
     answer_id: str | None = None
 
     def __init__(self) -> None:

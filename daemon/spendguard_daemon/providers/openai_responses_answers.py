@@ -141,6 +141,7 @@ class ResponsesMeter:
     """Reads the usage, model and end of one answer; satisfies `answers.Meter`."""
 
     documented_error = False
+    key_rejected = False
 
     def __init__(
         self,
