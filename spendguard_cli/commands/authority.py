@@ -27,7 +27,7 @@ Content = Annotated[
     ),
 ]
 Bundle = Annotated[
-    bool, switch("--catalogue", help_text="Sign the bundled catalogue with this home's [prices.overrides].")
+    bool, switch("--catalogue", help_text="Sign the bundled catalogue with this home's \\[prices.overrides].")
 ]
 Keys = Annotated[
     list[str] | None,

@@ -14,7 +14,7 @@ HostedTools = Annotated[
 ]
 HostedToolsAgain = Annotated[
     Literal["strip", "refuse", "allow", "inherit"] | None,
-    typer.Option(help="The same as for agent create; inherit: as [policy] in config.toml has it."),
+    typer.Option(help="The same as for agent create; inherit: as \\[policy] in config.toml has it."),
 ]
 HostedToolUses = Annotated[
     int | None, typer.Option(metavar="N", help="Most uses of each hosted tool in one call, where allowed.")

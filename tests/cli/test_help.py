@@ -110,3 +110,10 @@ def test_the_whole_command_line_loads_neither_aiohttp_nor_textual() -> None:
 
 def test_brackets_in_help_are_text_and_no_markup() -> None:
     assert "\\[limits]" in verbs.explain("Set [limits].", (), ())
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_brackets_are_shown(path: tuple[str, ...]) -> None:
+    """Where they are not escaped, `[policy]` is taken for a style, and is not there to be read."""
+    texts = [LEAVES[path].help, *(getattr(param, "help", None) for param in LEAVES[path].params)]
+    assert not [text for text in texts if text and re.search(r"(?<!\\)\[[a-z]", text)]
