@@ -18,7 +18,6 @@ from sim import Gate
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
-from spendguard_daemon.ledger.ledger import LEFT
 from spendguard_daemon.ledger.waiting import Waiting
 
 
@@ -204,7 +203,7 @@ async def test_a_caller_that_leaves_before_its_hold_is_durable_leaves_no_hold(de
     assert holding.cancelled()
     ended = ledger.state.ended_call("c1")
     assert ended is not None
-    assert (ended.outcome, ended.reason, ended.cost_nusd) == ("voided", LEFT, 0)
+    assert (ended.outcome, ended.reason, ended.cost_nusd) == ("voided", "client left before sending", 0)
     desk.disk.hook = None
     gate.open.release()
 

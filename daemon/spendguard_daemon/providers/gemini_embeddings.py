@@ -7,13 +7,15 @@ EmbedContentConfig, EmbedContentResponse.
 """
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import msgspec
 
-from spendguard_daemon.errors import Fact, MalformedError, SpendGuardError
-from spendguard_daemon.providers import gemini_errors, sse, tokens
+from spendguard_daemon.errors import Fact, MalformedError
+from spendguard_daemon.providers import gemini_errors, tokens
 from spendguard_daemon.providers.answers import JsonAnswer
 from spendguard_daemon.providers.contract import AnswerReader, Asked, CountQuestion, Outgoing, Request
+from spendguard_daemon.providers.embedding_answers import NULL, EmbeddingMeter, Said
 from spendguard_daemon.providers.fields import Use
 from spendguard_daemon.providers.gemini import BROUGHT_BACK, bounds
 from spendguard_daemon.providers.gemini_content import Content
@@ -21,12 +23,10 @@ from spendguard_daemon.providers.gemini_fields import EMBED_FIELDS, EMBED_NAMES
 from spendguard_daemon.providers.gemini_names import canonical
 from spendguard_daemon.providers.gemini_options import check_fields, read_model
 from spendguard_daemon.providers.gemini_usage import read_usage
-from spendguard_daemon.providers.json_text import Document, join_path, object_at, parse
+from spendguard_daemon.providers.json_text import Document, join_path, object_at, parse, parse_object
 from spendguard_daemon.providers.refusals import unlisted
-from spendguard_daemon.usage import InputBound, Limits, Usage
+from spendguard_daemon.usage import InputBound, Limits, Usage, absurd
 
-_NULL = msgspec.Raw(b"null")
-_PROBLEM_CHARACTERS_MAX = 200
 _BATCH_FIELDS = frozenset({"requests", "model"})
 
 
@@ -107,7 +107,7 @@ class GeminiEmbedding:
             raise ValueError("embeddings are no stream")
         if not 200 <= status < 300:
             return self.errors(encoding)
-        return JsonAnswer(EmbeddingMeter(request.reach), encoding)
+        return JsonAnswer(EmbeddingMeter(_said, partial(_usage, reach=request.reach)), encoding)
 
     def errors(self, encoding: str) -> AnswerReader:
         """Return the reader of an answer that is no success."""
@@ -138,63 +138,28 @@ class GeminiEmbeddingBatch(GeminiEmbedding):
 FORMATS = (GeminiEmbedding(), GeminiEmbeddingBatch())
 
 
-class EmbeddingMeter:
-    """Reads the usage of one answer; satisfies `answers.Meter`. The vectors are not decoded."""
-
-    documented_error = False
-    key_rejected = False
-    answer_id: str | None = None
-    model: str | None = None
-
-    def __init__(self, reach: Collection[str] = ()) -> None:
-        self._reach = reach
-        self.complete = False
-        self.problem: str | None = None
-        self.usage: Usage | None = None
-
-    def document(self, body: bytes) -> None:
-        """Take a whole answer."""
-        try:
-            said = _answers.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            self.problem = "the answer is not whole JSON"
-            return
-        self.complete = True
-        if said.error != _NULL:
-            self.problem = "the answer reports an error"
-        elif said.usageMetadata == _NULL:
-            self.problem = "the answer reports no usage"
-        else:
-            self._read(bytes(said.usageMetadata))
-
-    def event(self, _event: sse.Event) -> bool:
-        """Embeddings are no streams."""
-        return False
-
-    def end(self) -> None:
-        """Embeddings are no streams."""
-
-    def _read(self, report: bytes) -> None:
-        try:
-            counts = {name: one.value for name, one in parse(report).members.items()}
-            usage = read_usage(counts, reach=self._reach)
-        except SpendGuardError as lie:
-            self.problem = lie.detail[:_PROBLEM_CHARACTERS_MAX]
-            return
-        if usage.output_tokens:
-            self.problem = "Absurd usage: output tokens of an embedding"
-        else:
-            self.usage = usage
-
-
 class _Said(msgspec.Struct):
     """What an answer says that matters."""
 
-    usageMetadata: msgspec.Raw = _NULL  # noqa: N815 - Google's name
-    error: msgspec.Raw = _NULL
+    usageMetadata: msgspec.Raw = NULL  # noqa: N815 - Google's name
+    error: msgspec.Raw = NULL
 
 
 _answers = msgspec.json.Decoder(_Said)
+
+
+def _said(body: bytes) -> Said:
+    """Decode an answer, which names no model."""
+    said = _answers.decode(body)
+    return Said(usage=said.usageMetadata, error=said.error)
+
+
+def _usage(report: bytes, reach: Collection[str]) -> Usage:
+    """Read a report; raises UPSTREAM_FAILED where it cannot be true."""
+    usage = read_usage(parse_object(report), reach=reach)
+    if usage.output_tokens:
+        raise absurd("output tokens of an embedding")
+    return usage
 
 
 def _read_one(one: Document, path: str, model: str, found: Content) -> int:

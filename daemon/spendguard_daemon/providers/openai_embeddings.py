@@ -6,10 +6,11 @@ prices. Sources: the openai SDK 3.54.0, `types/embedding_create_params.py`, `cre
 
 import msgspec
 
-from spendguard_daemon.errors import MalformedError, SpendGuardError
-from spendguard_daemon.providers import local_count, openai_endpoint, sse
+from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.providers import local_count, openai_endpoint
 from spendguard_daemon.providers.answers import JsonAnswer
 from spendguard_daemon.providers.contract import AnswerReader, Asked, Outgoing, Request
+from spendguard_daemon.providers.embedding_answers import EmbeddingMeter, Said
 from spendguard_daemon.providers.json_text import Json, parse, parse_object
 from spendguard_daemon.providers.openai_endpoint import Endpoint
 from spendguard_daemon.providers.openai_fields import (
@@ -25,8 +26,6 @@ VALUES_MAX = EMBEDDING_REQUEST_TOKENS_MAX + 10_000
 """Most JSON values taken: every token id is one."""
 
 _EXPECTED = "text or token ids, or a list of either"
-_PROBLEM_CHARACTERS_MAX = 200
-_NULL = msgspec.Raw(b"null")
 
 
 class OpenAIEmbeddings(Endpoint):
@@ -94,21 +93,15 @@ class OpenAIEmbeddings(Endpoint):
         """Return the reader of the answer; there is no stream to hide anything in."""
         if hides_usage:
             raise ValueError("embeddings are no stream")
-        return self.error_reader(status, encoding) or JsonAnswer(EmbeddingsMeter(), encoding)
+        return self.error_reader(status, encoding) or JsonAnswer(
+            EmbeddingMeter(_answers.decode, _usage), encoding
+        )
 
 
 FORMAT = OpenAIEmbeddings()
 
 
-class _Said(msgspec.Struct):
-    """What an answer says that matters. The vectors, millions of numbers, are not decoded."""
-
-    model: str | None = None
-    usage: msgspec.Raw = _NULL
-    error: msgspec.Raw = _NULL
-
-
-_answers = msgspec.json.Decoder(_Said)
+_answers = msgspec.json.Decoder(Said)
 
 
 def read_usage(report: dict[str, Json]) -> Usage:
@@ -121,49 +114,8 @@ def read_usage(report: dict[str, Json]) -> Usage:
     return usage
 
 
-class EmbeddingsMeter:
-    """Reads the usage and model of one answer; satisfies `answers.Meter`."""
-
-    documented_error = False
-    key_rejected = False
-    answer_id: str | None = None
-
-    def __init__(self) -> None:
-        self.complete = False
-        self.model: str | None = None
-        self.problem: str | None = None
-        self.usage: Usage | None = None
-
-    def document(self, body: bytes) -> None:
-        """Take a whole answer."""
-        try:
-            said = _answers.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            self.problem = "the answer is not whole JSON"
-            return
-        self.complete = True
-        self.model = said.model
-        if said.error != _NULL:
-            self.problem = "the answer reports an error"
-        elif said.usage == _NULL:
-            self.problem = "the answer reports no usage"
-        else:
-            self._read(bytes(said.usage))
-
-    def event(self, _event: sse.Event) -> bool:
-        """Embeddings are no streams."""
-        return False
-
-    def end(self) -> None:
-        """Embeddings are no streams."""
-
-    def _read(self, report: bytes) -> None:
-        try:
-            self.usage = read_usage(parse_object(report))
-        except MalformedError:
-            self.problem = "Absurd usage: it is no object"
-        except SpendGuardError as lie:
-            self.problem = lie.detail[:_PROBLEM_CHARACTERS_MAX]
+def _usage(report: bytes) -> Usage:
+    return read_usage(parse_object(report))
 
 
 def _inputs(value: Json) -> tuple[list[str], list[list[int]]]:
