@@ -14,6 +14,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import AcceptPrices
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ports import Clock
+from spendguard_daemon.pricing import changes
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.trust import HighWater
 
@@ -96,6 +97,7 @@ class PriceReport:
     last_error: LastError | None
     next_refresh_ns: int | None
     now_ns: int
+    slips: tuple[str, ...] = ()
 
 
 class PriceKeeper:
@@ -109,6 +111,8 @@ class PriceKeeper:
         self._failures = 0
         self._last_error: LastError | None = None
         self._next_ns: int | None = None
+        self._in_force: PriceBook | None = None
+        self._slips: tuple[str, ...] = ()
 
     async def load(self) -> None:
         """Load, make or fetch the first document; raise its refusal."""
@@ -174,6 +178,7 @@ class PriceKeeper:
             last_error=self._last_error,
             next_refresh_ns=self._next_ns,
             now_ns=now_ns,
+            slips=self._slips,
         )
 
     def _high_water(self) -> HighWater | None:
@@ -190,7 +195,17 @@ class PriceKeeper:
             source = self._source.mark_source
             await self._ledger.submit(AcceptPrices(book.sequence, book.document_sha256, book.key_id, source))
             self._say(book)
+        self._compare(book)
         self._source.adopt(book)
+
+    def _compare(self, book: PriceBook) -> None:
+        """Warn where a new document says ten times what the one before it said, or a tenth."""
+        before, self._in_force = self._in_force, book
+        if before is None or before.document_sha256 == book.document_sha256:
+            return
+        self._slips = changes.slips(before.cards(), book.cards())
+        for slip in self._slips:
+            log.warning("a price changed ten-fold", extra={"facts": {"warning": slip}})
 
     def _say(self, book: PriceBook) -> None:
         facts = {"document_sha256": book.document_sha256, "sequence": book.sequence, "key_id": book.key_id}

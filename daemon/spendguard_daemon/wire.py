@@ -269,7 +269,8 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True):
 
     `source` is local or remote, `url` the address asked, without its query; `key_id` whose signature it
     bears, `key_ids` whose it may; `verified` is false only where nobody looks at signatures. Rates of local
-    documents, and limits of all, come from the catalogue that was checked on `catalogue_checked`.
+    documents, and limits of all, come from the catalogue that was checked on `catalogue_checked`. `ten_fold`
+    names the prices that are ten times what the document before this one said, or a tenth.
     """
 
     document_sha256: str
@@ -289,6 +290,7 @@ class Pricing(msgspec.Struct, frozen=True, kw_only=True):
     catalogue_checked: str = ""
     catalogue_is_old: bool = False
     warnings: list[str] = []
+    ten_fold: list[str] = []
     models: list[str]
 
 

@@ -7,19 +7,17 @@ Invariant: every price, limit, flag and name of a card is compared; a change tha
 from collections.abc import Mapping, Sequence
 
 from spendguard_cli.pricing.results import Change, Compared
+from spendguard_daemon.pricing.changes import TENFOLD_AT, by_name, prices_of
 from spendguard_daemon.pricing.ratecard import RateCard
-from spendguard_daemon.pricing.wire_json import format_time
 
 DECREASE, TENFOLD = "decrease", "ten-fold"
-TENFOLD_AT = 10
-"""New by old from which a rise is more likely a slip of the unit than a price."""
 
 Value = int | str
 
 
 def compare(old: Sequence[RateCard], new: Sequence[RateCard], *, old_name: str, new_name: str) -> Compared:
     """Compare two documents' cards by provider and model."""
-    before, after = _by_name(old), _by_name(new)
+    before, after = by_name(old), by_name(new)
     both = [name for name in before if name in after]
     changes = [change for name in both for change in _changes(name, before[name], after[name])]
     return Compared(
@@ -31,30 +29,6 @@ def compare(old: Sequence[RateCard], new: Sequence[RateCard], *, old_name: str, 
         flagged=sum(bool(change.flag) for change in changes),
         changes=changes,
     )
-
-
-def prices_of(card: RateCard) -> dict[str, int]:
-    """Return every price of a card under a name of its own, in its wire unit."""
-    flat = {
-        f"{format_time(period.from_ns)} {service_tier} {name}{_from(tier.input_tokens_ge)}": rate
-        for period in card.periods
-        for tier in period.tiers
-        for service_tier, rates in tier.rates.items()
-        for name, rate in rates.items()
-    }
-    flat |= {f"fee:{name}": fee for name, fee in card.fees.items()}
-    flat |= {f"bp:{name}": points for name, points in card.modifiers_bp.items()}
-    if card.storage_cache_mtok_hour is not None:
-        flat["storage_cache_mtok_hour"] = card.storage_cache_mtok_hour
-    return flat
-
-
-def _from(input_tokens_ge: int) -> str:
-    return f"@{input_tokens_ge}" if input_tokens_ge else ""
-
-
-def _by_name(cards: Sequence[RateCard]) -> dict[str, RateCard]:
-    return {f"{card.provider}:{card.model}": card for card in cards}
 
 
 def _changes(model: str, old: RateCard, new: RateCard) -> list[Change]:

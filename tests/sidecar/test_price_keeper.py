@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from remote_home import NOT_MODIFIED, RemoteHome, answer
 from signed_prices import DAY_NS, NOW_NS, PINNED, document
 from sim import SimDisk
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.gateway import views
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
 from spendguard_daemon.pricing.answers import failed
@@ -259,3 +261,35 @@ def test_a_local_source_that_cannot_start_is_not_asked_again() -> None:
         await ledger.close("shutdown")
 
     asyncio.run(live())
+
+
+def test_a_ten_fold_change_is_warned_of_and_used(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
+    """Up or down; whoever signed it may mean it, so the operator is told and nothing is refused."""
+    providers = signed_prices.body()["providers"]
+    row = next(iter(providers["openai"]["models"].values()))
+    dearer = deepcopy(providers)
+    changed = next(iter(dearer["openai"]["models"].values()))["periods"][0]["rates"]["default"]
+    changed["input"] = 10 * row["periods"][0]["rates"]["default"]["input"]
+
+    async def work(keeper: PriceKeeper, _: Ledger) -> None:
+        daemon.home.server.answers.append(answer(GOOD))
+        await keeper.load()
+        assert keeper.report().slips == ()
+        daemon.home.server.answers.append(answer(document(sequence=8, providers=dearer)))
+        await keeper.refresh()
+        (slip,) = keeper.report().slips
+        assert slip.endswith("ten times or a tenth")
+        assert slip in str([record.__dict__.get("facts") for record in caplog.records])
+        assert keeper.current(NOW_NS).sequence == 8
+        shown = views.pricing(keeper.report())
+        assert shown.ten_fold == [slip]
+        assert slip in str(views.pricing_warnings(shown))
+        daemon.home.server.answers.append(answer(document(sequence=9, providers=providers)))
+        await keeper.refresh()
+        assert len(keeper.report().slips) == 1
+        daemon.home.server.answers.append(answer(document(sequence=10, providers=providers)))
+        await keeper.refresh()
+        assert keeper.report().slips == ()
+
+    with caplog.at_level(logging.WARNING):
+        daemon.life(work)

@@ -203,15 +203,22 @@ def pricing(report: PriceReport) -> wire.Pricing:
         catalogue_checked=checked,
         catalogue_is_old=catalogue.age_days(report.now_ns) > catalogue.STALE_DAYS,
         warnings=list(book.document.warnings),
+        ten_fold=list(report.slips),
         models=[f"{card.provider}:{card.model}" for card in book.cards()],
     )
 
 
 def pricing_warnings(pricing: wire.Pricing | None) -> list[str]:
     """Return what an operator should know of prices that are in force."""
-    if pricing is None or pricing.last_error is None:
+    if pricing is None:
         return []
-    return [f"prices were not renewed: {pricing.last_error.detail} ({pricing.last_error.code})"]
+    found, last, slips = [], pricing.last_error, pricing.ten_fold
+    if last is not None:
+        found.append(f"prices were not renewed: {last.detail} ({last.code})")
+    if slips:
+        more = f", and {len(slips) - 1} more (spendguard pricing show --json)" if len(slips) > 1 else ""
+        found.append(f"the new price document has a price that may be a slip: {slips[0]}{more}")
+    return found
 
 
 def providers(settings: Settings, keys: ProviderKeys) -> wire.Providers:
