@@ -123,6 +123,7 @@ SIGNING = {
     "answers",
     "authority",
     "catalogue",
+    "changes",
     "dimensions",
     "document",
     "modifiers",
