@@ -46,7 +46,7 @@ def test_it_does_its_task(name: str, routed: Routed, dead_end: DeadEnd, tmp_path
     assert ended.code == 0, ended
     assert ANSWER in ended.out
     assert task.routes == {AGENTS[name].route}
-    assert set(ended.beyond) <= AGENTS[name].beyond
+    assert [asked for asked in ended.beyond if not asked.startswith(AGENTS[name].beyond)] == []
     assert task.refused == []
     calls = until(lambda: ended_calls(routed.sidecar, agent_id))
     assert {call["state"] for call in calls} == {"settled"}

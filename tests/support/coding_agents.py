@@ -29,7 +29,7 @@ class CodingAgent:
     """One agent. `reads` is how its tool is called to read a file, `route` what it asks a provider for.
 
     `files` are those of the page that it needs; `before` is put before them, and `variables` into its
-    environment, so that it talks to nobody but its provider; `beyond` is what it asks for all the same.
+    environment, so that it talks to nobody but its provider; `beyond` begins what it asks for all the same.
     """
 
     reads: Callable[[Path], Call]
@@ -38,7 +38,7 @@ class CodingAgent:
     variables: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     before: str = ""
-    beyond: frozenset[str] = frozenset()
+    beyond: tuple[str, ...] = ()
 
 
 AGENTS: dict[str, CodingAgent] = {
@@ -68,9 +68,7 @@ AGENTS: dict[str, CodingAgent] = {
         "POST /v1/chat/completions?",
         {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1"},
         files=(".config/opencode/opencode.json",),
-        beyond=frozenset(
-            {"CONNECT npm-registry:443 HTTP/1.1"}
-        ),  # types for plugins; it goes on without
+        beyond=("CONNECT registry.",),  # npm's, for the types of plugins; it goes on without
     ),
 }
 
