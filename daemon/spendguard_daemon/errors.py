@@ -19,6 +19,7 @@ class Code(StrEnum):
     BUDGET_NOT_SET = "budget_not_set"
     AGENT_FROZEN = "agent_frozen"
     DAEMON_CAP = "daemon_cap"
+    KEY_LIMIT = "key_limit"
     BUDGET_HELD = "budget_held"
     # 409: another run, or the same request, is under way
     BUDGET_LOCKED = "budget_locked"
@@ -32,8 +33,15 @@ class Code(StrEnum):
     UNPRICED_DIMENSION = "unpriced_dimension"
     UNBOUNDED_FEATURE = "unbounded_feature"
     FOREIGN_STATE = "foreign_state"
+    SUBSCRIPTION_TOKEN = "subscription_token"  # noqa: S105 (a name)
     # 401, 403, 404, 413, 415, 421, 429: who, from where, what, how large
     UNAUTHORIZED = "unauthorized"
+    KEY_UNKNOWN = "key_unknown"
+    KEY_EXPIRED = "key_expired"
+    KEY_REQUIRED = "key_required"
+    KEY_SCOPE = "key_scope"
+    KEYS_TOO_MANY = "keys_too_many"
+    KEY_NOT_FOUND = "key_not_found"
     IDENTITY_CONFLICT = "identity_conflict"
     FORBIDDEN_ORIGIN = "forbidden_origin"
     MOCK_ONLY = "mock_only"
@@ -76,6 +84,7 @@ class Code(StrEnum):
     UNPROVEN_DAEMON = "unproven_daemon"
     AMBIGUOUS_NAME = "ambiguous_name"
     NOT_ALLOWED = "not_allowed"
+    EXEC_FAILED = "exec_failed"
 
 
 class SpendGuardError(Exception):

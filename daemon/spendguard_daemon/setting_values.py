@@ -3,6 +3,8 @@
 Pure, and knows no setting by name: `origin` says where a value came from. All raise USAGE.
 """
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,11 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.features import FEATURES_MAX, is_feature
 
 LINE_CHARACTERS_MAX = 256
+LIST_MAX = 32
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_LISTEN = re.compile(r"[0-9.]+(:[0-9]{1,5})?|[0-9a-fA-F:]+|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 OVERRIDES_FORM = '[prices.overrides.gemini."<model>"]'
 """How a price of the operator's own begins in config.toml."""
@@ -46,6 +53,41 @@ def read_features(value: object, origin: str) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str) or not is_feature(item):
             raise wrong(origin, "features as refusals name them, such as anthropic.tool:bash_20250124")
+    return tuple(dict.fromkeys(items))
+
+
+def read_hosts(value: object, origin: str) -> tuple[str, ...]:
+    """Return host names without port, in lower case."""
+    form = "a list of host names without port, such as host.docker.internal"
+    return tuple(name.lower() for name in _read_list(value, origin, _HOST, form))
+
+
+def read_origins(value: object, origin: str) -> tuple[str, ...]:
+    """Return origins of web pages, as browsers write them in `Origin` (RFC 6454 7)."""
+    return _read_list(value, origin, _ORIGIN, "a list of origins, such as https://app.example.com")
+
+
+def read_listen(value: object, origin: str) -> tuple[str, ...]:
+    """Return addresses to listen on: `address` or `address:port`, an IPv6 one with a port in brackets."""
+    form = "a list of IP addresses, such as 172.17.0.1 or 172.17.0.1:8790 or [fd00::1]:8790"
+    items = _read_list(value, origin, _LISTEN, form)
+    for item in items:
+        host = item[1:].partition("]")[0] if item.startswith("[") else item
+        host = host.partition(":")[0] if host.count(":") == 1 else host
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise wrong(origin, form) from None
+    return items
+
+
+def _read_list(value: object, origin: str, form: re.Pattern[str], expected: str) -> tuple[str, ...]:
+    items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or len(items) > LIST_MAX:
+        raise wrong(origin, expected)
+    for item in items:
+        if not isinstance(item, str) or not form.fullmatch(item):
+            raise wrong(origin, expected)
     return tuple(dict.fromkeys(items))
 
 

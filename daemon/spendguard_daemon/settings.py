@@ -1,16 +1,15 @@
 """Every setting, in one frozen dataclass, read once: flag > environment > config.toml > default (design 8).
 
-A field is its own documentation: section, default, help, and the names of the original that still mean it.
-Each is also `SPENDGUARD_SECTION_NAME` in the environment. Pure: text and mappings in, `Settings` out.
+Each setting of `setting_table` is also `SPENDGUARD_SECTION_NAME` in the environment, and some have the name
+that the original gave them. Pure: text and mappings in, `Settings` out.
 """
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any
 
 from spendguard_daemon.addresses import (
-    DEFAULT_BASE_URLS,
     SHOW,
     check_price_url,
     read_base_urls,
@@ -18,14 +17,20 @@ from spendguard_daemon.addresses import (
     wrong,
 )
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.setting_table import CHOICES, RANGES, Settings
 from spendguard_daemon.setting_values import (
     UNVERIFIED_PRICES,
     read_features,
     read_flag,
+    read_hosts,
     read_integer,
     read_line,
+    read_listen,
+    read_origins,
     read_overrides,
 )
+
+__all__ = ("CHOICES", "KEY_NAMES", "PROVIDERS", "RANGES", "Row", "Settings", "load", "rows")
 
 PROVIDERS = ("openai", "grok", "anthropic", "gemini")
 KEY_NAMES = {
@@ -36,148 +41,6 @@ KEY_NAMES = {
 }
 IGNORED = ("CAP_STORE", "CAP_SQLITE_PATH", "CAP_ALLOWED_ORIGINS")
 """Settings of the original that mean nothing here: warned about, never obeyed."""
-
-
-def _setting(section: str, default: Any, text: str, *, env: tuple[str, ...] = (), name: str = "") -> Any:
-    """Describe a field; `name` is what it is called in its section, where that is not the field's own."""
-    return field(default=default, metadata={"section": section, "help": text, "env": env, "name": name})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All that can be set. Names carry units; the section of each stands in its metadata."""
-
-    port: int = _setting("daemon", 8787, "TCP port on both loopback addresses; 0 takes a free one")
-    unsafe_fs: Literal["refuse", "allow"] = _setting(
-        "daemon", "refuse", "a home on NFS, SMB, 9p or FUSE, where locks may not hold: refuse or allow"
-    )
-    overflow: Literal["clamp", "refuse"] = _setting(
-        "policy", "clamp", "for new agents: clamp or refuse an output cap that does not fit"
-    )
-    concurrency: Literal["exclusive", "shared"] = _setting(
-        "policy", "exclusive", "for new agents: exclusive or shared"
-    )
-    default_max_output: int = _setting(
-        "policy",
-        16_384,
-        "output tokens allowed where a request names no cap",
-        env=("CAP_DEFAULT_MAX_TOKENS", "CAP_DEFAULT_MAX_OUTPUT_TOKENS"),
-    )
-    held_wait_seconds: int = _setting("policy", 5, "how long a call waits for money that others hold")
-    anonymous_run: str = _setting("policy", "join", "calls without a run id: join one run, or own run each")
-    hosted_tools: Literal["strip", "refuse", "allow"] = _setting(
-        "policy", "strip", "tools that run at the provider: taken out, refused, or allowed a few uses"
-    )
-    hosted_tool_uses: int = _setting("policy", 5, "most uses of each hosted tool in one call, where allowed")
-    server_state: Literal["window", "refuse"] = _setting(
-        "policy", "window", "input that lies at the provider (responses, files, PDFs): held dear, or refused"
-    )
-    exact_count: Literal["on_deny", "never"] = _setting(
-        "policy", "on_deny", "ask a provider's free count endpoint before a call is cut or refused: or never"
-    )
-    allow: tuple[str, ...] = _setting(
-        "policy", (), "features that pass beyond the lists in code, as refusals name them"
-    )
-    control: str = _setting(
-        "access", "token", "control routes: token, or open-loopback (anyone on this machine)"
-    )
-    body_bytes_max: int = _setting("limits", 32 * 1024 * 1024, "largest request body")
-    idle_seconds: int = _setting(
-        "limits", 300, "longest silence of a provider before a call is ended at worst"
-    )
-    absolute_seconds: int = _setting("limits", 3600, "longest life of a call")
-    drain_seconds: int = _setting("limits", 600, "how long an answer is read on after its client has left")
-    body_seconds: int = _setting("limits", 60, "how long a client may take to send its request body")
-    void_statuses: tuple[int, ...] = _setting(
-        "billing", (429, 503, 529), "provider errors, in their documented shape, taken as unbilled beside 4xx"
-    )
-    price_source: Literal["local", "remote"] = _setting(
-        "prices",
-        "local",
-        "whose prices: local (signed here), remote, or strict: remote, the public document unless set",
-        env=("CAP_PRICING_SOURCE",),
-        name="source",
-    )
-    price_url: str = _setting(
-        "prices",
-        "",
-        "where the remote price document is; set, it makes remote the source",
-        env=("CAP_PRICING_URL",),
-        name="url",
-    )
-    price_public_key: str = _setting(
-        "prices",
-        "",
-        "the one key (base64) of the remote source, in place of trust.toml",
-        env=("CAP_PRICING_SIGNING_PUBLIC_KEY",),
-        name="public_key",
-    )
-    price_schema: Literal["any", "1", "2"] = _setting(
-        "prices",
-        "any",
-        "the schema that a remote document must have",
-        env=("CAP_PRICING_SCHEMA_VERSION",),
-        name="schema",
-    )
-    price_refresh_seconds: int = _setting(
-        "prices",
-        300,
-        "longest time between two looks at the remote source",
-        env=("CAP_PRICE_TABLE_REFRESH_SECONDS",),
-        name="refresh_seconds",
-    )
-    price_expiry_skew_seconds: int = _setting(
-        "prices",
-        30,
-        "how long past its expiry a document counts, for clocks that differ",
-        env=("CAP_PRICING_EXPIRY_SKEW_SECONDS",),
-        name="expiry_skew_seconds",
-    )
-    price_http_timeout_seconds: int = _setting(
-        "prices",
-        10,
-        "how long a remote document may take, from the first byte to the last",
-        env=("CAP_PRICING_HTTP_TIMEOUT_SECONDS",),
-        name="http_timeout_seconds",
-    )
-    price_verify_signature: bool = _setting(
-        "prices",
-        True,
-        "false needs spendguard up --insecure-pricing as well: then anyone's document counts",
-        env=("CAP_PRICING_VERIFY_SIGNATURE",),
-        name="verify_signature",
-    )
-    base_urls: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_BASE_URLS))
-    price_overrides: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
-CHOICES = {
-    "unsafe_fs": ("refuse", "allow"),
-    "overflow": ("clamp", "refuse"),
-    "concurrency": ("exclusive", "shared"),
-    "anonymous_run": ("join", "own"),
-    "hosted_tools": ("strip", "refuse", "allow"),
-    "server_state": ("window", "refuse"),
-    "exact_count": ("on_deny", "never"),
-    "control": ("token", "open-loopback"),
-    "price_source": ("local", "remote", "strict"),
-    "price_schema": ("any", "1", "2"),
-}
-RANGES = {
-    "port": (0, 65535),
-    "default_max_output": (1, 10_000_000),
-    "held_wait_seconds": (0, 600),
-    "hosted_tool_uses": (1, 100),
-    "body_bytes_max": (1024, 256 * 1024 * 1024),
-    "idle_seconds": (1, 86_400),
-    "absolute_seconds": (1, 86_400),
-    "drain_seconds": (0, 86_400),
-    "body_seconds": (1, 3600),
-    "price_refresh_seconds": (1, 86_400),
-    "price_expiry_skew_seconds": (0, 300),
-    "price_http_timeout_seconds": (1, 300),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +83,11 @@ def load(config_text: str, env: Mapping[str, str], flags: Mapping[str, object] |
     settle_price_source(values)
     if overrides and values.get("price_source") == "remote":
         warnings.append("[prices.overrides] mean nothing: the remote source alone says what a call costs")
+    if values.get("listen") and values.get("bare_header") != "refuse":
+        raise wrong(
+            "[access] listen",
+            "agent keys: spendguard up --require-agent-key, or [access] bare_header = refuse",
+        )
     if values.get("price_verify_signature") is False:
         warnings.insert(0, UNVERIFIED_PRICES)
     return Settings(
@@ -285,6 +153,9 @@ def _check(row: Row, value: object, origin: str) -> object:
 
 _READERS: Mapping[str, Callable[[object, str], object]] = {
     "allow": read_features,
+    "hosts": read_hosts,
+    "origins": read_origins,
+    "listen": read_listen,
     "price_url": check_price_url,
     "price_public_key": read_line,
     "price_verify_signature": read_flag,
