@@ -18,6 +18,7 @@ from spendguard_cli.commands import (
     budgets,
     config,
     demo,
+    execute,
     freezing,
     ledger,
     lifecycle,
@@ -43,6 +44,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 lifecycle.join(app)
+execute.join(app)
 app.add_typer(freezing.app, name="agent")  # those of `agents`, and two more
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")

@@ -48,6 +48,17 @@ class Session:
                 self.out.hint(f"started the sidecar at {self._control.base_url}")
         return self._control
 
+    def again(self) -> "Control":
+        """Return the sidecar, found or started anew where the one of before has ended."""
+        if self._control is not None:
+            try:
+                self._control.not_ready()
+                return self._control
+            except SpendGuardError:
+                self._control.close()
+                self._control = None
+        return self.control
+
     def peek(self) -> "Control | None":
         """Return the sidecar if it is up; never start it."""
         from spendguard_cli.connect import peek

@@ -119,3 +119,19 @@ class StatusDetail(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     status: wire.Status
     agents: list[wire.Agent]
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program under `exec` has cost; `remaining_usd` is None where its agent has no budget.
+
+    `refused` counts what the sidecar shows of late; beyond 200 refusals the oldest are forgotten.
+    """
+
+    agent_id: str
+    run_id: str
+    key_id: str
+    spent_usd: str
+    calls: int
+    refused: int
+    held_usd: str
+    remaining_usd: str | None

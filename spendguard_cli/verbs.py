@@ -68,6 +68,7 @@ MEANINGS = {
     Exit.LOCKED: "locked",
     Exit.PRICING: "prices",
     Exit.LEDGER: "ledger refuses to open",
+    Exit.EXEC: "exec itself failed",
     Exit.INTERRUPTED: "interrupted",
 }
 TALKS = (Exit.USAGE, Exit.NO_DAEMON, Exit.NOT_ALLOWED)
@@ -86,8 +87,13 @@ def verb(
     examples: tuple[str, ...],
     exits: tuple[Exit, ...] = TALKS,
     takes_minus: bool = False,
+    takes_command: bool = False,
 ) -> Callable[[Command[P]], Command[P]]:
-    """Register a command; its docstring is the purpose. `takes_minus`: a value may be `-1`, and no option."""
+    """Register a command; its docstring is the purpose.
+
+    `takes_minus`: a value may be `-1`, and no option. `takes_command`: what begins with the first word that is
+    no option is a command line of its own.
+    """
 
     def register(command: Command[P]) -> Command[P]:
         def run(ctx: typer.Context, **given: Any) -> None:
@@ -105,7 +111,8 @@ def verb(
         parameters = [first, *own, *_shared()]
         cast("Any", run).__signature__ = inspect.Signature(parameters)
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        settings = {"ignore_unknown_options": True} if takes_minus else None
+        settings = {"ignore_unknown_options": True} if takes_minus else {}
+        settings |= {"allow_interspersed_args": False} if takes_command else {}
         purpose = explain(inspect.getdoc(command) or "", examples, exits)
         app.command(name, help=purpose, context_settings=settings)(run)
         return command

@@ -1,0 +1,141 @@
+"""All that surrounds a program: its folder, its environment, its isolation, and what its user is told of them.
+
+`Surroundings.made` does in order what must precede the rules: files and folders first, since nothing that is
+made later directly in a narrowed folder has a rule.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spendguard_cli.exec import isolation
+from spendguard_cli.exec.environment import Identity, cleaned, routed
+from spendguard_cli.exec.isolation import Kept
+from spendguard_cli.exec.programs import (
+    GEMINI_SETTINGS,
+    OPENCODE_CONFIG,
+    Needs,
+    command_line,
+    gemini_settings,
+    needs_of,
+    opencode_config,
+)
+from spendguard_daemon.errors import Code, SpendGuardError
+
+NO_LANDLOCK = "this system has no Landlock (Linux 5.13 or later has it)"
+REMEDY = "--no-isolate lets it, and so does a SPENDGUARD_HOME elsewhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolating:
+    """Whether and how to isolate. `wanted` None: where it is possible. `denied_port` is the sidecar's own."""
+
+    wanted: bool | None
+    home: Path
+    denied_port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a program is started with. `notes` are sentences for who started it."""
+
+    words: Sequence[str]
+    env: Mapping[str, str]
+    restrict: Callable[[], None] | None
+    notes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def made(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    known_keys: Collection[str],
+    identity: Identity,
+    isolating: Isolating,
+) -> Iterator[Surroundings]:
+    """Yield what a command is started with; its folder is removed afterwards.
+
+    Raises EXEC_FAILED where isolation was asked for by name and is not to be had, OSError where the temporary
+    folder takes nothing.
+    """
+    kept = isolation.kept_of(isolating.home)
+    clean = cleaned(env, known_keys)
+    variables = routed(clean.variables, identity)
+    needs = needs_of(words[0], variables)
+    folder = Path(tempfile.mkdtemp(prefix="spendguard-exec-")).resolve()
+    try:
+        (folder / "gemini.json").write_text(gemini_settings(variables), encoding="utf-8")
+        variables |= {GEMINI_SETTINGS: str(folder / "gemini.json"), OPENCODE_CONFIG: opencode_config(variables)}
+        variables = {name: value for name, value in variables.items() if name not in needs.without}
+        variables |= needs.variables
+        rules, notes = None, _taken_out(clean.taken_out)
+        if isolating.wanted is not False:
+            variables |= _temporary(kept, folder)
+            _make_folders(kept, needs)
+            rules, why_not = _isolated(kept, isolating)
+            notes += _narrowed(kept, needs, rules.missing) if rules else [f"not isolated: {why_not}"]
+        try:
+            yield Surroundings(
+                command_line(words, needs), variables, rules.restrict if rules else None, tuple(notes)
+            )
+        finally:
+            if rules:
+                rules.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _isolated(kept: Kept, isolating: Isolating) -> tuple[isolation.Isolation | None, str]:
+    """Return the rules, or why there are none; raise EXEC_FAILED for the latter where they must be."""
+    try:
+        rules, why_not = isolation.isolate(kept, isolating.denied_port), NO_LANDLOCK
+    except OSError as error:
+        rules, why_not = None, error.strerror or str(error)
+    if rules is None and isolating.wanted:
+        raise SpendGuardError(
+            Code.EXEC_FAILED, f"exec failed: not isolated: {why_not}", remedy="leave out --isolate"
+        )
+    return rules, why_not
+
+
+def _taken_out(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"taken out of its environment, as the sidecar has the keys: {', '.join(names)}"]
+
+
+def _temporary(kept: Kept, folder: Path) -> dict[str, str]:
+    """Give the program a temporary folder of its own where nothing new can be made in the usual one."""
+    if not kept.narrowed(folder.parent):
+        return {}
+    own = folder / "tmp"
+    own.mkdir()
+    return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(own))
+
+
+def _make_folders(kept: Kept, needs: Needs) -> None:
+    user = Path("~").expanduser()
+    for name in needs.folders:
+        if any(kept.narrowed(parent.resolve()) for parent in [user, *(user / name).parents]):
+            with contextlib.suppress(OSError):
+                (user / name).mkdir(parents=True, exist_ok=True)
+
+
+def _narrowed(kept: Kept, needs: Needs, missing: Sequence[str]) -> list[str]:
+    """Say what the isolation keeps from this program in this folder, and what it does not keep."""
+    notes = [f"isolated, but {sentence}" for sentence in missing]
+    here = Path(os.getcwd())  # noqa: PTH109 (resolved by the system)
+    inside = [path for path in (*kept.hidden, *kept.read_only) if here.is_relative_to(path)]
+    below = [path for path in (*kept.hidden, *kept.read_only) if path.is_relative_to(here)]
+    if inside:
+        notes.append(f"isolated: nothing can be written in {here}, as SpendGuard is in {inside[0]}; {REMEDY}")
+    elif below:
+        notes.append(f"isolated: nothing new can be made directly in {here}, as {below[0]} is in it; {REMEDY}")
+    user = Path("~").expanduser().resolve()
+    if needs.writes_home and user != here and kept.narrowed(user):
+        notes.append(f"isolated: it can change files directly in {user}, but make no new ones; {REMEDY}")
+    return notes
