@@ -242,7 +242,8 @@ lines are not rounded, their sum is, once.
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a provider and what became of it.
 
-    `count` is above 1 where a refused call stands for others like it that are only counted.
+    `count` is above 1 where a refused call stands for others like it that are only counted. `keys` is the
+    lineage of the key that it came with, the first key first; empty where it came with none.
     """
 
     call_id: str
@@ -269,6 +270,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_held: int | None = None
     choices: int | None = None
     count: int = 1
+    keys: list[str] = []
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):

@@ -131,6 +131,7 @@ def call(view: CallView) -> wire.Call:
         output_tokens_held=view.output_tokens,
         choices=view.choices,
         count=view.count,
+        keys=view.keys,
     )
 
 
