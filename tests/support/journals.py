@@ -12,7 +12,7 @@ from spendguard_daemon.ledger.book import Book
 from spendguard_daemon.ledger.events import Open
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.journal import Writer
-from spendguard_daemon.ledger.lines import GENESIS
+from spendguard_daemon.ledger.lines import GENESIS, READER
 from spendguard_daemon.ledger.opening import FIRST_SEGMENT
 from spendguard_daemon.ledger.recovery import Plan, Segment, plan
 from spendguard_daemon.ledger.replay import replay
@@ -65,7 +65,7 @@ def record_journal(script: Sequence[Sequence[cmd.Command]]) -> RecordedJournal:
         next_slot=0,
     )
     recorded = RecordedJournal(b"", [], [repr(book.state)], [0])
-    book.record(Open(version="0.3.0", min_reader=1, generation=1, session="00"))
+    book.record(Open(version="0.3.0", min_reader=READER, generation=1, session="00"))
     for commands in script:
         for command in commands:
             clock.advance(0.25)

@@ -16,6 +16,7 @@ from spendguard_daemon.gateway import access, respond
 from spendguard_daemon.gateway.connections import Connections
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
+from spendguard_daemon.gateway.identity import Identifier
 from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, GOOGLE_KEY, ModelList
 from spendguard_daemon.gateway.proxy import serve_call
 from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, asker, match
@@ -37,6 +38,7 @@ class Gateway:
         self,
         *,
         guard: Guard,
+        identifier: Identifier,
         counts: CountRoutes,
         models: ModelList,
         control: Control,
@@ -46,6 +48,7 @@ class Gateway:
         rng: Rng,
     ):
         self._guard = guard
+        self._identifier = identifier
         self._counts = counts
         self._models = models
         self._control = control
@@ -72,7 +75,8 @@ class Gateway:
                 return await self._of_agent(request, route, call_id)
             if route.name not in OPEN and self._settings.control != "open-loopback":
                 slots = access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", []))
-                access.require_admin(slots, self._token)
+                if not access.is_admin(slots, self._token):
+                    self._identifier.check_reader(headers, route)
             return await self._control.handle(request, route)
         except SpendGuardError as error:
             return respond.refusal(error, call_id, *_asker(request, route))
@@ -83,11 +87,17 @@ class Gateway:
 
     async def _of_agent(self, request: web.BaseRequest, route: Route, call_id: str) -> web.StreamResponse:
         """Answer what agents ask for: a call, or something free."""
-        if route.name == "call":
-            return await serve_call(self._guard, self._settings, request, route, call_id)
+        try:
+            identity = self._identifier.of_call(request.headers, route)
+        except SpendGuardError as error:
+            if error.code is not Code.MISSING_AGENT or route.name not in ("models", "model"):
+                raise
+            return self._models.serve(None, request, route)  # who names somebody must be it; nobody may ask
+        if route.name in ("models", "model"):
+            return self._models.serve(identity, request, route)
         if route.name == "count":
-            return await self._counts.serve(request, route, call_id)
-        return self._models.serve(request, route)
+            return await self._counts.serve(identity, request, route, call_id)
+        return await serve_call(self._guard, self._settings, identity, request, route, call_id)
 
     def refuse_broken(self) -> web.Response:
         """Answer what is no HTTP request, or none that two servers would read alike."""

@@ -14,6 +14,7 @@ from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
+from spendguard_daemon.gateway.key_control import KeyControl
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
@@ -30,7 +31,7 @@ Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
 
 
 class Control:
-    """Serves every route of the control table, those of the daemon itself by way of DaemonControl."""
+    """Serves every route of the control table, those of the daemon and of keys by way of their own."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Control:
         self._clock = clock
         self._rng = rng
         self._daemon = daemon
+        self._routes = {**daemon.routes, **KeyControl(ledger=ledger, clock=clock, rng=rng).routes}
 
     async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
         """Answer one control request. Raises SpendGuardError."""
@@ -58,8 +60,8 @@ class Control:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)
         key = access.idempotency_key(request.headers.getall(access.IDEMPOTENCY_HEADER, []))
         asked = Asked(route, request.headers, body, key)
-        if route.name in self._daemon.routes:
-            return respond.value(await self._daemon.routes[route.name](asked))
+        if route.name in self._routes:
+            return respond.value(await self._routes[route.name](asked))
         handler: Handler = getattr(self, f"_{route.name}")
         return await handler(asked)
 

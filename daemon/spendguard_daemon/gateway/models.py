@@ -12,7 +12,7 @@ from aiohttp import web
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import respond
-from spendguard_daemon.gateway.proxy import identity_of
+from spendguard_daemon.gateway.identity import Identity
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.state import State
@@ -55,10 +55,10 @@ class ModelList:
         self._keys = keys
         self._clock = clock
 
-    def serve(self, request: web.BaseRequest, route: Route) -> web.Response:
+    def serve(self, identity: Identity | None, request: web.BaseRequest, route: Route) -> web.Response:
         """Answer with the list, or with the one model that is named; raise ROUTE_NOT_FOUND for a stranger."""
         dialect = _dialect(request, route)
-        found = self._callable(route, mock=self._is_mock(request, route), dialect=dialect)
+        found = self._callable(route, mock=self._is_mock(identity, route), dialect=dialect)
         one, many = _SHAPES[dialect]
         if route.name == "models":
             return respond.value(many(found, route.query))
@@ -72,15 +72,11 @@ class ModelList:
             )
         return respond.value(one((wanted, card)))
 
-    def _is_mock(self, request: web.BaseRequest, route: Route) -> bool:
-        """Tell whether a mock agent asks. Who names no agent sees what is real; who names one must be it."""
-        try:
-            agent_id = identity_of(request.headers, route).agent_id
-        except SpendGuardError as error:
-            if error.code is not Code.MISSING_AGENT:
-                raise
+    def _is_mock(self, identity: Identity | None, route: Route) -> bool:
+        """Tell whether a mock agent asks. Who names no agent sees what is real."""
+        if identity is None:
             return route.provider == "mock"
-        return live_account(self._state, agent_id).mock
+        return live_account(self._state, identity.agent_id).mock
 
     def _callable(self, route: Route, *, mock: bool, dialect: str) -> list[Named]:
         book, keys = self._prices.current(self._clock.wall_ns()), self._keys()

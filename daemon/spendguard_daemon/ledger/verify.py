@@ -214,7 +214,7 @@ class _Verification:
 
 def _same(one: State, other: State) -> bool:
     """Compare states, the order of what is forgotten first included."""
-    tables = ("ended", "unconfirmed", "keys", "answers")
+    tables = ("ended", "unconfirmed", "keys", "answers", "agent_keys")
     orders = ([list(getattr(state, name)) for name in tables] for state in (one, other))
     return one == other and next(orders) == next(orders)
 
