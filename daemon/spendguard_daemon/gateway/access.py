@@ -36,10 +36,11 @@ def check_transport(
     served: frozenset[str],
     origins: Sequence[str],
     fetch_sites: Sequence[str],
-) -> None:
-    """Refuse a request that did not come straight from a program on this machine.
+    pages: frozenset[str] = frozenset(),
+) -> str | None:
+    """Refuse a request that did not come straight from a program, or from one of the web `pages` let in.
 
-    Raises MISDIRECTED_HOST or FORBIDDEN_ORIGIN.
+    Returns the origin of that page, None for a program. Raises MISDIRECTED_HOST or FORBIDDEN_ORIGIN.
     """
     if not target.startswith("/"):
         raise SpendGuardError(Code.MISDIRECTED_HOST, "Host not served here: send a path, not a whole URL")
@@ -47,13 +48,11 @@ def check_transport(
         raise SpendGuardError(
             Code.MISDIRECTED_HOST, f"Host not served here: use one of {', '.join(sorted(served))}"
         )
+    if len(origins) == 1 and origins[0] in pages:
+        return origins[0]  # wherever the browser says that the page stands
     if origins or any(site != "none" for site in fetch_sites):
         raise SpendGuardError(Code.FORBIDDEN_ORIGIN, "Requests from web pages are refused")
-
-
-def served_hosts(port: int) -> frozenset[str]:
-    """Return the Host headers under which a sidecar on `port` is reached."""
-    return frozenset({f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"})
+    return None
 
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")
@@ -77,6 +76,14 @@ def require_admin(slots: Sequence[str], token: str) -> None:
     if not is_admin(slots, token):
         what = "wrong" if slots else "missing"
         raise SpendGuardError(Code.UNAUTHORIZED, f"Unauthorized: the admin token is {what}")
+
+
+def require_agent_key(slots: Sequence[str]) -> None:
+    """Raise KEY_REQUIRED unless an agent key was sent; whose, and whether it is good, is seen later."""
+    if not any(slot.startswith(AGENT_KEY_PREFIX) for slot in slots):
+        raise SpendGuardError(
+            Code.KEY_REQUIRED, "Unauthorized: only an agent key is taken here, and none was sent"
+        )
 
 
 def identify(

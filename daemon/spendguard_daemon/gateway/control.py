@@ -14,6 +14,7 @@ from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
+from spendguard_daemon.gateway.door import Door
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
@@ -49,10 +50,10 @@ class Control:
         self._rng = rng
         self._daemon = daemon
 
-    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, route: Route, door: Door) -> web.StreamResponse:
         """Answer one control request. Raises SpendGuardError."""
         if route.name in self._daemon.open_routes:
-            return self._daemon.open_routes[route.name](request)
+            return self._daemon.open_routes[route.name](request, door)
         body = b""
         if request.method in ("POST", "PATCH") and request.can_read_body:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)

@@ -20,14 +20,15 @@ Sent = TypeVar("Sent")
 class HttpClient:
     """The client of one streamed call. A client that takes no byte for the idle time counts as gone."""
 
-    def __init__(self, request: web.BaseRequest, idle_seconds: int):
+    def __init__(self, request: web.BaseRequest, idle_seconds: int, marks: Mapping[str, str]):
         self.response: web.StreamResponse | None = None
+        self._marks = marks
         self._request = request
         self._idle_seconds = idle_seconds
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the head of an answer."""
-        self.response = web.StreamResponse(status=status, headers=headers)
+        self.response = web.StreamResponse(status=status, headers={**headers, **self._marks})
         await self._within(self.response.prepare, self._request)
 
     async def write(self, data: bytes) -> None:
@@ -90,11 +91,16 @@ def _too_large(bytes_max: int) -> SpendGuardError:
     )
 
 
+def slots_of(headers: CIMultiDictProxy[str], route: Route) -> list[str]:
+    """Return what stands wherever an SDK puts a key: headers, and Google's in the query."""
+    keys = [value for name in access.KEY_HEADERS for value in headers.getall(name, [])]
+    return access.key_slots(headers.getall("authorization", []), [*keys, *route.keys])
+
+
 def identity_of(headers: CIMultiDictProxy[str], route: Route) -> access.Identity:
     """Return for whom a request of an agent is; raises what `access.identify` raises."""
-    keys = [value for name in access.KEY_HEADERS for value in headers.getall(name, [])]
     return access.identify(
-        access.key_slots(headers.getall("authorization", []), [*keys, *route.keys]),
+        slots_of(headers, route),
         route.agent_id,
         route.run_id,
         headers.getall(access.AGENT_HEADER, []),
@@ -113,14 +119,22 @@ def lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def serve_call(
-    guard: Guard, settings: Settings, request: web.BaseRequest, route: Route, call_id: str
+    guard: Guard,
+    settings: Settings,
+    request: web.BaseRequest,
+    route: Route,
+    call_id: str,
+    marks: Mapping[str, str],
 ) -> web.StreamResponse:
-    """Serve one model call. Raises SpendGuardError where nothing was sent to the client yet."""
+    """Serve one model call; `marks` are headers of ours that a streamed answer gets.
+
+    Raises SpendGuardError where nothing was sent to the client yet.
+    """
     headers = request.headers
     identity = identity_of(headers, route)
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     guard.check_agent(identity.agent_id)
-    client = HttpClient(request, settings.idle_seconds)
+    client = HttpClient(request, settings.idle_seconds, marks)
     # The arrival gets no name here: its body must not live as long as the call.
     called = guard.call(
         Arrival(
