@@ -132,6 +132,18 @@ class Control:
         """Return one call; raise CALL_NOT_FOUND."""
         return self._get(f"/v1/calls/{quote(call_id, safe='')}", wire.Call)
 
+    def create_key(self, agent_id: str, body: Body) -> wire.KeyMade:
+        """Make a key of an agent from the given fields of `wire.NewKey`; the answer alone has its secret."""
+        return self._send("POST", f"{_agent(agent_id)}/keys", body, wire.KeyMade)
+
+    def key(self, agent_id: str, key_id: str) -> wire.AgentKey:
+        """Return one key of an agent; raise KEY_NOT_FOUND."""
+        return self._get(_key(agent_id, key_id), wire.AgentKey)
+
+    def revoke_key(self, agent_id: str, key_id: str) -> wire.AgentKey:
+        """End a key, and all that were made from it."""
+        return self._send("DELETE", _key(agent_id, key_id), None, wire.AgentKey)
+
     def adjust(self, call_id: str, cost_usd: str, reason: str) -> wire.Call:
         """Set what an ended call was charged; raise CALL_NOT_FOUND."""
         path = f"/v1/calls/{quote(call_id, safe='')}/adjust"
@@ -270,3 +282,7 @@ _BY_STATUS = {
 
 def _agent(agent_id: str) -> str:
     return f"/v1/agents/{quote(agent_id, safe='')}"
+
+
+def _key(agent_id: str, key_id: str) -> str:
+    return f"{_agent(agent_id)}/keys/{quote(key_id, safe='')}"

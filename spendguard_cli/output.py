@@ -80,6 +80,12 @@ class Output:
         """Tell what is going on, whoever reads: what is waited for, what was left undone."""
         self._talk("", text, "")
 
+    def tell(self, line: str) -> None:
+        """Write a line for a program that reads stderr, as stdout is not ours."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
     def advise(self, remedy: str) -> None:
         """Tell the command to try next, whoever reads."""
         self._talk("try: ", remedy, "cyan")

@@ -54,6 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {"errors", "ports"},
     "provider_keys": {"errors", "settings"},
     "log": {"wire"},
+    "stopping": {"codes"},
     "vigil": {"ports"},
     "ledger": PURE,
     "pricing": PURE,

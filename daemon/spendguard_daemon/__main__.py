@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import resource
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,13 +21,15 @@ import msgspec
 from spendguard_daemon import __version__, log, price_sources, runtime
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
-from spendguard_daemon.gateway.app import Gateway, listen, serve
+from spendguard_daemon.gateway.app import Gateway, serve
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
+from spendguard_daemon.gateway.door import Doors
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.identity import Identifier
 from spendguard_daemon.gateway.models import ModelList
+from spendguard_daemon.gateway.sockets import open_doors
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.faults import disk_fault
@@ -41,6 +42,7 @@ from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
 from spendguard_daemon.settings import Settings, load
+from spendguard_daemon.stopping import Stopping
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
 from spendguard_daemon.wire import iso
@@ -106,32 +108,39 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     await _load_prices(prices, settings, stay=stay)
     for warning in catalogue.warnings(clock.wall_ns()):
         logger.warning("the price catalogue is old", extra={"facts": {"warning": warning}})
-    sockets = listen(settings.port)
-    port: int = sockets[0].getsockname()[1]
-    addresses = tuple(_address(bound.getsockname()) for bound in sockets)
-    info = msgspec.structs.replace(info, port=port, addresses=list(addresses))
+    bound = open_doors(settings, home, disk)
+    info = msgspec.structs.replace(
+        info,
+        port=bound.port,
+        addresses=list(bound.addresses),
+        agents_url=bound.agents_url,
+        socket=bound.socket,
+    )
     runtime.write_lock_info(home, disk, info)  # before any proof is given: who is proven, is named there
     real, mock = HttpUpstream(settings.base_urls), MockUpstream()
 
     def upstreams(provider: str) -> Upstream:
         return mock if provider == "mock" else real
 
-    stopping = _Stopping()
-    identity = Identity(str(home.root), token, port, addresses, started_ns)
+    stopping = Stopping()
+    identity = Identity(
+        str(home.root), token, bound.addresses, bound.agents_url, bound.socket, bound.listening, started_ns
+    )
     parts = _Parts(ledger, prices, keys, upstreams, settings, clock, rng)
-    guard, gateway = _gateway(parts, identity, stopping)
-    runner = await serve(gateway, sockets)
+    guard, gateway = _gateway(parts, identity, bound.doors, stopping)
+    runner = await serve(gateway, bound.sockets)
     keeper = asyncio.create_task(prices.keep())
     vigil = Vigil(clock, asyncio.get_running_loop().time, settings.idle_seconds)
     watcher = asyncio.create_task(vigil.keep(lambda: list(ledger.state.open_calls), guard.abort))
     runtime.write_daemon_info(home, disk, info)
-    logger.info("listening", extra={"facts": {"addresses": addresses, "version": __version__}})
+    logger.info("listening", extra={"facts": {"addresses": bound.told, "version": __version__}})
     await stopping.wait()
     keeper.cancel()
     watcher.cancel()
     logger.info("stopping", extra={"facts": {"calls_in_flight": len(ledger.state.open_calls)}})
     await _drain(guard, stopping)
     await runner.cleanup()
+    bound.remove_socket()
     await real.close()
     await ledger.close("shutdown")
     logger.info("stopped")
@@ -163,7 +172,7 @@ class _Parts:
     rng: Rng
 
 
-def _gateway(parts: _Parts, identity: Identity, stopping: "_Stopping") -> tuple[Guard, Gateway]:
+def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping) -> tuple[Guard, Gateway]:
     """Wire up what serves: the life of calls, the free routes, the control API, and the one before them."""
     ledger, prices, keys, upstreams = parts.ledger, parts.prices, parts.keys, parts.upstreams
     settings, clock, rng = parts.settings, parts.clock, parts.rng
@@ -194,13 +203,13 @@ def _gateway(parts: _Parts, identity: Identity, stopping: "_Stopping") -> tuple[
         ),
         settings=settings,
         token=identity.token,
-        port=identity.port,
+        doors=doors,
         rng=rng,
     )
     return guard, gateway
 
 
-async def _drain(guard: Guard, stopping: "_Stopping") -> None:
+async def _drain(guard: Guard, stopping: Stopping) -> None:
     """Let calls in flight end, for as long as they may; cut them as soon as somebody says now."""
     closing = asyncio.create_task(guard.close(0 if stopping.now else GRACE_SECONDS))
     hurry = asyncio.create_task(stopping.wait_for_now())
@@ -209,47 +218,6 @@ async def _drain(guard: Guard, stopping: "_Stopping") -> None:
     if not closing.done():
         await guard.close(0)
     await closing
-
-
-class _Stopping:
-    """The wish to stop: by signal or by the control API; a second one means now."""
-
-    def __init__(self) -> None:
-        self._now = asyncio.Event()
-        self._asked = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
-
-    @property
-    def asked(self) -> bool:
-        """Whether somebody wants the daemon to stop."""
-        return self._asked.is_set()
-
-    @property
-    def now(self) -> bool:
-        """Whether somebody does not want to wait for calls in flight."""
-        return self._now.is_set()
-
-    def ask(self, now: bool) -> None:
-        """Stop soon, or at once."""
-        if now:
-            self._now.set()
-        self._asked.set()
-
-    async def wait(self) -> None:
-        """Return when somebody wants the daemon to stop."""
-        await self._asked.wait()
-
-    async def wait_for_now(self) -> None:
-        """Return when somebody wants it to stop at once."""
-        await self._now.wait()
-
-    def _on_signal(self) -> None:
-        if self._asked.is_set():
-            # Holds that are open now settle at worst at the next start: nothing is lost by leaving.
-            os._exit(Exit.FAILED)
-        self.ask(now=False)
 
 
 def _fail_stop(error: BaseException) -> None:
@@ -280,11 +248,6 @@ def _report(error: SpendGuardError) -> int:
     sys.stderr.write(json.dumps(report) + "\n")
     sys.stderr.flush()
     return entry.exit
-
-
-def _address(name: tuple[object, ...]) -> str:
-    host, port = name[0], name[1]
-    return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
 
 
 def _uvloop_run() -> Callable[..., int] | None:

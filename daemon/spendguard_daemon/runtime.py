@@ -29,13 +29,18 @@ _TOKEN = re.compile(r"sg_admin_[0-9a-f]{64}")
 
 
 class DaemonInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """`run/daemon.json`: how to reach the daemon that wrote it last. Port 0: it does not listen yet."""
+    """`run/daemon.json`: how to reach the daemon that wrote it last. Port 0: it does not listen yet.
+
+    At `agents_url` agent keys alone count; `socket` is the path of the Unix socket, None where there is none.
+    """
 
     pid: Annotated[int, msgspec.Meta(ge=1)]
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     version: str
     started_at: str
     addresses: list[str]
+    agents_url: str | None = None
+    socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,16 @@ class Home:
     def daemon_json(self) -> Path:
         """How to reach the daemon."""
         return self.root / "run" / "daemon.json"
+
+    @property
+    def socket(self) -> Path:
+        """The operator's way in without a port."""
+        return self.root / "run" / "daemon.sock"
+
+    @property
+    def agents_port(self) -> Path:
+        """The port of the door for agents, kept so that programs which were given it find it again."""
+        return self.root / "run" / "agents.port"
 
     @property
     def log(self) -> Path:
@@ -210,6 +225,20 @@ def write_lock_info(home: Home, disk: Disk, info: DaemonInfo) -> None:
         file.close()
 
 
+def read_agents_port(home: Home) -> int:
+    """Return the port that agents were given last, 0 where none is known."""
+    try:
+        port = int(home.agents_port.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+    return port if 0 < port <= 65535 else 0
+
+
+def write_agents_port(home: Home, disk: Disk, port: int) -> None:
+    """Keep the port that agents are given."""
+    disk.replace(home.agents_port, f"{port}\n".encode())
+
+
 def read_text(path: Path) -> str:
     """Return the text of a file, empty where there is none; raise USAGE, naming it, where it has none."""
     try:
@@ -226,18 +255,19 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def proof(token: str, nonce: str, port: int) -> str:
-    """Return what only a holder of the admin token can say to `nonce` on `port`: HMAC-SHA256, hex.
+def proof(token: str, nonce: str, place: int | str) -> str:
+    """Return what only a holder of the admin token can say to `nonce` at `place`: HMAC-SHA256, hex.
 
-    The port is part of it, so a squatter cannot pass on the proof of the real daemon on another port.
+    The place is part of it, so a squatter cannot pass on the proof of the real daemon from another one: the
+    port on loopback, `address:port` elsewhere, `unix:PORT` on the Unix socket of the daemon with that port.
     """
-    message = f"spendguard-health\n{port}\n{nonce}"
+    message = f"spendguard-health\n{place}\n{nonce}"
     return hmac.new(token.encode(), message.encode(), hashlib.sha256).hexdigest()
 
 
-def is_proof(token: str, nonce: str, port: int, claimed: str) -> bool:
+def is_proof(token: str, nonce: str, place: int | str, claimed: str) -> bool:
     """Tell whether `claimed` is the proof to `nonce`, in constant time."""
-    return hmac.compare_digest(proof(token, nonce, port).encode(), claimed.encode(errors="replace"))
+    return hmac.compare_digest(proof(token, nonce, place).encode(), claimed.encode(errors="replace"))
 
 
 def _read_info(path: Path) -> DaemonInfo | None:

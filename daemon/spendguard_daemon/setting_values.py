@@ -14,6 +14,7 @@ from spendguard_daemon.features import FEATURES_MAX, is_feature
 
 LINE_CHARACTERS_MAX = 256
 LIST_MAX = 32
+PORT_MAX = 65535
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
@@ -72,13 +73,22 @@ def read_listen(value: object, origin: str) -> tuple[str, ...]:
     form = "a list of IP addresses, such as 172.17.0.1 or 172.17.0.1:8790 or [fd00::1]:8790"
     items = _read_list(value, origin, _LISTEN, form)
     for item in items:
-        host = item[1:].partition("]")[0] if item.startswith("[") else item
-        host = host.partition(":")[0] if host.count(":") == 1 else host
         try:
-            ipaddress.ip_address(host)
+            _, port = split_listen(item)
         except ValueError:
             raise wrong(origin, form) from None
+        if port is not None and port > PORT_MAX:
+            raise wrong(origin, form)
     return items
+
+
+def split_listen(item: str) -> tuple[str, int | None]:
+    """Return the IP address, as it is usually written, and the port of one that was read; None without one.
+
+    Raises ValueError for what is no address.
+    """
+    host, _, port = item.rpartition(":") if item.count(":") == 1 or "]:" in item else (item, "", "")
+    return str(ipaddress.ip_address(host.strip("[]"))), int(port) if port else None
 
 
 def _read_list(value: object, origin: str, form: re.Pattern[str], expected: str) -> tuple[str, ...]:

@@ -377,6 +377,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is up, or draining: it stops, and takes no new calls. `unconfirmed_*` count all unconfirmed calls;
     `unconfirmed` shows the newest of them, `unconfirmed_agents` whose they are, the dearest first.
+    `addresses` are those on loopback. At `agents_url` agent keys alone count, as at each of `listening`, the
+    addresses of [access] listen; `socket` is the path of the operator's Unix socket. `keys_required`: an
+    agent's id alone is enough nowhere.
     """
 
     state: str = "up"
@@ -385,6 +388,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     home: str
     addresses: list[str]
+    agents_url: str | None = None
+    socket: str | None = None
+    listening: list[str] = []
+    keys_required: bool = False
     pricing: Pricing | None
     providers: list[Provider]
     daemon_budget: DaemonBudget

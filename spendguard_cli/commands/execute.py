@@ -1,29 +1,33 @@
 """`exec`: any program under a budget, with a key of its own that ends with it."""
 
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from spendguard_cli.amounts import cents
-from spendguard_cli.output import Form
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, switch, verb
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import Code, SpendGuardError
 
-if TYPE_CHECKING:
-    from spendguard_cli.client import Control
-    from spendguard_cli.exec.account import Account, Wanted
-    from spendguard_cli.exec.child import Ended
-    from spendguard_cli.exec.surroundings import Isolating
-
 BOTH_FORMS = (
     "spendguard exec --agent my-agent -- COMMAND spends from an agent's budget; "
     "spendguard exec --limit 500 -- COMMAND from a throw-away one"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What was typed, read. `isolate` None: where it is possible."""
+
+    command: list[str]
+    agent: str | None
+    limit_cents: int | None
+    run_id: str | None
+    kill_on_402: bool
+    isolate: bool | None
 
 
 def join(app: typer.Typer) -> None:
@@ -91,9 +95,16 @@ def execute(
             "exec takes a command" if not command else "exec takes an agent, a limit, or both",
             remedy=BOTH_FORMS,
         )
-    limit_cents = None if limit is None else cents("--limit", limit)
+    given = _Given(
+        command=command,
+        agent=agent,
+        limit_cents=None if limit is None else cents("--limit", limit),
+        run_id=run_id,
+        kill_on_402=kill_on_402,
+        isolate=isolate,
+    )
     try:
-        code = _run(session, command, agent, limit_cents, run_id, kill_on_402=kill_on_402, isolate=isolate)
+        code = _run(session, given)
     except SpendGuardError as error:
         if TABLE[error.code].exit is Exit.USAGE:
             raise
@@ -105,52 +116,54 @@ def execute(
     raise typer.Exit(code)
 
 
-def _run(
-    session: Session,
-    command: list[str],
-    agent: str | None,
-    limit_cents: int | None,
-    run_id: str | None,
-    *,
-    kill_on_402: bool,
-    isolate: bool | None,
-) -> int:
+def _run(session: Session, given: _Given) -> int:
+    """Run the command to its end and return the exit code."""
+    from spendguard_cli.exec import launch
     from spendguard_cli.exec.account import Wanted
-    from spendguard_cli.exec.child import SIGNALLED, ending_signal, let_through, signals_held_back
     from spendguard_cli.exec.surroundings import Isolating
 
-    agent_id = None if agent is None else session.agent_id(agent)
-    base_url, own_port = _addresses(session, session.control)
-    wanted = Wanted(agent_id=agent_id, limit_cents=limit_cents, run_id=run_id, command=command[0])
-    isolating = Isolating(wanted=isolate, home=session.connection.home.root, denied_port=own_port)
-    with signals_held_back() as mask:
+    agent_id = None if given.agent is None else session.agent_id(given.agent)
+    base_url, own_port = _addresses(session)
+    wanted = Wanted(
+        agent_id=agent_id, limit_cents=given.limit_cents, run_id=given.run_id, command=given.command[0]
+    )
+    isolating = Isolating(wanted=given.isolate, home=session.connection.home.root, denied_port=own_port)
+    return launch.run(
+        launch.Launch(
+            words=given.command,
+            env=dict(session.env),
+            known_keys=_known_keys(session),
+            base_url=base_url,
+            wanted=wanted,
+            isolating=isolating,
+            kill_on_402=given.kill_on_402,
+        ),
+        session.again,
+        session.out,
+    )
 
-        def connect() -> "Control":
-            with let_through(mask):  # a sidecar that is started has none of them blocked
-                return session.again()
 
-        early = ending_signal()
-        if early:
-            return SIGNALLED + early
-        return _Execution(session, connect, mask, base_url, kill_on_402=kill_on_402).of(
-            command, wanted, isolating
+def _addresses(session: Session) -> tuple[str, int | None]:
+    """Return where agent keys are taken, and the port here that takes more than those.
+
+    A sidecar elsewhere has one address for all; there is nothing here to keep a program from.
+    """
+    control = session.control
+    if not session.connection.local:
+        return control.base_url, None
+    agents_url = control.status().agents_url
+    if agents_url is None:
+        raise SpendGuardError(
+            Code.EXEC_FAILED,
+            "exec failed: the sidecar has no port for agent keys, so it is of an older version",
+            remedy="spendguard restart",
         )
+    return agents_url, urlsplit(control.base_url).port
 
 
-class _Execution:
-    """One program from its key to its cost."""
+def _known_keys(session: Session) -> frozenset[str]:
+    """Return the provider keys in use here, so that they are found under any name; without a file, none."""
+    from spendguard_daemon.provider_keys import ProviderKeys
+    from spendguard_daemon.runtime import read_text
 
-    def __init__(
-        self,
-        session: Session,
-        connect: "Callable[[], Control]",
-        mask: "set[signal.Signals]",
-        base_url: str,
-        *,
-        kill_on_402: bool,
-    ):
-        self._session = session
-        self._connect = connect
-        self._mask = mask
-        self._base_url = base_url
-        self._kill_on_402 = kill_on_402
+    return ProviderKeys(session.env, read_text(session.connection.home.secrets)).secrets()

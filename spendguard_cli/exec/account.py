@@ -116,7 +116,9 @@ def spent(control: "Control", account: Account) -> Spent:
 def is_refused_for_money(control: "Control", account: Account) -> bool:
     """Tell whether a call was refused with 402; not one that fits and only waits for money held by others."""
     return any(
-        call.http_status == 402 and call.code != Code.BUDGET_HELD and call.call_id not in account.refused_before
+        call.http_status == 402
+        and call.code != Code.BUDGET_HELD
+        and call.call_id not in account.refused_before
         for call in _refused(control, account.agent_id, account.run_id, _LOOKED_AT)
     )
 
@@ -143,9 +145,7 @@ def _calls_of(control: "Control", agent_id: str, run_id: str) -> int:
     return sum(run.calls for run in control.runs(agent_id) if run.run_id == run_id)
 
 
-def _refused(
-    control: "Control", agent_id: str, run_id: str, limit: int = _CALLS_READ
-) -> "list[wire.Call]":
+def _refused(control: "Control", agent_id: str, run_id: str, limit: int = _CALLS_READ) -> "list[wire.Call]":
     calls = control.calls(agent_id, limit)
     return [call for call in calls if call.state == "refused" and call.run_id == run_id]
 

@@ -66,6 +66,16 @@ def signals_held_back() -> Iterator[set[signal.Signals]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def let_through(mask: set[signal.Signals]) -> Iterator[None]:
+    """Put the signals as they were before `signals_held_back`, for as long as another process is started."""
+    held_back = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+
+
 def ending_signal() -> int | None:
     """Return a signal that has come meanwhile and would have ended us, None where there is none."""
     return next((number for number in _ENDING if number in signal.sigpending()), None)

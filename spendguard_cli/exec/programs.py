@@ -40,7 +40,9 @@ def needs_of(command: str, env: Mapping[str, str]) -> Needs:
     if name == "gemini":
         return Needs(folders=(".gemini",))
     if name == "opencode":
-        return Needs(folders=(".config/opencode", ".local/share/opencode", ".local/state/opencode", ".cache/opencode"))
+        return Needs(
+            folders=(".config/opencode", ".local/share/opencode", ".local/state/opencode", ".cache/opencode")
+        )
     return Needs()
 
 

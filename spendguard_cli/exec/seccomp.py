@@ -77,7 +77,7 @@ def restrict() -> Callable[[], None] | None:
     program = steps(platform.machine())
     if not program:
         return None
-    laid = (_Instruction * len(program))(*program)
+    laid = (_Instruction * len(program))(*(_Instruction(*step) for step in program))
     put = _Program(len(program), laid)
     libc = ctypes.CDLL(None, use_errno=True)
 

@@ -69,7 +69,10 @@ def made(
     folder = Path(tempfile.mkdtemp(prefix="spendguard-exec-")).resolve()
     try:
         (folder / "gemini.json").write_text(gemini_settings(variables), encoding="utf-8")
-        variables |= {GEMINI_SETTINGS: str(folder / "gemini.json"), OPENCODE_CONFIG: opencode_config(variables)}
+        variables |= {
+            GEMINI_SETTINGS: str(folder / "gemini.json"),
+            OPENCODE_CONFIG: opencode_config(variables),
+        }
         variables = {name: value for name, value in variables.items() if name not in needs.without}
         variables |= needs.variables
         rules, notes = None, _taken_out(clean.taken_out)
@@ -134,7 +137,9 @@ def _narrowed(kept: Kept, needs: Needs, missing: Sequence[str]) -> list[str]:
     if inside:
         notes.append(f"isolated: nothing can be written in {here}, as SpendGuard is in {inside[0]}; {REMEDY}")
     elif below:
-        notes.append(f"isolated: nothing new can be made directly in {here}, as {below[0]} is in it; {REMEDY}")
+        notes.append(
+            f"isolated: nothing new can be made directly in {here}, as {below[0]} is in it; {REMEDY}"
+        )
     user = Path("~").expanduser().resolve()
     if needs.writes_home and user != here and kept.narrowed(user):
         notes.append(f"isolated: it can change files directly in {user}, but make no new ones; {REMEDY}")

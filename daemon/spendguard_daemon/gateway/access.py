@@ -23,10 +23,11 @@ def check_transport(
     served: frozenset[str],
     origins: Sequence[str],
     fetch_sites: Sequence[str],
-) -> None:
-    """Refuse a request that did not come straight from a program on this machine.
+    pages: frozenset[str] = frozenset(),
+) -> str | None:
+    """Refuse a request that did not come straight from a program, or from one of the web `pages` let in.
 
-    Raises MISDIRECTED_HOST or FORBIDDEN_ORIGIN.
+    Returns the origin of that page, None for a program. Raises MISDIRECTED_HOST or FORBIDDEN_ORIGIN.
     """
     if not target.startswith("/"):
         raise SpendGuardError(Code.MISDIRECTED_HOST, "Host not served here: send a path, not a whole URL")
@@ -34,13 +35,11 @@ def check_transport(
         raise SpendGuardError(
             Code.MISDIRECTED_HOST, f"Host not served here: use one of {', '.join(sorted(served))}"
         )
+    if len(origins) == 1 and origins[0] in pages:
+        return origins[0]  # wherever the browser says that the page stands
     if origins or any(site != "none" for site in fetch_sites):
         raise SpendGuardError(Code.FORBIDDEN_ORIGIN, "Requests from web pages are refused")
-
-
-def served_hosts(port: int) -> frozenset[str]:
-    """Return the Host headers under which a sidecar on `port` is reached."""
-    return frozenset({f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"})
+    return None
 
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")

@@ -14,6 +14,7 @@ from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
+from spendguard_daemon.gateway.door import Door
 from spendguard_daemon.gateway.key_control import KeyControl
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
@@ -51,10 +52,10 @@ class Control:
         self._daemon = daemon
         self._routes = {**daemon.routes, **KeyControl(ledger=ledger, clock=clock, rng=rng).routes}
 
-    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, route: Route, door: Door) -> web.StreamResponse:
         """Answer one control request. Raises SpendGuardError."""
         if route.name in self._daemon.open_routes:
-            return self._daemon.open_routes[route.name](request)
+            return self._daemon.open_routes[route.name](request, door)
         body = b""
         if request.method in ("POST", "PATCH") and request.can_read_body:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)

@@ -13,6 +13,7 @@ from spendguard_daemon import __version__, wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
+from spendguard_daemon.gateway.door import Door, reach_warnings
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
@@ -64,12 +65,14 @@ class Stop(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the daemon says of itself."""
+    """What the daemon says of itself. `listening` are the addresses beside loopback."""
 
     home: str
     token: str
-    port: int
     addresses: tuple[str, ...]
+    agents_url: str
+    socket: str | None
+    listening: tuple[str, ...]
     started_ns: int
 
 
@@ -112,7 +115,7 @@ class DaemonControl:
         self._settings = settings
         self._clock = clock
         self._stop = stop
-        self.open_routes: Mapping[str, Callable[[web.BaseRequest], web.Response]] = {
+        self.open_routes: Mapping[str, Callable[[web.BaseRequest, Door], web.Response]] = {
             "health": self._health,
             "ready": self._ready,
             "root": self._root,
@@ -132,22 +135,26 @@ class DaemonControl:
 
     # -- open to anyone on this machine -----------------------------------------------------------------
 
-    def _health(self, request: web.BaseRequest) -> web.Response:
-        """Answer {"status":"ok"}, and prove to a client that asks that this is the daemon of its home."""
+    def _health(self, request: web.BaseRequest, door: Door) -> web.Response:
+        """Answer {"status":"ok"}, and prove to a client that asks that this is the daemon of its home.
+
+        The proof binds the place where it was asked for: a loopback port, the address and port of
+        `[access] listen`, or the Unix socket with the port of the same daemon.
+        """
         response = web.Response(body=b'{"status":"ok"}', content_type=respond.JSON)
         nonce = request.headers.get(NONCE_HEADER, "")
         if NONCE.fullmatch(nonce):
-            response.headers[PROOF_HEADER] = proof(self._identity.token, nonce, self._identity.port)
+            response.headers[PROOF_HEADER] = proof(self._identity.token, nonce, door.place)
         return response
 
-    def _ready(self, _: web.BaseRequest) -> web.Response:
+    def _ready(self, _: web.BaseRequest, __: Door) -> web.Response:
         reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
         dangers = [said for said in self._settings.warnings if said.startswith(DANGER)]
         shown = {"status": status, "reasons": reasons} | ({"warnings": dangers} if dangers else {})
         return respond.value(shown, 503 if reasons else 200)
 
-    def _root(self, _: web.BaseRequest) -> web.Response:
+    def _root(self, _: web.BaseRequest, __: Door) -> web.Response:
         return web.Response(text="SpendGuard sidecar\n")
 
     def _reasons(self) -> list[str]:
@@ -169,6 +176,10 @@ class DaemonControl:
             started_at=wire.iso(self._identity.started_ns),
             home=self._identity.home,
             addresses=list(self._identity.addresses),
+            agents_url=self._identity.agents_url,
+            socket=self._identity.socket,
+            listening=list(self._identity.listening),
+            keys_required=self._settings.bare_header == "refuse",
             pricing=pricing,
             providers=views.providers(self._settings, self._keys()).providers,
             daemon_budget=views.daemon_budget(state),
@@ -189,10 +200,10 @@ class DaemonControl:
         )
 
     def _own_warnings(self) -> list[str]:
-        old = catalogue.warnings(self._clock.wall_ns())
+        warnings = catalogue.warnings(self._clock.wall_ns())
         if self._settings.control == "open-loopback":
-            return ["the control API is open to everyone on this machine ([access] control)", *old]
-        return old
+            warnings.insert(0, "the control API is open to everyone on this machine ([access] control)")
+        return [*reach_warnings(self._identity.listening), *warnings]
 
     async def _get_pricing(self, _: Asked) -> wire.Pricing:
         return views.pricing(self._prices.report())

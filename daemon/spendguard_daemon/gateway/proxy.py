@@ -20,14 +20,15 @@ Sent = TypeVar("Sent")
 class HttpClient:
     """The client of one streamed call. A client that takes no byte for the idle time counts as gone."""
 
-    def __init__(self, request: web.BaseRequest, idle_seconds: int):
+    def __init__(self, request: web.BaseRequest, idle_seconds: int, marks: Mapping[str, str]):
         self.response: web.StreamResponse | None = None
+        self._marks = marks
         self._request = request
         self._idle_seconds = idle_seconds
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the head of an answer."""
-        self.response = web.StreamResponse(status=status, headers=headers)
+        self.response = web.StreamResponse(status=status, headers={**headers, **self._marks})
         await self._within(self.response.prepare, self._request)
 
     async def write(self, data: bytes) -> None:
@@ -100,13 +101,22 @@ def lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def serve_call(
-    guard: Guard, settings: Settings, identity: Identity, request: web.BaseRequest, route: Route, call_id: str
+    guard: Guard,
+    settings: Settings,
+    identity: Identity,
+    request: web.BaseRequest,
+    route: Route,
+    call_id: str,
+    marks: Mapping[str, str],
 ) -> web.StreamResponse:
-    """Serve one model call of `identity`. Raises SpendGuardError where nothing was sent to the client yet."""
+    """Serve one model call of `identity`; `marks` are headers of ours that a streamed answer gets.
+
+    Raises SpendGuardError where nothing was sent to the client yet.
+    """
     headers = request.headers
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     guard.check_agent(identity.agent_id)
-    client = HttpClient(request, settings.idle_seconds)
+    client = HttpClient(request, settings.idle_seconds, marks)
     # The arrival gets no name here: its body must not live as long as the call.
     called = guard.call(
         Arrival(

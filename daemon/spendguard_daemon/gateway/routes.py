@@ -76,6 +76,11 @@ QUERIES: Mapping[str, frozenset[str]] = {
 OPEN = frozenset({"health", "ready", "root"})
 """Routes that need no token."""
 
+OWN_READS = frozenset(
+    {"get_agent", "get_budget", "list_runs", "list_calls", "get_call", "list_keys", "get_key"}
+)
+"""Control routes that an agent may read of itself."""
+
 MODEL_ROUTES = frozenset({"call", "count", "models", "model"})
 """Routes of agents, which name themselves in other ways than operators do."""
 
@@ -130,11 +135,14 @@ def _plant() -> _Node:
 _ROOT = _plant()
 
 
-def match(method: str, target: str) -> Route:
-    """Return the route of a request; raise ROUTE_NOT_FOUND or METHOD_NOT_ALLOWED (facts: allow)."""
+def match(method: str, target: str, served: frozenset[str] | None = None) -> Route:
+    """Return the route of a request; raise ROUTE_NOT_FOUND or METHOD_NOT_ALLOWED (facts: allow).
+
+    Of the control table only the names in `served` exist, where it is given.
+    """
     path, _, query = target.partition("?")
     segments = _segments(path)
-    found = _of_agents(segments) or _control(method, segments)
+    found = _of_agents(segments) or _control(method, segments, served)
     methods = _METHODS.get(found.name)
     if methods and method not in methods:
         raise _not_allowed(methods)
@@ -220,7 +228,7 @@ def _spoken(provider: str) -> str:
     return next((endpoint for name, endpoint in FORMATS if name == provider), "")
 
 
-def _control(method: str, segments: list[str]) -> Route:
+def _control(method: str, segments: list[str], served: frozenset[str] | None) -> Route:
     node, params = _ROOT, {}
     for segment in segments:
         if segment in node.literal:
@@ -230,10 +238,11 @@ def _control(method: str, segments: list[str]) -> Route:
             node = node.param[1]
         else:
             raise _not_found(segments)
-    if not node.methods:
+    methods = sorted(allowed for allowed, name in node.methods.items() if served is None or name in served)
+    if not methods or (method in node.methods and method not in methods):
         raise _not_found(segments)
-    if method not in node.methods:
-        raise _not_allowed(sorted(node.methods))
+    if method not in methods:
+        raise _not_allowed(methods)
     return Route(node.methods[method], agent_id=params.get("agent", ""), params=params)
 
 

@@ -1,0 +1,111 @@
+"""One program from its key to its cost: account, surroundings, process, and the line at the end.
+
+Invariant: from the first key to the last line no signal ends this process, so that whatever is made is unmade.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spendguard_cli.exec import account, child, surroundings
+from spendguard_cli.exec.account import Account, Wanted
+from spendguard_cli.exec.child import Child, NotStarted
+from spendguard_cli.exec.environment import Identity
+from spendguard_cli.exec.surroundings import Isolating
+from spendguard_cli.output import Form, Output
+from spendguard_cli.render import count, merged, to_json_line
+from spendguard_cli.shapes import Spent
+from spendguard_daemon.codes import Exit
+from spendguard_daemon.errors import SpendGuardError
+
+if TYPE_CHECKING:
+    from spendguard_cli.client import Control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What is to be run, by whom it is paid, and how it is kept apart. `known_keys` are provider keys."""
+
+    words: Sequence[str]
+    env: Mapping[str, str]
+    known_keys: frozenset[str]
+    base_url: str
+    wanted: Wanted
+    isolating: Isolating
+    kill_on_402: bool
+
+
+def run(launch: Launch, find: "Callable[[], Control]", out: Output) -> int:
+    """Run a program and return the exit code of `exec`; `find` returns the sidecar, started if it has ended.
+
+    Raises SpendGuardError and OSError for what went wrong before the program was started.
+    """
+    with child.signals_held_back() as mask:
+
+        def connect() -> "Control":
+            with child.let_through(mask):
+                return find()
+
+        early = child.ending_signal()
+        if early is not None:
+            return child.SIGNALLED + early
+        with account.opened(connect, launch.wanted, out.warn) as opened:
+            code = _run(launch, opened, Child(mask, apart=launch.kill_on_402), connect, out)
+            _tell_cost(connect, opened, code, out)
+            return code
+
+
+def _run(
+    launch: Launch, opened: Account, program: Child, connect: "Callable[[], Control]", out: Output
+) -> int:
+    identity = Identity(
+        base_url=launch.base_url, agent_id=opened.agent_id, run_id=opened.run_id, key=opened.key
+    )
+    with surroundings.made(
+        launch.words, launch.env, launch.known_keys, identity, launch.isolating
+    ) as surrounding:
+        for note in surrounding.notes:
+            out.say(f"spendguard: {note}")
+        early = child.ending_signal()
+        if early is not None:
+            return child.SIGNALLED + early
+        try:
+            program.start(surrounding.words, surrounding.env, surrounding.restrict)
+        except NotStarted as error:
+            out.fail(f"{launch.words[0]}: {error}", "")
+            return error.code
+        ended = program.wait(_watch(connect, opened) if launch.kill_on_402 else None)
+        if ended.stopped:
+            out.say("spendguard: ended, as a call was refused for money")
+        return Exit.BUDGET if ended.stopped else ended.code
+
+
+def _watch(connect: "Callable[[], Control]", opened: Account) -> Callable[[], bool]:
+    def refused() -> bool:
+        try:
+            return account.is_refused_for_money(connect(), opened)
+        except SpendGuardError:  # a sidecar that is away refuses nothing; it is asked again
+            return False
+
+    return refused
+
+
+def _tell_cost(connect: "Callable[[], Control]", opened: Account, code: int, out: Output) -> None:
+    """Print what it has cost; where the sidecar cannot say, the program's exit code stands all the same."""
+    try:
+        cost = account.spent(connect(), opened)
+    except SpendGuardError as error:
+        out.warn(f"what it has cost is not known: {error.detail}")
+        return
+    if out.form is Form.JSON:
+        out.tell(to_json_line(merged({"exit_code": code}, cost)))
+    else:
+        out.say(f"spendguard: {_sentence(cost)}")
+
+
+def _sentence(cost: Spent) -> str:
+    parts = [f"spent ${cost.spent_usd} in {count(cost.calls, 'call')}, {cost.refused} refused"]
+    parts.append(f"still held ${cost.held_usd}")
+    if cost.remaining_usd is not None:
+        parts.append(f"${cost.remaining_usd} remains")
+    return f"{'; '.join(parts)} (agent {cost.agent_id}, run {cost.run_id})"
