@@ -91,8 +91,8 @@ def verb(
 ) -> Callable[[Command[P]], Command[P]]:
     """Register a command; its docstring is the purpose.
 
-    `takes_minus`: a value may be `-1`, and no option. `takes_command`: what begins with the first word that is
-    no option is a command line of its own.
+    `takes_minus`: a value may be `-1`, and no option. `takes_command`: what begins with the first word that
+    is no option is a command line of its own.
     """
 
     def register(command: Command[P]) -> Command[P]:

@@ -57,7 +57,7 @@ def execute(
         str | None,
         typer.Option(
             metavar="AMOUNT",
-            help="The most that it may spend: 500 (cents), '$5', 5usd. Without --agent: of a throw-away agent.",
+            help="The most that it may spend: 500 (cents), '$5', 5usd. Alone: of a throw-away agent.",
         ),
     ] = None,
     run_id: Annotated[
@@ -78,12 +78,12 @@ def execute(
     """Run any program under a budget.
 
     The SDKs of OpenAI, Anthropic, Google and xAI, Claude Code, Codex, Gemini CLI and opencode are sent to the
-    sidecar by the program's environment, with a key that ends with the program. Provider keys are taken out of
-    it. At the end one line on stderr says what it has cost.
+    sidecar by the program's environment, with a key that ends with the program. Provider keys are taken out
+    of it. At the end one line on stderr says what it has cost.
 
-    On Linux the program is isolated: it can read and change all that you can, but not the sidecar's home, nor
-    the code that SpendGuard runs from, and it cannot reach the sidecar but with its key. Nothing new can be made
-    directly in a folder that one of them is in; --no-isolate leaves all this out.
+    On Linux the program is isolated: it can read and change what you can, but not the sidecar's home, nor the
+    code that SpendGuard runs from, and it reaches the sidecar only with its key. Nothing new can be made
+    directly in a folder that one of these is in, such as your home folder; --no-isolate leaves this out.
 
     The exit code is the program's own: 128 and the signal's number where one ended it, 127 where there is no
     such command, 126 where it cannot be run.

@@ -1,1 +1,1 @@
-"""A program under a budget: its environment, its isolation, its process, and the account that it spends from."""
+"""A program under a budget: its environment, its isolation, its process, and what it spends from."""

@@ -1,7 +1,7 @@
-"""What a program spends from: a key of its own, and where no agent was named an agent as well. Both end with it.
+"""What a program spends from: a key of its own, and where no agent was named an agent too; both end with it.
 
-Invariant: what `opened` made is gone when its block is left, however it is left; only a SIGKILL of this process
-leaves a key, which then expires by itself.
+Invariant: what `opened` made is gone when its block is left, however it is left; only a SIGKILL of this
+process leaves a key, which then expires by itself.
 """
 
 import contextlib

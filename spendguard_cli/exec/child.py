@@ -1,9 +1,9 @@
 """The program's process: started, waited for, signalled; its streams and its terminal are its own.
 
-All signals are blocked here and taken one by one, so none can end us before the program has ended and its key
-is revoked. The program runs in our process group, as if the shell had started it: what the terminal sends
-reaches it by itself, and only what was sent to us alone is passed on. With `apart` it leads a group of its own,
-which then has the terminal, so that the whole group can be ended.
+All signals are blocked here and taken one by one, so none can end us before the program has ended and its
+key is revoked. The program runs in our process group, as if the shell had started it: what the terminal sends
+reaches it by itself, and only what was sent to us alone is passed on. With `apart` it leads a group of its
+own, which then has the terminal, so that the whole group can be ended.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Ended:
     stopped: bool = False
 
 
-class NotStarted(Exception):
+class NotStartedError(Exception):
     """The command cannot be run: `code` is what a shell would end with."""
 
     def __init__(self, code: int, why: str):
@@ -94,7 +94,7 @@ class Child:
     def start(
         self, words: Sequence[str], env: Mapping[str, str], restrict: Callable[[], None] | None
     ) -> None:
-        """Start the program; `restrict` is put on before it. Raises NotStarted, or EXEC_FAILED."""
+        """Start the program; `restrict` is put on before it. Raises NotStartedError, or EXEC_FAILED."""
 
         def prepare() -> None:
             if self._apart:
@@ -204,9 +204,9 @@ class Child:
 
 def _not_started(error: Exception) -> Exception:
     if isinstance(error, FileNotFoundError):
-        return NotStarted(NOT_FOUND, "no such command")
+        return NotStartedError(NOT_FOUND, "no such command")
     if isinstance(error, OSError):
-        return NotStarted(NOT_EXECUTABLE, error.strerror or str(error))
+        return NotStartedError(NOT_EXECUTABLE, error.strerror or str(error))
     return SpendGuardError(
         Code.EXEC_FAILED,
         f"exec failed: the program could not be prepared: {error}",

@@ -1,16 +1,14 @@
 """What a program inside `exec` may reach: everything but the sidecar's home, its port, and its code.
 
 Landlock knows rules that allow and none that deny, and each holds for all that is below its path. So every
-sibling on the way from `/` to what is kept is allowed by name, and the folders on that way may be listed but no
-more: nothing new can be made directly in them, and nothing in them removed. `plan` and `notes` are pure but for
-the listing that they are given.
+sibling on the way from `/` to what is kept is allowed by name, and the folders on that way may be listed but
+no more: nothing new can be made directly in them, and nothing in them removed. Listing is inherited too: the
+names in the home can be seen, never what is in its files. `plan` is pure but for the listing that it is given.
 """
 
-import contextlib
 import os
 import sys
-import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,23 +109,13 @@ def _children(path: Path) -> list[Path]:
         return []
 
 
-def _code() -> Iterator[Path]:
-    """Yield what the operator's next command runs from: it must not be ours to change, nor the program's.
-
-    A Python that belongs to the system is left alone: nobody but root can change it.
-    """
-    found = []
-    for module in (spendguard_cli, spendguard_daemon):
-        if module.__file__:
-            found.append(Path(module.__file__).resolve().parent.parent)  # an entry of sys.path
+def _code() -> list[Path]:
+    """Return the folders that the operator's next command runs from: no program may change what that does."""
+    modules = (spendguard_cli.__file__, spendguard_daemon.__file__)
+    found = {Path(file).resolve().parent.parent for file in modules if file}  # as on sys.path
     if sys.prefix != sys.base_prefix:
-        found.append(Path(sys.prefix).resolve())
+        found.add(Path(sys.prefix).resolve())
     base, user = Path(sys.base_prefix).resolve(), Path("~").expanduser().resolve()
     if base.is_relative_to(user):
-        found.append(base)
-    system = Path(sysconfig.get_path("stdlib", vars={})).resolve().parent if not found else None
-    for path in sorted(set(found)):
-        if path not in (system, Path("/")) and not any(
-            path != other and path.is_relative_to(other) for other in found
-        ):
-            yield path
+        found.add(base)
+    return sorted(found)

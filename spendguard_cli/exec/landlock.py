@@ -1,8 +1,8 @@
-"""Landlock as the kernel has it: a ruleset made here, which a child puts on itself before it becomes a program.
+"""Landlock as the kernel has it: a ruleset made here, which a child puts on before it becomes a program.
 
-A binding and nothing more: what may be reached is decided in `isolation`. Numbers, structures and the version
-that brought each are from the kernel's `uapi/linux/landlock.h`. Invariant: nothing here restricts this process
-but `restrict`, and that only after a fork.
+A binding and nothing more: what may be reached is decided in `isolation`. Numbers, structures and the
+version that brought each are from the kernel's `uapi/linux/landlock.h`. Invariant: nothing here restricts
+this process but `restrict`, and that only after a fork.
 """
 
 import contextlib

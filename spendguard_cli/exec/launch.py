@@ -1,6 +1,6 @@
 """One program from its key to its cost: account, surroundings, process, and the line at the end.
 
-Invariant: from the first key to the last line no signal ends this process, so that whatever is made is unmade.
+Invariant: from the first key to the last line no signal ends this process, so that what is made is unmade.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spendguard_cli.exec import account, child, surroundings
 from spendguard_cli.exec.account import Account, Wanted
-from spendguard_cli.exec.child import Child, NotStarted
+from spendguard_cli.exec.child import Child, NotStartedError
 from spendguard_cli.exec.environment import Identity
 from spendguard_cli.exec.surroundings import Isolating
 from spendguard_cli.output import Form, Output
@@ -71,7 +71,7 @@ def _run(
             return child.SIGNALLED + early
         try:
             program.start(surrounding.words, surrounding.env, surrounding.restrict)
-        except NotStarted as error:
+        except NotStartedError as error:
             out.fail(f"{launch.words[0]}: {error}", "")
             return error.code
         ended = program.wait(_watch(connect, opened) if launch.kill_on_402 else None)

@@ -1,9 +1,9 @@
 """The ways past Landlock's rule on TCP, closed by a filter of system calls.
 
-Landlock asks at `connect` on TCP sockets. It is not asked where multipath TCP or SMC falls back to plain TCP, and
-not where `sendto` connects by the way (TCP Fast Open); io_uring does all of them unseen by a filter. Each of the
-four is refused as by a kernel that does not have it, so that programs fall back. Numbers are from the kernel's
-`uapi` headers. Invariant: nothing else is refused, and nothing here restricts this process.
+Landlock asks at `connect` on TCP sockets. It is not asked where multipath TCP or SMC falls back to plain TCP,
+and not where `sendto` connects by the way (TCP Fast Open); io_uring does all of them unseen by a filter. Each
+of the four is refused as by a kernel that does not have it, so that programs fall back. Numbers are from the
+kernel's `uapi` headers. Invariant: nothing else is refused, and nothing here restricts this process.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ Step = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """The numbers of an architecture's calls; `socketcall` is the old one for all of them, where there is one."""
+    """The numbers of an architecture's calls; `socketcall` is the old one for all of them, if there is one."""
 
     architecture: int
     socket: int

@@ -1,4 +1,4 @@
-"""All that surrounds a program: its folder, its environment, its isolation, and what its user is told of them.
+"""All that surrounds a program: its folder, its environment, its isolation, and what its user is told.
 
 `Surroundings.made` does in order what must precede the rules: files and folders first, since nothing that is
 made later directly in a narrowed folder has a rule.
@@ -108,7 +108,7 @@ def _isolated(kept: Kept, isolating: Isolating) -> tuple[isolation.Isolation | N
 def _taken_out(names: Sequence[str]) -> list[str]:
     if not names:
         return []
-    return [f"taken out of its environment, as the sidecar has the keys: {', '.join(names)}"]
+    return [f"taken out of its environment: {', '.join(names)}"]
 
 
 def _temporary(kept: Kept, folder: Path) -> dict[str, str]:
