@@ -20,8 +20,19 @@ from compacting import AGENTS, SEGMENT_BYTES, busy, compact, first_steps
 from ledger_kit import BARE, FOLDER, HEAD, SEGMENT, hold_call, open_ledger
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger import (
+    agent_keys,
+    compaction,
+    history,
+    key_ring,
+    keys,
+    lines,
+    outcomes,
+    refusals,
+    rolling,
+    state,
+)
 from spendguard_daemon.ledger import commands as cmd
-from spendguard_daemon.ledger import compaction, history, keys, lines, outcomes, refusals, rolling, state
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.backup import back_up
 from spendguard_daemon.ledger.ledger import Ledger
@@ -31,7 +42,7 @@ from spendguard_daemon.ledger.refusals import FACTS, PLAIN_FACTS, Refusal
 from spendguard_daemon.ledger.restore import restore
 from spendguard_daemon.ledger.room import LIMITS
 from spendguard_daemon.ledger.snapshot import KeyBound, Snapshot
-from spendguard_daemon.ledger.state import Account, Bound, DaemonAccount, EndedCall, OpenCall
+from spendguard_daemon.ledger.state import Account, AgentKey, Bound, DaemonAccount, EndedCall, OpenCall
 from spendguard_daemon.ledger.views import AgentRun, CallView, RunView
 from spendguard_daemon.money import LinearCost
 from spendguard_daemon.usage import _COUNTS
@@ -60,7 +71,7 @@ def read_lines(segments: list[bytes]) -> list[dict[str, Any]]:
         record = json.loads(line)
         if (record["seq"], record["prev"]) != (seq + 1, prev) or not 0 <= record["ack"] <= seq:
             raise DamageError(f"after {seq}: not the next record")
-        if record["v"] > 1 or record.get("min_reader", 0) > 1:
+        if record["v"] > 1 or record.get("min_reader", 0) > 2:
             raise DamageError(f"record {seq + 1} is for a newer reader")
         seq, prev = seq + 1, h
         records.append(record)
@@ -329,6 +340,7 @@ SHAPES = {
     "agent's run": AgentRun,
     "run": RunView,
     "call view": CallView,
+    "agent's key": AgentKey,
     "manifest": Manifest,
     "file": FileEntry,
     "idempotency": ev.Idempotency,
@@ -386,7 +398,7 @@ def test_every_record_is_documented_with_its_fields_in_order() -> None:
 def _marked(kind: type[msgspec.Struct]) -> list[str]:
     marked = []
     for field in msgspec.structs.fields(kind):
-        absent = field.default is not msgspec.NODEFAULT and kind.__struct_config__.omit_defaults
+        absent = not field.required and kind.__struct_config__.omit_defaults
         null = kind_of(typing.get_type_hints(kind)[field.name]).endswith("or null")
         marked.append(field.name + (" or absent" if absent else " or null" if null else ""))
     return marked
@@ -428,7 +440,7 @@ def test_the_envelope_the_facts_and_the_counts_are_documented() -> None:
     assert set(re.findall(r"`(\w+_tokens)`", usage)) == set(_COUNTS)
     (lines,) = [cells[1] for cells in rows("Fields") if cells[0] == "`lines` array"]
     assert re.findall(r"`(\w+)`", lines) == ["name", "quantity", "unit", "rate", "cost_nusd"]
-    assert (VERSION, READER) == (1, 1)
+    assert (VERSION, READER) == (1, 2)
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
@@ -458,6 +470,10 @@ def test_the_bounds_are_those_of_the_code() -> None:
         ("the last 5,000 calls", history.KEPT_CALLS),
         ("the last 500 refused calls", history.KEPT_REFUSALS),
         ("the latest 2 are kept", compaction.SNAPSHOTS_KEPT),
+        ("has at most 1,000 keys", agent_keys.KEYS_MAX),
+        ("all but the last 100 in the order", key_ring.DEAD_KEPT),
+        ("for people, at most 100 characters", agent_keys.LABEL_CHARS_MAX),
+        ("at most 32 of", agent_keys.MODELS_MAX),
     ):
         assert phrase in text, phrase
         (number,) = re.findall(r"[0-9][0-9,]*", phrase)

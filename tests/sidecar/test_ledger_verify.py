@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from compacting import AGENTS, SEGMENT_BYTES, busy, busy_ledger, compact, first_steps, no_pause
-from ledger_kit import AGENT, FOLDER, HEAD, funded_book, grant, hold_call, open_ledger, settle
+from ledger_kit import AGENT, FOLDER, HEAD, NOW, funded_book, grant, hold_call, open_ledger, settle
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
@@ -325,7 +325,7 @@ class Audited:
                     held_nusd=0,
                 ),
             )
-            for promise in self.auditor.check(event)
+            for promise in self.auditor.check(event, NOW.wall_ns)
         ]
 
     def do(self, command: cmd.Command) -> list[str]:
@@ -333,12 +333,12 @@ class Audited:
         return [
             promise.split(":")[0]
             for event in self.book.execute(command)
-            for promise in self.auditor.check(event)
+            for promise in self.auditor.check(event, NOW.wall_ns)
         ]
 
     def check(self, event: ev.Event) -> list[str]:
         """Show the auditor a record that was not applied."""
-        return [promise.split(":")[0] for promise in self.auditor.check(event)]
+        return [promise.split(":")[0] for promise in self.auditor.check(event, NOW.wall_ns)]
 
 
 def _agent_new() -> ev.AgentNew:
@@ -406,7 +406,7 @@ def test_an_agent_that_is_overdrawn_in_a_trusted_state_is_excused() -> None:
     audited.do(settle("c1", 1_500))
     auditor = Auditor.of(audited.book.state)
     (event,) = audited.book.execute(cmd.TopUp(AGENT, 100, "test"))
-    assert list(auditor.check(event)) == []
+    assert list(auditor.check(event, NOW.wall_ns)) == []
 
 
 def test_holds_may_take_all_there_is() -> None:
@@ -431,7 +431,7 @@ def test_the_auditor_goes_on_from_a_state() -> None:
     audited.do(hold_call("c1"))
     auditor = Auditor.of(audited.book.state)
     (event,) = audited.book.execute(settle("c1", 7))
-    assert list(auditor.check(event)) == []
+    assert list(auditor.check(event, NOW.wall_ns)) == []
     assert list(auditor.sums()) == []
 
 
