@@ -1,7 +1,7 @@
-"""Agent keys: what a program sends in place of a provider's key, and how it makes narrower ones by itself. Pure.
+"""Agent keys: what a program sends in place of a provider's key, and how it makes narrower ones. Pure.
 
-`sg_agent_<root id>.<secret>` is a key that an operator made; `sg_agent_<root id>.<block>....<secret>` one that
-its holder minted from it, offline, with one block for each generation. Secrets are Ed25519 seeds. A block is
+`sg_agent_<root id>.<secret>` is a key that an operator made, `sg_agent_<root id>.<block>....<secret>` one
+that its holder minted from it, offline, with one block for each generation. Secrets are Ed25519 seeds. A block is
 the signature of the parent's key over the child's public key and its caveats; so a chain can be checked with
 the root's public key alone, which is all that is kept of it. Owns the format (references/agent-keys.md), and
 knows nothing of agents, money or time. Invariant: what `parse` takes, there is exactly one way to write.
@@ -39,7 +39,7 @@ _DOMAIN = b"spendguard-agent-key-1\0"
 _NS_PER_SECOND = 1_000_000_000
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 _LABEL = re.compile(r"[ -~]{0,100}")
-_MODEL = re.compile(r"(?=.{1,128}\Z)(?:[A-Za-z0-9._:@+/-]+\*?|\*)")
+_MODEL = re.compile(r"(?=.{1,100}\Z)(?:[A-Za-z0-9._:@+/-]+\*?|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,8 @@ def check(caveats: Caveats) -> None:
         raise MalformedError("models", f"1 to {MODELS_MAX} different patterns")
     if models is not None and not all(map(_MODEL.fullmatch, models)):
         raise MalformedError(
-            "models", "patterns like openai/gpt-4o-mini, openai/* or claude-sonnet-*, of at most 128 characters"
+            "models",
+            "patterns like openai/gpt-4o-mini, openai/* or claude-sonnet-*, of at most 100 characters",
         )
 
 

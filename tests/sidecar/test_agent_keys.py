@@ -71,7 +71,7 @@ def test_what_was_minted_verifies(key_id: str, seed: bytes, chain: list[tuple[Ca
 def test_no_character_can_be_changed(
     key_id: str, seed: bytes, chain: list[tuple[Caveats, bytes]], data: st.DataObject
 ) -> None:
-    """One bit, one character, one cut: it is no key any more. The root's id is looked up, so it says whose."""
+    """One bit, one character, one cut: it is no key any more. The root's id only says whose."""
     token, public = grown(key_id, seed, chain)
     at = data.draw(st.integers(len(agent_keys.PREFIX) + (0 if chain else 17), len(token) - 1))
     flipped = chr(ord(token[at]) ^ (1 << data.draw(st.integers(0, 6))))
@@ -94,7 +94,7 @@ def test_chains_cannot_be_cut_mixed_or_moved(
     assert not is_good(".".join([head, *cut, secret]), public)
     turned = blocks[::-1]
     assert turned == blocks or not is_good(".".join([head, *turned, secret]), public)
-    assert not is_good(".".join([head, secret]), public), "a child's secret is no root's"
+    assert not is_good(f"{head}.{secret}", public), "a child's secret is no root's"
     stranger, strange_public = grown(data.draw(key_ids), data.draw(seeds), chain)
     assume(strange_public != public)
     spliced = [*blocks[:one], stranger.split(".")[1 + one], *blocks[one + 1 :]]
@@ -179,7 +179,7 @@ SOON = 1_800_000_000
         b'{"expires":1800000000,"models":["a*b"]}',
         b'{"expires":1800000000,"models":[""]}',
         b'{"expires":1800000000,"models":["a b"]}',
-        b'{"expires":1800000000,"models":["' + b"a" * 129 + b'"]}',
+        b'{"expires":1800000000,"models":["' + b"a" * 101 + b'"]}',
         b'{"expires":1800000000,"other":1}',
         b'{"limit_nusd":1,"expires":1800000000}',
         b'{"expires":1800000000}\n',
@@ -260,7 +260,7 @@ def test_nothing_is_minted_that_would_not_be_read(narrower: Caveats, field: str)
 
 def test_a_key_stays_within_what_is_read() -> None:
     """Long lists in every generation do not fit at last; that is said when it is made."""
-    models = tuple("x" * 120 + str(number) for number in range(20))
+    models = tuple("x" * 97 + str(number) for number in range(25))
     token = mint(ROOT, Caveats(None, SOON * NS, models), b"\4" * 32)
     assert is_good(token, PUBLIC)
     with pytest.raises(MalformedError, match="4096"):

@@ -98,9 +98,7 @@ class Identifier:
             self._adopt(held)
         return identity
 
-    def check_reader(
-        self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False
-    ) -> None:
+    def check_reader(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> None:
         """Let an agent read of itself, by its key or, where it has none, by the header; refuse all else.
 
         For control requests that come without the admin token. Raises UNAUTHORIZED, CALL_NOT_FOUND, and what
@@ -175,9 +173,7 @@ class Identifier:
 
     def _check_time(self, key_id: str, expires_ns: int | None) -> None:
         if expires_ns is not None and self._clock.wall_ns() >= expires_ns:
-            raise SpendGuardError(
-                Code.KEY_EXPIRED, TABLE[Code.KEY_EXPIRED].title, facts={"key_id": key_id}
-            )
+            raise SpendGuardError(Code.KEY_EXPIRED, TABLE[Code.KEY_EXPIRED].title, facts={"key_id": key_id})
 
     def _adopt(self, held: _Held) -> None:
         """Enter keys that their holders minted; the hold that follows them in the journal names them."""
@@ -203,8 +199,12 @@ class Identifier:
 
 
 def _check_known(known: AgentKey, link: Link, agent_id: str, parent_id: str) -> None:
-    """Raise KEY_UNKNOWN for an adopted key that has ended, or that is shown with other caveats than it had."""
-    same = (known.agent_id, known.parent_id, known.limit_nusd) == (agent_id, parent_id, link.caveats.limit_nusd)
+    """Raise KEY_UNKNOWN for an adopted key that has ended, or is shown with other caveats than before."""
+    same = (known.agent_id, known.parent_id, known.limit_nusd) == (
+        agent_id,
+        parent_id,
+        link.caveats.limit_nusd,
+    )
     models = None if known.models is None else tuple(known.models)
     same = same and models == link.caveats.models and hmac.compare_digest(known.public, link.public.hex())
     if known.revoked or not same:

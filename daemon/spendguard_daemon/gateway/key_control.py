@@ -82,6 +82,11 @@ class KeyControl:
 
     async def _rotate(self, asked: Asked) -> wire.KeyMade:
         key = self._key(asked)
+        if key.parent_id is not None:
+            raise MalformedError("key", "one that an operator made; what was minted can only be revoked")
+        if not key.live(self._clock.wall_ns()):
+            title = TABLE[Code.KEY_NOT_FOUND].title
+            raise SpendGuardError(Code.KEY_NOT_FOUND, f"{title}: it has ended", facts={"key_id": key.key_id})
         token, public = agent_keys.new_key(key.key_id, self._rng.token(agent_keys.SEED_BYTES))
         await self._ledger.submit(cmd.RotateKey(asked.agent_id, key.key_id, public.hex(), asked.actor))
         return self._shown_once(key.key_id, token)
@@ -110,9 +115,7 @@ class KeyControl:
         expires_ns, seconds = None, new.expires_in_seconds
         if seconds is not None:
             if not 1 <= seconds <= LIFETIME_SECONDS_MAX:
-                raise MalformedError(
-                    "expires_in_seconds", f"a whole number from 1 to {LIFETIME_SECONDS_MAX}"
-                )
+                raise MalformedError("expires_in_seconds", f"a whole number from 1 to {LIFETIME_SECONDS_MAX}")
             expires_ns = (self._clock.wall_ns() // NS_PER_SECOND + seconds) * NS_PER_SECOND
         models = None if new.models is None else tuple(new.models)
         caveats = Caveats(limit_nusd, expires_ns, models, new.label or "")
