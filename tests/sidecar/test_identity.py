@@ -168,7 +168,13 @@ async def test_every_place_of_a_key_counts(doors: Doors, slot: tuple[str, str]) 
     assert door.call(*header(key), **sent(key)) == Identity(AGENT, KEY_ID, (KEY_ID,))
     assert door.call(*header(key), named(), **sent(key)).agent_id == AGENT
     assert door.refused(*header(key), named(OTHER), **sent(key)) is Code.IDENTITY_CONFLICT
-    for unknown in (key[:-1], key.upper(), "sg_agent_x", new_key(OTHER_ID, SEED)[0], new_key(KEY_ID, CHILD)[0]):
+    for unknown in (
+        key[:-1],
+        key.upper(),
+        "sg_agent_x",
+        new_key(OTHER_ID, SEED)[0],
+        new_key(KEY_ID, CHILD)[0],
+    ):
         assert door.refused(*header(unknown), named(OTHER), **sent(unknown)) is Code.KEY_UNKNOWN
     assert door.call(*header("AIza-of-the-client"), named(OTHER), **sent("AIza-of-the-client")).keys == ()
 
@@ -240,7 +246,12 @@ async def test_children_are_adopted_at_their_first_call(doors: Doors) -> None:
     assert door.ledger.state.agent_keys == before
     assert door.call(bearer(grandchild)).keys == free.keys
     _, first, second = (door.ledger.state.agent_keys[key_id] for key_id in free.keys)
-    assert (first.limit_nusd, first.models, first.label, first.parent_id) == (5, ["openai/*"], "tests", KEY_ID)
+    assert (first.limit_nusd, first.models, first.label, first.parent_id) == (
+        5,
+        ["openai/*"],
+        "tests",
+        KEY_ID,
+    )
     assert (second.limit_nusd, second.parent_id, second.kind) == (None, first.key_id, "child")
     assert second.expires_ns == first.expires_ns, "a child never outlives its parent"
     assert door.call(bearer(child)).keys == free.keys[:2]
