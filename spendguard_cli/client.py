@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from spendguard_cli.prove import way
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -32,18 +33,29 @@ DETAIL_LENGTH_MAX = 1000
 class Control:
     """One connection to one sidecar. `token` goes with every request; the place was proven before.
 
-    `named` tells that the operator named the token, by --api-key or CAP_API_KEY.
+    `named` tells that the operator named the token, by --api-key or CAP_API_KEY. `socket` is the path of the
+    Unix socket that is used where there is one; `base_url` is what people are shown all the same.
     """
 
-    def __init__(self, base_url: str, token: str | None, *, local: bool, named: bool = False):
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None,
+        *,
+        local: bool,
+        named: bool = False,
+        socket: str | None = None,
+    ):
         self.base_url = base_url
         self._named = named
+        reached, transport = way(base_url, socket)
         self._http = httpx.Client(
-            base_url=base_url,
+            base_url=reached,
+            transport=transport,
             headers={"x-spendguard-actor": "cli"} | ({"authorization": f"Bearer {token}"} if token else {}),
             timeout=ANSWER_SECONDS,
             trust_env=not local,
-            verify=not base_url.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
+            verify=not reached.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
         )
 
     def close(self) -> None:

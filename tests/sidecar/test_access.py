@@ -8,7 +8,7 @@ from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.proxy import identity_of, lower
 from spendguard_daemon.gateway.routes import Route
 
-SERVED = access.served_hosts(8787)
+SERVED = frozenset({"127.0.0.1:8787", "localhost:8787", "[::1]:8787"})
 AGENT, OTHER = "4f0e7f9e-8d1a-4a55-9c59-0b8f5a2f7b11", "0c3a0f6e-0000-4a55-9c59-0b8f5a2f7b11"
 TOKEN = "sg_admin_" + "0" * 64
 
