@@ -11,13 +11,17 @@ from spendguard_daemon import wire
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The sidecar of a home: is it up, and where. `changed` tells whether this command made it so.
 
-    `state` is up, draining, down, or unresponsive: a process has the ledger open and cannot be asked.
+    `state` is up, draining, down, or unresponsive: a process has the ledger open and cannot be asked. Agent
+    keys alone count at `agents_url` and at each of `listening`, the addresses beside loopback.
     """
 
     state: str
     home: str
     changed: bool | None = None
     base_url: str | None = None
+    agents_url: str | None = None
+    socket: str | None = None
+    listening: list[str] = []
     pid: int | None = None
     version: str | None = None
     self_signed: bool | None = None

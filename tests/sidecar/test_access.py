@@ -7,7 +7,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.proxy import lower
 
-SERVED = access.served_hosts(8787)
+SERVED = frozenset({"127.0.0.1:8787", "localhost:8787", "[::1]:8787"})
 TOKEN = "sg_admin_" + "0" * 64
 
 
