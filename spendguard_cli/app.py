@@ -19,7 +19,7 @@ from spendguard_cli.commands import (
     config,
     demo,
     execute,
-    freezing,
+    keys,
     ledger,
     lifecycle,
     overview,
@@ -45,7 +45,7 @@ app = typer.Typer(
 )
 lifecycle.join(app)
 execute.join(app)
-app.add_typer(freezing.app, name="agent")  # those of `agents`, and two more
+app.add_typer(keys.app, name="agent")  # those of `agents` and `freezing`, and its own
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")
 app.add_typer(providers.app, name="provider")

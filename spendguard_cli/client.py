@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from spendguard_cli.prove import way
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -32,18 +33,29 @@ DETAIL_LENGTH_MAX = 1000
 class Control:
     """One connection to one sidecar. `token` goes with every request; the place was proven before.
 
-    `named` tells that the operator named the token, by --api-key or CAP_API_KEY.
+    `named` tells that the operator named the token, by --api-key or CAP_API_KEY. `socket` is the path of the
+    Unix socket that is used where there is one; `base_url` is what people are shown all the same.
     """
 
-    def __init__(self, base_url: str, token: str | None, *, local: bool, named: bool = False):
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None,
+        *,
+        local: bool,
+        named: bool = False,
+        socket: str | None = None,
+    ):
         self.base_url = base_url
         self._named = named
+        reached, transport = way(base_url, socket)
         self._http = httpx.Client(
-            base_url=base_url,
+            base_url=reached,
+            transport=transport,
             headers={"x-spendguard-actor": "cli"} | ({"authorization": f"Bearer {token}"} if token else {}),
             timeout=ANSWER_SECONDS,
             trust_env=not local,
-            verify=not base_url.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
+            verify=not reached.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
         )
 
     def close(self) -> None:
@@ -115,6 +127,26 @@ class Control:
             "POST", f"{_agent(agent_id)}/budget/topup", {"topup_cents": amount_cents}, wire.Budget
         )
 
+    def keys(self, agent_id: str) -> list[wire.AgentKey]:
+        """Return an agent's keys, oldest first; never a secret."""
+        return self._get(f"{_agent(agent_id)}/keys", wire.AgentKeys).keys
+
+    def key(self, agent_id: str, key_id: str) -> wire.AgentKey:
+        """Return one of an agent's keys; raise KEY_NOT_FOUND."""
+        return self._get(_key(agent_id, key_id), wire.AgentKey)
+
+    def create_key(self, agent_id: str, body: Body) -> wire.KeyMade:
+        """Make a key from the given fields of `wire.NewKey`; its secret is in this answer alone."""
+        return self._send("POST", f"{_agent(agent_id)}/keys", body, wire.KeyMade)
+
+    def rotate_key(self, agent_id: str, key_id: str) -> wire.KeyMade:
+        """Give a key another secret; the old one, and what was made from it, end now."""
+        return self._send("POST", f"{_key(agent_id, key_id)}/rotate", {}, wire.KeyMade)
+
+    def revoke_key(self, agent_id: str, key_id: str) -> wire.AgentKey:
+        """End a key, and all that were made from it."""
+        return self._send("DELETE", _key(agent_id, key_id), None, wire.AgentKey)
+
     def runs(self, agent_id: str) -> list[wire.Run]:
         """Return an agent's runs, newest first."""
         return self._get(f"{_agent(agent_id)}/runs", wire.Runs).runs
@@ -131,18 +163,6 @@ class Control:
     def call(self, call_id: str) -> wire.Call:
         """Return one call; raise CALL_NOT_FOUND."""
         return self._get(f"/v1/calls/{quote(call_id, safe='')}", wire.Call)
-
-    def create_key(self, agent_id: str, body: Body) -> wire.KeyMade:
-        """Make a key of an agent from the given fields of `wire.NewKey`; the answer alone has its secret."""
-        return self._send("POST", f"{_agent(agent_id)}/keys", body, wire.KeyMade)
-
-    def key(self, agent_id: str, key_id: str) -> wire.AgentKey:
-        """Return one key of an agent; raise KEY_NOT_FOUND."""
-        return self._get(_key(agent_id, key_id), wire.AgentKey)
-
-    def revoke_key(self, agent_id: str, key_id: str) -> wire.AgentKey:
-        """End a key, and all that were made from it."""
-        return self._send("DELETE", _key(agent_id, key_id), None, wire.AgentKey)
 
     def adjust(self, call_id: str, cost_usd: str, reason: str) -> wire.Call:
         """Set what an ended call was charged; raise CALL_NOT_FOUND."""

@@ -42,9 +42,10 @@ def peek(connection: Connection) -> Control | None:
         running = find(connection.home)
         return _control(connection, running) if running else None
     tokens = _tokens(connection)
-    found = knock(Place(connection.base_url), tokens)
+    place = Place(connection.base_url)
+    found = knock(place, tokens)
     if found is Found.PROVEN:
-        return _trusted(connection, connection.base_url, tokens[0])
+        return _trusted(connection, place, tokens[0])
     if found is Found.NOTHING:
         return None
     raise _not_ours(found, connection.base_url)
@@ -77,13 +78,14 @@ def _nothing_there(connection: Connection, base_url: str) -> SpendGuardError:
 
 
 def _control(connection: Connection, running: Running) -> Control:
-    return _trusted(connection, running.place.base_url, running.token)
+    return _trusted(connection, running.place, running.token)
 
 
-def _trusted(connection: Connection, base_url: str, token: str) -> Control:
+def _trusted(connection: Connection, place: Place, token: str) -> Control:
     """Return a client of a proven sidecar of this machine; a key that the operator named goes first."""
     named = connection.api_key is not None
-    return Control(base_url, connection.api_key or token, local=True, named=named)
+    key = connection.api_key or token
+    return Control(place.base_url, key, local=True, named=named, socket=place.socket)
 
 
 def _may_start(connection: Connection) -> None:

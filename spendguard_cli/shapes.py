@@ -11,13 +11,17 @@ from spendguard_daemon import wire
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The sidecar of a home: is it up, and where. `changed` tells whether this command made it so.
 
-    `state` is up, draining, down, or unresponsive: a process has the ledger open and cannot be asked.
+    `state` is up, draining, down, or unresponsive: a process has the ledger open and cannot be asked. Agent
+    keys alone count at `agents_url` and at each of `listening`, the addresses beside loopback.
     """
 
     state: str
     home: str
     changed: bool | None = None
     base_url: str | None = None
+    agents_url: str | None = None
+    socket: str | None = None
+    listening: list[str] = []
     pid: int | None = None
     version: str | None = None
     self_signed: bool | None = None
@@ -104,6 +108,26 @@ def call_line(call: wire.Call) -> CallLine:
         created_at=call.created_at,
         reason=call.reason,
     )
+
+
+class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A new agent key, for a person, and where it is good."""
+
+    made: wire.KeyMade
+    base_url: str
+
+
+class KeyMinted(msgspec.Struct, frozen=True, kw_only=True):
+    """A narrower agent key, made without the sidecar: `key` is shown here, and kept nowhere."""
+
+    key_id: str
+    root_id: str
+    generation: int
+    label: str
+    limit_usd: str | None
+    expires_at: str
+    models: list[str] | None
+    key: str
 
 
 class BudgetDetail(msgspec.Struct, frozen=True, kw_only=True):

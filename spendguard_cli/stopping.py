@@ -94,9 +94,7 @@ def _wait_for_one_that_answers(home: Home, why: str, say: Say) -> bool:
 
 
 def _ask(running: Running, *, now: bool) -> wire.Stopping | None:
-    from spendguard_cli.client import Control
-
-    with Control(running.place.base_url, running.token, local=True) as control:
+    with running.control() as control:
         try:
             return control.shut_down(now=now)
         except SpendGuardError as error:

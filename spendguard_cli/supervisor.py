@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from spendguard_cli.holder import is_held, named
 from spendguard_cli.prove import Found, Place, knock
@@ -22,6 +22,9 @@ from spendguard_daemon import runtime
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.system import SystemDisk, SystemRng
+
+if TYPE_CHECKING:
+    from spendguard_cli.client import Control
 
 START_SECONDS = 30.0
 SILENT_SECONDS = 2.0
@@ -40,6 +43,12 @@ class Running:
     info: DaemonInfo
     token: str
 
+    def control(self) -> "Control":
+        """Return a client of it, with its own token."""
+        from spendguard_cli.client import Control
+
+        return Control(self.place.base_url, self.token, local=True, socket=self.place.socket)
+
 
 def find(home: Home) -> Running | None:
     """Return the sidecar of this home if one is up and proves itself.
@@ -51,10 +60,22 @@ def find(home: Home) -> Running | None:
         return None
     token = runtime.read_admin_token(home)
     for info in infos:
-        place = Place.at(info.port)
-        if knock(place, [token]) is Found.PROVEN:
+        place = _proven(info, token)
+        if place is not None:
             holder = runtime.read_lock_info(home)  # `daemon.json` may still tell of the one before it
             return Running(place, holder if holder and holder.port == info.port else info, token)
+    return None
+
+
+def _proven(info: DaemonInfo, token: str) -> Place | None:
+    """Return how to reach the sidecar that wrote this, if it is up: by its Unix socket, else by its port."""
+    ways = [Place.at(info.port)]
+    if info.socket is not None:
+        ways.insert(0, Place.at(info.port, info.socket))
+    for place in ways:
+        found = knock(place, [token])
+        if found in (Found.PROVEN, Found.SILENT):  # who is silent at its own socket is silent everywhere
+            return place if found is Found.PROVEN else None
     return None
 
 

@@ -26,8 +26,8 @@ from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
 from spendguard_daemon.gateway.door import Doors
-from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.identity import Identifier
+from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.sockets import open_doors
 from spendguard_daemon.gateway.upstream import HttpUpstream

@@ -1,10 +1,11 @@
 """Agent keys: what a program sends in place of a provider's key, and how it makes narrower ones. Pure.
 
 `sg_agent_<root id>.<secret>` is a key that an operator made, `sg_agent_<root id>.<block>....<secret>` one
-that its holder minted from it, offline, with one block for each generation. Secrets are Ed25519 seeds. A block is
-the signature of the parent's key over the child's public key and its caveats; so a chain can be checked with
-the root's public key alone, which is all that is kept of it. Owns the format (references/agent-keys.md), and
-knows nothing of agents, money or time. Invariant: what `parse` takes, there is exactly one way to write.
+that its holder minted from it, offline, with one block for each generation. Secrets are Ed25519 seeds. A
+block is the signature of the parent's key over the child's public key and its caveats; so a chain can be
+checked with the root's public key alone, which is all that is kept of it. Owns the format
+(references/agent-keys.md), and knows nothing of agents, money or time. Invariant: what `parse` takes, there
+is exactly one way to write.
 """
 
 import base64
@@ -32,6 +33,9 @@ EXPIRES_SECONDS_MAX = 253_402_300_799
 """The last second of the year 9999: later times have no ISO 8601 form."""
 
 SEED_BYTES = 32
+CHILD_DAYS_MAX = 30
+"""How far away the end of a minted key may lie when it is first used."""
+
 _SIGNATURE_BYTES, _PUBLIC_BYTES = 64, 32
 _DOMAIN = b"spendguard-agent-key-1\0"
 """Begins what is signed, so that no signature of a key ever means something else."""

@@ -8,6 +8,15 @@ import typer
 
 from spendguard_cli.output import Form
 from spendguard_cli.session import Session
+from spendguard_cli.starting import (
+    InsecurePricing,
+    Listen,
+    Port,
+    RequireAgentKey,
+    Start,
+    Strict,
+    UnsafeFs,
+)
 from spendguard_cli.verbs import TALKS, switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -16,35 +25,8 @@ if TYPE_CHECKING:
     from spendguard_cli.supervisor import Running
     from spendguard_daemon.runtime import Home
 
-Port = Annotated[
-    int | None,
-    typer.Option("--port", min=0, max=65535, help="TCP port; 0 takes a free one.", show_default="8787"),
-]
-UnsafeFs = Annotated[
-    bool,
-    switch(
-        "--unsafe-fs",
-        help_text="Start on NFS, SMB, 9p or FUSE too, where locks and syncs may not hold; to keep it: "
-        "spendguard config set daemon.unsafe_fs allow.",
-    ),
-]
 Now = Annotated[
     bool, switch("--now", help_text="Do not wait for calls in flight: charge them at their hold.")
-]
-Strict = Annotated[
-    bool,
-    switch(
-        "--strict",
-        help_text="Take prices from the public signed document, or from CAP_PRICING_URL, and from nowhere "
-        "else; to keep it: spendguard config set prices.source strict.",
-    ),
-]
-InsecurePricing = Annotated[
-    bool,
-    switch(
-        "--insecure-pricing",
-        help_text="Start with CAP_PRICING_VERIFY_SIGNATURE=false: whoever answers sets your prices.",
-    ),
 ]
 STARTS = (Exit.FAILED, *TALKS, Exit.PRICING, Exit.LEDGER)
 
@@ -54,7 +36,12 @@ def join(app: typer.Typer) -> None:
     verb(
         app,
         "up",
-        examples=("spendguard up", "spendguard up --port 9000", "spendguard up --foreground"),
+        examples=(
+            "spendguard up",
+            "spendguard up --port 9000",
+            "spendguard up --foreground",
+            "spendguard up --listen 172.17.0.1 --require-agent-key",
+        ),
         exits=STARTS,
     )(up)
     verb(app, "down", examples=("spendguard down", "spendguard down --now"))(down)
@@ -77,14 +64,26 @@ def up(
     unsafe_fs: UnsafeFs = False,
     strict: Strict = False,
     insecure_pricing: InsecurePricing = False,
+    listen: Listen = None,
+    require_agent_key: RequireAgentKey = False,
 ) -> None:
     """Start the sidecar, or say that it runs already."""
     from spendguard_cli import supervisor
 
     session.local_only("up")
     session.operator_only("up")
-    home, env = session.connection.home, _env(session, unsafe_fs=unsafe_fs, strict=strict)
-    _check_said_twice(home, env, insecure=insecure_pricing)
+    home = session.connection.home
+    start = Start(
+        verb="up",
+        port=port,
+        unsafe_fs=unsafe_fs,
+        strict=strict,
+        insecure_pricing=insecure_pricing,
+        listen=tuple(listen or ()),
+        require_agent_key=require_agent_key,
+    )
+    start.check(home, session.env)
+    env = start.env(session.env)
     wanted = session.connection.port if port is None else port
     if foreground:
         if supervisor.find(home) is not None:
@@ -94,16 +93,16 @@ def up(
                 remedy="spendguard down, then spendguard up --foreground",
             )
         supervisor.prepare(home)
-        command = supervisor.command(wanted, "--foreground", *_flags(insecure=insecure_pricing))
+        command = supervisor.command(wanted, "--foreground", *start.flags())
         os.execve(command[0], command, supervisor.daemon_env(home, env))  # noqa: S606 - our own command
-    running, started = _up(session, home, wanted, env, insecure=insecure_pricing)
+    running, started = _up(session, home, wanted, env, start)
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
             f"Another daemon has this ledger open: the sidecar runs on port {running.place.port}",
             remedy=f"spendguard restart --port {wanted}",
         )
-    _show_up(session, running, started=started, strict=strict)
+    _show_up(session, running, start, started=started)
 
 
 def down(session: Session, *, now: Now = False) -> None:
@@ -128,6 +127,8 @@ def restart(
     unsafe_fs: UnsafeFs = False,
     strict: Strict = False,
     insecure_pricing: InsecurePricing = False,
+    listen: Listen = None,
+    require_agent_key: RequireAgentKey = False,
 ) -> None:
     """Stop the sidecar and start it again.
 
@@ -139,8 +140,17 @@ def restart(
     session.local_only("restart")
     session.operator_only("restart")
     home = session.connection.home
-    env = _env(session, unsafe_fs=unsafe_fs, strict=strict)
-    _check_said_twice(home, env, insecure=insecure_pricing)
+    start = Start(
+        verb="restart",
+        port=port,
+        unsafe_fs=unsafe_fs,
+        strict=strict,
+        insecure_pricing=insecure_pricing,
+        listen=tuple(listen or ()),
+        require_agent_key=require_agent_key,
+    )
+    start.check(home, session.env)
+    env = start.env(session.env)
     configured = tomlfiles.configured_port(home, session.env)
     before = supervisor.find_quietly(home)
     if before:
@@ -148,10 +158,8 @@ def restart(
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
     wanted = kept if port is None else port
-    running, started = supervisor.ensure(
-        home, wanted, env, session.out.say, *_flags(insecure=insecure_pricing)
-    )
-    _show_up(session, running, started=started)
+    running, started = supervisor.ensure(home, wanted, env, session.out.say, *start.flags())
+    _show_up(session, running, start, started=started)
 
 
 def status(session: Session) -> None:
@@ -218,66 +226,47 @@ def _show_absent(session: Session) -> None:
     session.out.advise("spendguard down --now" if held else "spendguard up")
 
 
-def _env(session: Session, *, unsafe_fs: bool, strict: bool) -> Mapping[str, str]:
-    """Return the environment that a sidecar is started with; a flag there goes above what was in it."""
-    flags = {"SPENDGUARD_DAEMON_UNSAFE_FS": "allow"} if unsafe_fs else {}
-    return {**session.env, **flags, **({"SPENDGUARD_PRICES_SOURCE": "strict"} if strict else {})}
-
-
-def _flags(*, insecure: bool) -> tuple[str, ...]:
-    """Return what a daemon is told that no setting can tell it."""
-    return ("--insecure-pricing",) if insecure else ()
-
-
-def _check_said_twice(home: "Home", env: Mapping[str, str], *, insecure: bool) -> None:
-    """Refuse what the sidecar would refuse, also where one runs already, and before one is stopped."""
-    from spendguard_daemon.runtime import read_text
-    from spendguard_daemon.setting_values import check_said_twice
-    from spendguard_daemon.settings import load
-
-    settings = load(read_text(home.config), env)
-    check_said_twice(verifies=settings.price_verify_signature, insecure=insecure)
-
-
 def _up(
-    session: Session, home: "Home", port: int | None, env: Mapping[str, str], *, insecure: bool
+    session: Session, home: "Home", port: int | None, env: Mapping[str, str], start: Start
 ) -> "tuple[Running, bool]":
     """Return a sidecar that takes calls, started if need be; one that drains is waited for and replaced."""
     from spendguard_cli import stopping, supervisor
-    from spendguard_cli.client import Control
 
     say = session.out.say
-    running, started = supervisor.ensure(home, port, env, say, *_flags(insecure=insecure))
+    running, started = supervisor.ensure(home, port, env, say, *start.flags())
     if started:
         return running, True
-    with Control(running.place.base_url, running.token, local=True) as control:
+    with running.control() as control:
         now = control.status()
     if now.state != "draining":
         return running, False
     say("the sidecar is stopping; it is started again when it has ended")
     stopping.await_end(home, now.calls_in_flight, say)
-    return supervisor.ensure(home, port, env, say, *_flags(insecure=insecure))
+    return supervisor.ensure(home, port, env, say, *start.flags())
 
 
-def _show_up(session: Session, running: "Running", *, started: bool, strict: bool = False) -> None:
+def _show_up(session: Session, running: "Running", start: Start, *, started: bool) -> None:
     from spendguard_cli import shapes
-    from spendguard_cli.client import Control
 
-    with Control(running.place.base_url, running.token, local=True) as control:
+    with running.control() as control:
         waits = control.not_ready()
         now = control.status()
-    if strict and now.pricing is not None and now.pricing.source == "local":
+    if start.verb == "up" and start.strict and now.pricing is not None and now.pricing.source == "local":
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
             "Another daemon has this ledger open: the sidecar runs with prices that are self-signed",
             remedy="spendguard restart --strict",
         )
+    start.check_running(now.listening, running.place.port, keys_required=now.keys_required)
     session.out.show(
         shapes.Sidecar(
             state="up",
             home=str(session.connection.home.root),
             changed=started,
             base_url=running.place.base_url,
+            agents_url=now.agents_url,
+            socket=now.socket,
+            listening=now.listening,
             pid=now.pid,
             version=now.version,
             self_signed=now.pricing.self_signed if now.pricing else None,

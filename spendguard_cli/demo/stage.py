@@ -75,7 +75,7 @@ class Stage:
             with self._birth():
                 self._child = supervisor.spawn(home, 0, self._env, stderr)
             running = _proven(home, self._child, stderr)
-        self._control = Control(running.place.base_url, running.token, local=True)
+        self._control = running.control()
 
     def kill(self) -> None:
         """End the sidecar as a power cut would: kill -9, no word of farewell."""

@@ -3,18 +3,18 @@
 Landlock knows rules that allow and none that deny, and each holds for all that is below its path. So every
 sibling on the way from `/` to what is kept is allowed by name, and the folders on that way may be listed but
 no more: nothing new can be made directly in them, and nothing in them removed. Listing is inherited too: the
-names in the home can be seen, never what is in its files. `plan` is pure but for the listing that it is given.
+names in the home can be seen, never what is in its files. `plan` is pure but for the listing that it gets.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import spendguard_cli
 import spendguard_daemon
-from spendguard_cli.exec import landlock, seccomp
+from spendguard_cli.exec import landlock, powers, seccomp
 from spendguard_cli.exec.landlock import EVERYTHING, READING, Grant, Right
 
 Listing = Callable[[Path], Iterable[Path]]
@@ -60,11 +60,15 @@ def isolate(kept: Kept, denied_port: int | None) -> Isolation | None:
     version = landlock.abi()
     if not version:
         return None
-    descriptor = landlock.ruleset(version, plan(Path("/"), kept, _children), denied_port)
+    whole = replace(kept, hidden=(*kept.hidden, *powers.disks()))
+    descriptor = landlock.ruleset(version, plan(Path("/"), whole, _children), denied_port)
     by_landlock = landlock.restrict(descriptor)
     by_filter = seccomp.restrict() if version >= landlock.ABI_NET and denied_port is not None else None
 
+    by_powers = powers.drop()
+
     def restrict() -> None:
+        by_powers()
         by_landlock()
         if by_filter is not None:
             by_filter()

@@ -28,7 +28,7 @@ Step = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """The numbers of an architecture's calls; `socketcall` is the old one for all of them, if there is one."""
+    """The numbers of an architecture's calls; `socketcall` is the old one for all, if there is one."""
 
     architecture: int
     socket: int

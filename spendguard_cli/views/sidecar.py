@@ -1,5 +1,8 @@
 """What a person sees of the sidecar itself: state, prices, providers, settings. Pure: values in, Rich out."""
 
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -21,6 +24,7 @@ def sidecar(value: shapes.Sidecar) -> RenderableType:
         )
     rows: Rows = [
         ("address", ink.foreign(value.base_url, "bold")),
+        *_doors(value.agents_url, value.listening, value.socket),
         ("home", ink.foreign(value.home)),
         ("process", ink.foreign(f"pid {value.pid}, version {value.version}")),
         ("prices", _signed(self_signed=value.self_signed, verified=value.verified)),
@@ -39,6 +43,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
     now = value.status
     rows: Rows = [
         ("address", ink.foreign(value.base_url, "bold")),
+        *_doors(now.agents_url, now.listening, now.socket),
         ("home", ink.foreign(now.home)),
         ("process", ink.foreign(f"pid {now.pid}, version {now.version}")),
         ("started", ink.when(now.started_at)),
@@ -61,6 +66,16 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         _agents(value.agents),
         *_unconfirmed(now),
     )
+
+
+def _doors(agents_url: str | None, listening: list[str], socket: str | None) -> Rows:
+    """The ways in beside the address: for agents with a key, on other addresses, and for the operator."""
+    rows: Rows = [("with a key", ink.foreign(agents_url))] if agents_url else []
+    for url in listening:
+        near = ip_address(urlsplit(url).hostname or "").is_loopback
+        told = "with a key" if near else "with a key, reachable from elsewhere"
+        rows.append(("listens at", ink.foreign(f"{url}  {told}", "" if near else BAD)))
+    return rows + ([("socket", ink.foreign(socket))] if socket else [])
 
 
 def _unconfirmed(now: wire.Status) -> list[RenderableType]:

@@ -1,4 +1,4 @@
-"""Who may come in: Host, absolute form, browser marks, and what stands in key slots. Pure decisions on raw headers.
+"""Who may come in: Host, absolute form, browser marks, what stands in key slots. Pure; reads raw headers.
 
 Sources: ledger-and-security 4 (DNS rebinding, CSRF). The raw `Host` header is checked, not what a library
 makes of it, because an absolute-form target or an odd port can make the two differ.

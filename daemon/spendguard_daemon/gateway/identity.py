@@ -36,9 +36,6 @@ OWN_READS = frozenset(
 )
 """Control routes by which an agent may read of itself."""
 
-CHILD_DAYS_MAX = 30
-"""How far away the end of a minted key may lie when it is first used."""
-
 CHAINS_MAX = 1024
 """How many verified chains are remembered: their signatures take a hundred times as long to check."""
 
@@ -177,9 +174,9 @@ class Identifier:
 
     def _adopt(self, held: _Held) -> None:
         """Enter keys that their holders minted; the hold that follows them in the journal names them."""
-        last_ns = self._clock.wall_ns() + CHILD_DAYS_MAX * _NS_PER_DAY
+        last_ns = self._clock.wall_ns() + agent_keys.CHILD_DAYS_MAX * _NS_PER_DAY
         if any((link.caveats.expires_ns or 0) > last_ns for link, _ in held.links):
-            raise _unknown(f": it was minted for more than {CHILD_DAYS_MAX} days")
+            raise _unknown(f": it was minted for more than {agent_keys.CHILD_DAYS_MAX} days")
         for link, parent_id in held.links:
             caveats = link.caveats
             self._ledger.post(
