@@ -235,7 +235,7 @@ def test_a_checkpoint_of_another_record_is_found() -> None:
 def test_a_newer_ledger_is_a_finding() -> None:
     """This version cannot say whether it is right."""
     disk = SimDisk()
-    ledger = busy_ledger(disk, 0)
+    ledger = busy_ledger(disk, 0, segment_bytes=10**7)
     ledger._journal.append([Entry(ledger._book.seq + 1, 5, b'{"t":"splice","crit":true}')])
     finding = found(disk)
     assert "newer version" in finding.what
