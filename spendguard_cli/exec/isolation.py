@@ -63,8 +63,7 @@ def isolate(kept: Kept, denied_port: int | None) -> Isolation | None:
     whole = replace(kept, hidden=(*kept.hidden, *powers.disks()))
     descriptor = landlock.ruleset(version, plan(Path("/"), whole, _children), denied_port)
     by_landlock = landlock.restrict(descriptor)
-    by_filter = seccomp.restrict() if version >= landlock.ABI_NET and denied_port is not None else None
-
+    by_filter = seccomp.restrict()
     by_powers = powers.drop()
 
     def restrict() -> None:
@@ -98,6 +97,8 @@ def missing(version: int, *, filtered: bool) -> Iterator[str]:
         yield "the sidecar's own port can be reached, with the bare id of any agent (needs Linux 6.7)"
     elif not filtered:
         yield "the sidecar's own port can be reached by multipath TCP or TCP Fast Open on this machine"
+    if not filtered:
+        yield "the terminal can be typed into, and processes outside be given limits, on this machine"
     if version < landlock.ABI_SCOPE:
         yield "processes outside can be sent signals, the sidecar too (needs Linux 6.12)"
 

@@ -19,7 +19,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every 
 _VERSION = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
 _PR_SET_NO_NEW_PRIVS = 38
-_CONNECT_TCP = 1 << 1
+_BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1 << 0, 1 << 1
 _PORT_MAX = 65_535
 
@@ -87,13 +87,13 @@ def abi() -> int:
 def ruleset(version: int, grants: Iterable[Grant], denied_port: int | None) -> int:
     """Make a ruleset of all that the version knows; return its descriptor, which is not inherited.
 
-    `denied_port` is the one TCP port, of any host, that may not be connected to. Paths that are gone by now
+    `denied_port` is the one TCP port, of any host, that may not be connected to or taken. Paths that are gone by now
     are left out, and so are symbolic links, for what they lead to has rules of its own. Raises OSError.
     """
     libc = _libc()
     net = version >= ABI_NET and denied_port is not None
     scoped = (_SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL) if version >= ABI_SCOPE else 0
-    wanted = _Ruleset(_known(version), _CONNECT_TCP if net else 0, scoped)
+    wanted = _Ruleset(_known(version), _BIND_TCP | _CONNECT_TCP if net else 0, scoped)
     size = 24 if version >= ABI_SCOPE else 16 if version >= ABI_NET else 8
     descriptor: int = _done(libc.syscall(_CREATE_RULESET, ctypes.byref(wanted), size, 0))
     try:
@@ -149,7 +149,7 @@ def _grant(libc: ctypes.CDLL, descriptor: int, grant: Grant, known: Right) -> No
 
 def _grant_ports(libc: ctypes.CDLL, descriptor: int, denied: int | None) -> None:
     """Grant every port but one, as there is no rule that denies: 65,535 rules."""
-    rule = _NetPort(_CONNECT_TCP, 0)
+    rule = _NetPort(_BIND_TCP | _CONNECT_TCP, 0)
     place, add, kind = ctypes.byref(rule), libc.syscall, _NET_PORT
     for port in range(_PORT_MAX + 1):
         if port != denied:

@@ -1,9 +1,12 @@
-"""The ways past Landlock's rule on TCP, closed by a filter of system calls.
+"""The ways past Landlock, closed by a filter of system calls.
 
 Landlock asks at `connect` on TCP sockets. It is not asked where multipath TCP or SMC falls back to plain TCP,
 and not where `sendto` connects by the way (TCP Fast Open); io_uring does all of them unseen by a filter. Each
-of the four is refused as by a kernel that does not have it, so that programs fall back. Numbers are from the
-kernel's `uapi` headers. Invariant: nothing else is refused, and nothing here restricts this process.
+of the four is refused as by a kernel that does not have it, so that programs fall back. Nor is it asked where
+a program gives another process limits, by which the kernel would end the sidecar, and where it types into the
+terminal, which the operator's shell would take for the operator's own words once `exec` has ended. Numbers
+are from the kernel's `uapi` headers. Invariant: nothing else is refused, and nothing here restricts this
+process.
 """
 
 import ctypes
@@ -19,6 +22,9 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in `struct seccomp_dat
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _MSG_FASTOPEN = 0x2000_0000
 _AF_SMC, _IPPROTO_SMC, _IPPROTO_MPTCP = 43, 256, 262
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+"""What types on a terminal, and what pastes on the console."""
+
 _X32 = 0x4000_0000
 _IO_URING_SETUP = 425
 
@@ -35,13 +41,15 @@ class _Calls:
     sendto: int
     sendmsg: int
     sendmmsg: int
+    ioctl: int
+    prlimit: int
     socketcall: int | None = None
 
 
-_X86_64 = _Calls(0xC000_003E, 41, 44, 46, 307)
-_I386 = _Calls(0x4000_0003, 359, 369, 370, 345, socketcall=102)
-_AARCH64 = _Calls(0xC000_00B7, 198, 206, 211, 269)
-_ARM = _Calls(0x4000_0028, 281, 290, 296, 374, socketcall=102)
+_X86_64 = _Calls(0xC000_003E, 41, 44, 46, 307, 16, 302)
+_I386 = _Calls(0x4000_0003, 359, 369, 370, 345, 54, 340, socketcall=102)
+_AARCH64 = _Calls(0xC000_00B7, 198, 206, 211, 269, 29, 261)
+_ARM = _Calls(0x4000_0028, 281, 290, 296, 374, 54, 369, socketcall=102)
 _MACHINES = {"x86_64": (_X86_64, _I386), "aarch64": (_AARCH64, _ARM)}
 
 
@@ -99,6 +107,8 @@ def _block(calls: _Calls) -> list[Step]:
         (calls.sendto, _flags(3)),
         (calls.sendmsg, _flags(2)),
         (calls.sendmmsg, _flags(3)),
+        (calls.ioctl, _terminal()),
+        (calls.prlimit, _limits()),
         (_IO_URING_SETUP, [_refuse(errno.ENOSYS)]),
         (calls.socketcall, [_refuse(errno.ENOSYS)]),
     ):
@@ -122,6 +132,21 @@ def _socket() -> Sequence[Step]:
 
 def _flags(place: int) -> Sequence[Step]:
     return [_argument(place), (_IF_ANY_BIT, 0, 1, _MSG_FASTOPEN), _refuse(errno.EOPNOTSUPP), _allow()]
+
+
+def _terminal() -> Sequence[Step]:
+    return [
+        _argument(1),
+        (_IF_EQUAL, 1, 0, _TIOCSTI),
+        (_IF_EQUAL, 0, 1, _TIOCLINUX),
+        _refuse(errno.EPERM),
+        _allow(),
+    ]
+
+
+def _limits() -> Sequence[Step]:
+    """Let a process set its own, which it names by 0; every C library does."""
+    return [_argument(0), (_IF_EQUAL, 1, 0, 0), _refuse(errno.EPERM), _allow()]
 
 
 def _argument(place: int) -> Step:

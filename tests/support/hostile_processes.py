@@ -68,7 +68,11 @@ def memory(facts: Facts) -> str:
 
 @attempt("processes", "take a descriptor of another process")
 def descriptors(facts: Facts) -> str:
-    return _each(facts, lambda pid: ", ".join(os.listdir(f"/proc/{pid}/fd")))
+    def opened(pid: int) -> str:
+        number = os.listdir(f"/proc/{pid}/fd")[0]
+        return os.readlink(f"/proc/{pid}/fd/{number}")
+
+    return _each(facts, opened)
 
 
 @attempt("processes", "copy a descriptor of another process")
