@@ -297,3 +297,18 @@ def shadow(facts: Facts) -> str:
 @attempt("files", "read a key that another tool has left in a file")
 def other_keys(facts: Facts) -> str:
     return f"{len(read(facts.user / '.codex' / 'auth.json'))} bytes of ~/.codex/auth.json"
+
+
+@attempt("files", "read the home of another sidecar of the same user")
+def other_home(facts: Facts) -> str:
+    return f"{len(read(facts.user / 'other' / 'admin.token'))} bytes of its token"
+
+
+@attempt("files", "have a service of the same user read a file of the home")
+def by_service(facts: Facts) -> str:
+    """What runs outside and does as it is told: D-Bus, Docker, tmux, an editor, ssh to this machine."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.settimeout(20)
+        made.connect(str(facts.user / "service"))
+        made.sendall(os.fsencode(facts.token_file) + b"\n")
+        return made.recv(200).decode()

@@ -3,13 +3,16 @@
 `play` runs it as an operator would, and returns what it said; `Stage` has what it must not have moved.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +62,12 @@ class Stage:
         """Return the attempts that gained something."""
         return {told.attempt for told in self.told.values() if told.result == "succeeded"}
 
+    def settings(self) -> Mapping[str, bytes]:
+        """Return the files of the home that only an operator may change."""
+        names = ("admin.token", "secrets.toml", "trust.toml", "decoy", "config.toml")
+        home = self.sidecar.home.root
+        return {name: (home / name).read_bytes() for name in names if (home / name).exists()}
+
     def records_of(self, *agents: str) -> list[Mapping[str, Any]]:
         """Return all that the ledger says of agents."""
         return [record for record in self.sidecar.journal() if record.get("agent_id") in agents]
@@ -73,6 +82,8 @@ def stage(root: Path) -> Iterator[Stage]:
         folder.mkdir(parents=True)
     (user / ".bashrc").write_text("# the operator's\n")
     (user / ".codex" / "auth.json").write_text("{}")
+    (user / "other").mkdir()
+    (user / "other" / "admin.token").write_text("of another sidecar")
     home.mkdir(mode=0o700)
     (home / "decoy").write_text("decoy")
     (home / "secrets.toml").write_text('[keys]\nopenai = "sk-canary-of-the-file-0123456789"\n')
@@ -80,14 +91,36 @@ def stage(root: Path) -> Iterator[Stage]:
     keys = {"OPENAI_API_KEY": PROVIDER_KEY, "ANTHROPIC_API_KEY": ANTHROPIC_KEY}
     keys |= {"XAI_API_KEY": GROK_KEY, "GEMINI_API_KEY": GEMINI_KEY}
     shell = Shell(home, HOME=str(user), **keys)
-    with RecordedUpstream(usage=lambda body: (20, body["max_tokens"])) as upstream:
-        with Sidecar(home, upstream.base_url) as sidecar:
-            sidecar.chat(sidecar.agent(name="past"), CHAT)
-            sidecar.stop()
-            sidecar.start()
-            shell.ok("ledger", "backup", str(backup))
-            made = _made(root, sidecar, upstream, shell)
-            yield made
+    with (
+        _service(user / "service"),
+        RecordedUpstream(usage=lambda body: (20, body["max_tokens"])) as upstream,
+        Sidecar(home, upstream.base_url) as sidecar,
+    ):
+        sidecar.chat(sidecar.agent(name="past"), CHAT)
+        shell.ok("ledger", "backup", str(backup))
+        yield _made(root, sidecar, upstream, shell)
+
+
+@contextmanager
+def _service(path: Path) -> Iterator[None]:
+    """A program of the same user outside `exec` that opens what it is asked to, and tells its length alone."""
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        bound.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    asking, _ = bound.accept()
+                    with asking:
+                        asked = asking.makefile().readline().strip()
+                        asking.sendall(f"{len(Path(asked).read_bytes())} bytes".encode())
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        yield
+        bound.shutdown(socket.SHUT_RDWR)
+        serving.join()
 
 
 def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell) -> Stage:
