@@ -22,8 +22,9 @@ def connect(
 
     `say` is told what is waited for. Raises NO_DAEMON, UNPROVEN_DAEMON, or what a started daemon died of.
     """
-    if not connection.local and connection.base_url is not None:
-        return Control(connection.base_url, connection.api_key, local=False, named=True), False
+    control = _unproven(connection)
+    if control is not None:
+        return control, False
     if connection.base_url is not None:
         return _named(connection, connection.base_url, env, say)
     running = find(connection.home)
@@ -36,8 +37,9 @@ def connect(
 
 def peek(connection: Connection) -> Control | None:
     """Return a control client if its sidecar is up; never start one. Raises UNPROVEN_DAEMON."""
-    if not connection.local and connection.base_url is not None:
-        return Control(connection.base_url, connection.api_key, local=False, named=True)
+    control = _unproven(connection)
+    if control is not None:
+        return control
     if connection.base_url is None:
         running = find(connection.home)
         return _control(connection, running) if running else None
@@ -49,6 +51,20 @@ def peek(connection: Connection) -> Control | None:
     if found is Found.NOTHING:
         return None
     raise _not_ours(found, connection.base_url)
+
+
+def _unproven(connection: Connection) -> Control | None:
+    """Return a client of a sidecar that cannot prove itself to us: one elsewhere, or ours, inside `exec`.
+
+    There the token that it would be proven with is out of reach, and only the program's own key is sent.
+    """
+    if connection.base_url is None:
+        return None
+    if not connection.local:
+        return Control(connection.base_url, connection.api_key, local=False, named=True)
+    if connection.in_exec and connection.api_key is not None:
+        return Control(connection.base_url, connection.api_key, local=True, named=True)
+    return None
 
 
 def _named(

@@ -16,6 +16,9 @@ MODES = ("sidecar", "hosted")
 EXEC_MARK = "SPENDGUARD_EXEC"
 """Set to 1 by `spendguard exec` in the environment of the agent's program."""
 
+AGENT_KEY = "SPENDGUARD_AGENT_KEY"
+"""The program's own key, with which a command line inside `exec` may read of its agent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
@@ -77,6 +80,9 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
     base_url = _base_url(flags.base_url or env.get("CAP_BASE_URL", "").strip() or None, base_url_from)
     api_key_from = "--api-key" if flags.api_key else "CAP_API_KEY"
     api_key = _api_key(flags.api_key or env.get("CAP_API_KEY", "").strip() or None, api_key_from)
+    in_exec = env.get(EXEC_MARK, "") not in ("", "0")
+    if in_exec and api_key is None:
+        api_key = _api_key(env.get(AGENT_KEY, "").strip() or None, AGENT_KEY)
     hosted = mode == "hosted"
     local = not hosted and (base_url is None or urlsplit(base_url).hostname in LOOPBACK)
     if hosted and base_url is None:
@@ -88,7 +94,6 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
         raise SpendGuardError(
             Code.USAGE, f"{why} needs an API key", remedy="pass --api-key KEY, or set CAP_API_KEY"
         )
-    in_exec = env.get(EXEC_MARK, "") not in ("", "0")
     return Connection(
         home=home,
         base_url=base_url,

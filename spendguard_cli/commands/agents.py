@@ -71,6 +71,7 @@ def create(
 
     It can spend nothing until it has a budget.
     """
+    session.operator_only("agent create")
     wanted: dict[str, object] = {"name": name, "concurrency": concurrency, "overflow": overflow}
     allowed = split(allow) or None
     body = given(wanted) | own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allowed)
@@ -135,6 +136,7 @@ def rename(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The new name.")] = None,
 ) -> None:
     """Give an agent another name; its id, budget and history stay."""
+    session.operator_only("agent rename")
     given = list(words or [])
     ref = agent_option if agent_option is not None or not given else given.pop(0)
     new = name if name is not None or not given else given.pop(0)
@@ -164,6 +166,7 @@ def delete(
 
     It is hidden and its calls are refused; its history stays. On a terminal you are asked first.
     """
+    session.operator_only("agent delete")
     ref = named(agent, agent_option)
     agent_id = session.agent_id(ref)
     found = session.control.agent(agent_id)
@@ -209,6 +212,7 @@ def set_(
 
     What an agent has of its own stands before [policy] in config.toml; --allow adds to what is allowed there.
     """
+    session.operator_only("agent set")
     agent_id: str | None = None
     before: list[str] = []
     added, dropped, allowed = split(allow), split(disallow), None

@@ -32,6 +32,7 @@ def freeze(
 
     New calls are refused, those in flight settle.
     """
+    session.operator_only("agent freeze")
     body: dict[str, object] = {"frozen": True} | ({} if reason is None else {"reason": reason})
     session.out.show(session.control.change_agent(session.agent_id(named(agent, agent_option)), body))
 

@@ -113,6 +113,7 @@ def down(session: Session, *, now: Now = False) -> None:
     from spendguard_cli import shapes
     from spendguard_cli.stopping import stop
 
+    session.operator_only("down")
     session.local_only("down")
     home = session.connection.home
     stopped = stop(home, now=now, say=session.out.say)

@@ -67,6 +67,7 @@ def refresh(session: Session) -> None:
 
     A document that does not verify leaves the one before it in force: exit 8 says why.
     """
+    session.operator_only("pricing refresh")
     session.out.show(session.control.refresh_prices())
 
 

@@ -7,27 +7,35 @@ program that is isolated can make nothing directly in a folder that the sidecar'
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
-GEMINI_SETTINGS = "GEMINI_CLI_SYSTEM_SETTINGS_PATH"
+GEMINI_HOME = "GEMINI_CLI_HOME"
+GEMINI_BY_KEY = "gemini-api-key"
+GEMINI_OWN = ("settings.json", "oauth_creds.json")
+"""Of its home's files, what a program does not get: the settings that are replaced, the token of a plan."""
+
 OPENCODE_CONFIG = "OPENCODE_CONFIG_CONTENT"
-_SYSTEM_SETTINGS = Path("/etc/gemini-cli/settings.json")
+
+CODEX_NOTE = (
+    "its own sandbox cannot work inside this isolation: let codex do without, by --sandbox danger-full-access, "
+    "or exec by --no-isolate"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a program needs. `arguments` go right behind its name, `instead` names what a variable replaces.
+    """What a program needs. `arguments` go right behind its name, `without` is what it must not have.
 
-    `folders` are those of the user's home in which it keeps its own things; `asks` is said on stderr where it
-    would make or rename files directly in the home.
+    `folders` are those of the user's home in which it keeps its own things; `isolated_note` is said where it
+    is isolated.
     """
 
     arguments: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
-    writes_home: bool = False
+    isolated_note: str = ""
 
 
 def needs_of(command: str, env: Mapping[str, str]) -> Needs:
@@ -36,7 +44,7 @@ def needs_of(command: str, env: Mapping[str, str]) -> Needs:
     if name == "claude":
         return _claude(env)
     if name == "codex":
-        return Needs(arguments=_codex(env["OPENAI_BASE_URL"]), folders=(".codex",))
+        return Needs(arguments=_codex(env["OPENAI_BASE_URL"]), folders=(".codex",), isolated_note=CODEX_NOTE)
     if name == "gemini":
         return Needs(folders=(".gemini",))
     if name == "opencode":
@@ -63,19 +71,19 @@ def opencode_config(env: Mapping[str, str]) -> str:
     return json.dumps({**given, "provider": providers}, sort_keys=True)
 
 
-def gemini_settings(env: Mapping[str, str]) -> str:
-    """Return Gemini CLI's settings of the system: with a base URL alone it takes no key from the environment.
+def gemini_settings(text: str) -> str | None:
+    """Return Gemini CLI's settings with a key chosen as its way in; None where `text` says so already.
 
-    Those that the system has, or that the user named, are kept where they can be read.
+    With a base URL it takes no key from the environment unless its settings say that it has one, and there
+    are no other settings than those of its home that everybody may make.
     """
-    path = Path(env.get(GEMINI_SETTINGS) or _SYSTEM_SETTINGS)
-    try:
-        given = _object(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        given = {}
+    given = _object(text)
     security = _object(given.get("security"))
-    auth = {**_object(security.get("auth")), "selectedType": "gemini-api-key"}
-    return json.dumps({**given, "security": {**security, "auth": auth}}, sort_keys=True)
+    auth = _object(security.get("auth"))
+    if auth.get("selectedType") == GEMINI_BY_KEY:
+        return None
+    chosen = {**security, "auth": {**auth, "selectedType": GEMINI_BY_KEY}}
+    return json.dumps({**given, "security": chosen}, sort_keys=True)
 
 
 def command_line(words: Sequence[str], needs: Needs) -> list[str]:
@@ -90,7 +98,6 @@ def _claude(env: Mapping[str, str]) -> Needs:
         variables={"ANTHROPIC_AUTH_TOKEN": env["ANTHROPIC_API_KEY"], quiet: env.get(quiet, "1")},
         without=("ANTHROPIC_API_KEY",),
         folders=(".claude",),
-        writes_home=True,
     )
 
 

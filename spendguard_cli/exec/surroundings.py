@@ -16,7 +16,8 @@ from spendguard_cli.exec import isolation
 from spendguard_cli.exec.environment import Identity, cleaned, routed
 from spendguard_cli.exec.isolation import Kept
 from spendguard_cli.exec.programs import (
-    GEMINI_SETTINGS,
+    GEMINI_HOME,
+    GEMINI_OWN,
     OPENCODE_CONFIG,
     Needs,
     command_line,
@@ -68,11 +69,7 @@ def made(
     needs = needs_of(words[0], variables)
     folder = Path(tempfile.mkdtemp(prefix="spendguard-exec-")).resolve()
     try:
-        (folder / "gemini.json").write_text(gemini_settings(variables), encoding="utf-8")
-        variables |= {
-            GEMINI_SETTINGS: str(folder / "gemini.json"),
-            OPENCODE_CONFIG: opencode_config(variables),
-        }
+        variables |= {OPENCODE_CONFIG: opencode_config(variables), **_gemini_home(variables, folder)}
         variables = {name: value for name, value in variables.items() if name not in needs.without}
         variables |= needs.variables
         rules, notes = None, _taken_out(clean.taken_out)
@@ -120,6 +117,26 @@ def _temporary(kept: Kept, folder: Path) -> dict[str, str]:
     return dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(own))
 
 
+def _gemini_home(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Give Gemini CLI a home with settings that make it use its key, and links to what it has in its own."""
+    usual = Path(env.get(GEMINI_HOME) or "~").expanduser() / ".gemini"
+    try:
+        text = (usual / "settings.json").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    settings = gemini_settings(text)
+    if settings is None:
+        return {}
+    own = folder / "gemini" / ".gemini"
+    own.mkdir(parents=True)
+    (own / "settings.json").write_text(settings, encoding="utf-8")
+    with contextlib.suppress(OSError):
+        for entry in usual.iterdir():
+            if entry.name not in GEMINI_OWN:
+                (own / entry.name).symlink_to(entry)
+    return {GEMINI_HOME: str(own.parent)}
+
+
 def _make_folders(kept: Kept, needs: Needs) -> None:
     user = Path("~").expanduser()
     for name in needs.folders:
@@ -140,7 +157,6 @@ def _narrowed(kept: Kept, needs: Needs, missing: Sequence[str]) -> list[str]:
         notes.append(
             f"isolated: nothing new can be made directly in {here}, as {below[0]} is in it; {REMEDY}"
         )
-    user = Path("~").expanduser().resolve()
-    if needs.writes_home and user != here and kept.narrowed(user):
-        notes.append(f"isolated: it can change files directly in {user}, but make no new ones; {REMEDY}")
+    if needs.isolated_note:
+        notes.append(f"isolated: {needs.isolated_note}")
     return notes

@@ -108,12 +108,17 @@ class Place:
         self.put("work/block.mjs", text)
         return self._run("node", "block.mjs")
 
-    def _run(self, *command: str) -> Ended:
+    def execute(self, *command: str, **variables: str) -> Ended:
+        """Run a command in the working folder, with more in its environment."""
+        assert PACKAGES.is_dir(), f"no packages in {PACKAGES}: {INSTALL}"
+        return self._run(*command, **variables)
+
+    def _run(self, *command: str, **variables: str) -> Ended:
         asked, started = len(self._dead_end.asked), time.monotonic()
         process = subprocess.Popen(
             command,
             cwd=self.work,
-            env=self._environment,
+            env=self._environment | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
