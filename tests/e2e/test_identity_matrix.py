@@ -1,7 +1,7 @@
 """Who pays: every combination of path, header and key slots that name two agents (issue 7, done line 2).
 
-A small oracle says from the rules alone what each combination must come to. Money moves only for the one agent
-that all places name, and never beyond its key; of all else nothing is forwarded: the upstream counts.
+A small oracle says from the rules alone what each combination must come to. Money moves only for the one
+agent that all places name, and never beyond its key; of all else nothing is forwarded: the upstream counts.
 """
 
 import http.client
@@ -270,7 +270,9 @@ def test_any_two_places(world: World, form: Form) -> None:
     assert calls["A"]
     assert calls["B"]
     for agent in "AB":
-        told = [nusd(call["cost_usd"]) for call in world.sidecar.calls(world.agents[agent]) if call["cost_usd"]]
+        told = [
+            nusd(call["cost_usd"]) for call in world.sidecar.calls(world.agents[agent]) if call["cost_usd"]
+        ]
         assert world.spent(agent) == sum(told)
     assert world.spent_by(OF_B) == world.spent("B") <= LIMIT_B_NUSD
     check_nothing_leaked(world)
