@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from spendguard_daemon import __version__, log, price_sources, runtime
+from spendguard_daemon import __version__, log, memory_dumps, price_sources, runtime
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.gateway.app import Gateway, serve
@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="read all that a start reads, and end")
     flags = parser.parse_args()
     os.umask(0o077)
+    memory_dumps.forbid()
     env, disk = dict(os.environ), SystemDisk()
     try:
         home = runtime.home_of(env)

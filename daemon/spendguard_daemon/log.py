@@ -6,20 +6,18 @@ message either; and of an exception only its type and place are written, never w
 
 import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from spendguard_daemon.text import without_keys
 from spendguard_daemon.wire import iso
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 FILES_KEPT = 3
 CAUSES_MAX = 8
-
-_KEY_LIKE = re.compile(r"\b(sk-|xai-|AIza|sg_agent_|sg_admin_)[A-Za-z0-9_-]{6,}|(?i:bearer)\s+[^\s\"',}]+")
 
 
 class JsonLines(logging.Formatter):
@@ -35,12 +33,18 @@ class JsonLines(logging.Formatter):
             "ts": iso(int(record.created * 1e9)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             **getattr(record, "facts", {}),
         }
         if record.exc_info:
             line["traceback"] = places(record.exc_info[1])
         return redact(json.dumps(line, default=str), self._secrets())
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return what a record says; of asyncio only the first line, for what follows quotes exceptions' words."""
+    said = record.getMessage()
+    return said.partition("\n")[0] if record.name == "asyncio" else said
 
 
 def places(error: BaseException | None) -> str:
@@ -61,7 +65,7 @@ def redact(text: str, secrets: frozenset[str]) -> str:
     """Return `text` with every known secret, and whatever looks like a key, blotted out."""
     for secret in secrets:
         text = text.replace(secret, "[redacted]")
-    return _KEY_LIKE.sub("[redacted]", text)
+    return without_keys(text)
 
 
 def configure(path: Path, secrets: Callable[[], frozenset[str]], *, foreground: bool) -> None:

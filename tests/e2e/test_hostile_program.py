@@ -119,7 +119,9 @@ def test_the_ledger_is_whole_afterwards(isolated: Stage) -> None:
 def test_without_isolation_it_gains_what_the_page_lists(tmp_path: Path) -> None:
     """So the attempts are real ones: what was refused above, succeeds here; the page tells it to operators."""
     with stage(tmp_path) as on:
-        code = play(on, ["--limit", str(LIMIT_CENTS), "--no-isolate"], [part for part in PARTS if part != "slow"])
+        code = play(
+            on, ["--limit", str(LIMIT_CENTS), "--no-isolate"], [part for part in PARTS if part != "slow"]
+        )
         assert code == 0, on.talk[-3000:]
         everything_was_tried(on)
         agrees(on, "What succeeds without isolation")

@@ -20,7 +20,12 @@ def _run(*words: str, **changes: str | None) -> str:
         if value is not None:
             env[name] = value
     done = subprocess.run(
-        [*COMMAND, *words], env=env, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False
+        [*COMMAND, *words],
+        env=env,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=SECONDS,
+        check=False,
     )
     if done.returncode:
         raise RefusedError(f"exit {done.returncode}: {done.stderr.decode()[-300:]}")

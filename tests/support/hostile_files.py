@@ -129,7 +129,9 @@ def by_handle(facts: Facts) -> str:
     name = os.fsencode(facts.token_file)
     _checked(_LIBC.name_to_handle_at(_AT_FDCWD, name, ctypes.byref(handle), ctypes.byref(mount), 0))
     folder = os.open(facts.scratch, os.O_RDONLY)
-    return read(f"/proc/self/fd/{_checked(_LIBC.open_by_handle_at(folder, ctypes.byref(handle), os.O_RDONLY))}")
+    return read(
+        f"/proc/self/fd/{_checked(_LIBC.open_by_handle_at(folder, ctypes.byref(handle), os.O_RDONLY))}"
+    )
 
 
 def _own_namespace() -> None:

@@ -317,7 +317,9 @@ def smuggle(facts: Facts) -> str:
     small = json.dumps(BODY).encode()
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(small), small)
     both = f"{head}content-length: {len(chunked)}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-    twice = f"{head}content-length: {len(small)}\r\ncontent-length: {len(small) + len(hidden)}\r\n\r\n".encode()
+    twice = (
+        f"{head}content-length: {len(small)}\r\ncontent-length: {len(small) + len(hidden)}\r\n\r\n".encode()
+    )
     odd = f"{head}transfer-encoding: xchunked\r\ncontent-length: {len(small)}\r\n\r\n".encode()
     folded = f"{head}x-a: b\r\n x-cynsta-agent-id: {facts.keyless}\r\ncontent-length: {len(small)}\r\n\r\n".encode()
     bare = head.replace("\r\n", "\n").encode() + b"content-length: %d\n\n" % len(small)

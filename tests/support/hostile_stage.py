@@ -125,7 +125,8 @@ def _service(path: Path) -> Iterator[None]:
 
 def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell) -> Stage:
     agent, keyless, keyed, busy = (
-        sidecar.agent(cents=5000, name=name, concurrency="shared") for name in ("own", "bare", "keyed", "busy")
+        sidecar.agent(cents=5000, name=name, concurrency="shared")
+        for name in ("own", "bare", "keyed", "busy")
     )
     key = sidecar.control("POST", f"/v1/agents/{keyed}/keys", {"label": "of another"})
     status = sidecar.control("GET", "/v1/status")
@@ -147,17 +148,37 @@ def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell
     }
     path = root / "facts.json"
     path.write_text(json.dumps(facts))
-    secrets = (PROVIDER_KEY, ANTHROPIC_KEY, GEMINI_KEY, GROK_KEY, "canary-of-the-file", sidecar.token, key["key"])
-    return Stage(
-        sidecar, upstream, shell, root / "scratch", path, agent, keyless, keyed, busy, secrets
+    secrets = (
+        PROVIDER_KEY,
+        ANTHROPIC_KEY,
+        GEMINI_KEY,
+        GROK_KEY,
+        "canary-of-the-file",
+        sidecar.token,
+        key["key"],
     )
+    return Stage(sidecar, upstream, shell, root / "scratch", path, agent, keyless, keyed, busy, secrets)
 
 
 def play(
-    on: Stage, options: Sequence[str], parts: Sequence[str] = PARTS, *, meanwhile: Callable[[], None] | None = None
+    on: Stage,
+    options: Sequence[str],
+    parts: Sequence[str] = PARTS,
+    *,
+    meanwhile: Callable[[], None] | None = None,
 ) -> int:
     """Run the program by `exec`, on a terminal of its own; `meanwhile` is done while it is slow."""
-    words = ["exec", "--agent", on.agent, *options, "--", sys.executable, str(PROGRAM_FILE), str(on.facts), *parts]
+    words = [
+        "exec",
+        "--agent",
+        on.agent,
+        *options,
+        "--",
+        sys.executable,
+        str(PROGRAM_FILE),
+        str(on.facts),
+        *parts,
+    ]
     keyboard, terminal = pty.openpty()
 
     def own_terminal() -> None:

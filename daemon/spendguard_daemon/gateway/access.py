@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from spendguard_daemon.agent_keys import PREFIX
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
+from spendguard_daemon.text import holds_key
 
 IDEMPOTENCY_HEADER = "idempotency-key"
-RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+RUN_ID_FORM = "1 to 128 of A-Z a-z 0-9 . _ : -, and no key"
 
+_RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 
 
@@ -85,10 +87,15 @@ def unauthorized(slots: Sequence[str]) -> SpendGuardError:
     return SpendGuardError(Code.UNAUTHORIZED, f"Unauthorized: the admin token is {what}")
 
 
+def is_run_id(text: str) -> bool:
+    """Tell whether `text` may name a run; a key may not, for runs are written down and shown."""
+    return _RUN_ID.fullmatch(text) is not None and not holds_key(text)
+
+
 def idempotency_key(values: Sequence[str]) -> str | None:
     """Return the Idempotency-Key of a request, None without one; raise MALFORMED_REQUEST."""
     if not values:
         return None
-    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
-        raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters")
+    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]) or holds_key(values[0]):
+        raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters, and no key")
     return values[0]

@@ -174,8 +174,8 @@ class Control:
         live_account(self._ledger.state, asked.agent_id)
         run_id = bodies.decode(asked.body, wire.NewRun).run_id
         run_id = self._fresh_run_id(asked) if run_id is None else run_id
-        if not access.RUN_ID.fullmatch(run_id):
-            raise MalformedError("run_id", "1 to 128 of A-Z a-z 0-9 . _ : -")
+        if not access.is_run_id(run_id):
+            raise MalformedError("run_id", access.RUN_ID_FORM)
         run = self._ledger.history.note_run(asked.agent_id, run_id, self._clock.wall_ns())
         return respond.value(views.run(run))
 

@@ -253,8 +253,8 @@ def _run(headers: CIMultiDictProxy[str], route: Route, held: _Held | None) -> st
         run = next((session.strip() for session in sessions if session.strip()), None)
     if run is None and held is not None:
         run = held.keys[0]
-    if run is not None and not access.RUN_ID.fullmatch(run):
-        raise MalformedError("run id", "1 to 128 of A-Z a-z 0-9 . _ : -")
+    if run is not None and not access.is_run_id(run):
+        raise MalformedError("run id", access.RUN_ID_FORM)
     return run
 
 

@@ -134,6 +134,6 @@ def _kind(text: str | None) -> KeyKind:
 
 
 def _run_id(text: str | None) -> str | None:
-    if text is not None and not access.RUN_ID.fullmatch(text):
-        raise MalformedError("run_id", "1 to 128 of A-Z a-z 0-9 . _ : -")
+    if text is not None and not access.is_run_id(text):
+        raise MalformedError("run_id", access.RUN_ID_FORM)
     return text

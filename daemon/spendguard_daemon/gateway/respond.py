@@ -9,6 +9,7 @@ from aiohttp import web
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.providers import format_for
+from spendguard_daemon.text import without_keys
 
 JSON = "application/json"
 STUBBORN_RETRY_MS = 1_000
@@ -47,5 +48,7 @@ def refusal(
     allow = facts.get("allow")
     if error.code is Code.METHOD_NOT_ALLOWED and isinstance(allow, list):
         headers["allow"] = ", ".join(allow)
-    body = form.error_body(entry.status, error.code.value, error.detail, facts)
+    # What a client put in the wrong place may be a key: it is not said back, to whoever reads logs of answers.
+    said = form.error_body(entry.status, error.code.value, error.detail, facts).decode()
+    body = without_keys(said).encode()
     return web.Response(body=body, status=entry.status, headers=headers, content_type=JSON)

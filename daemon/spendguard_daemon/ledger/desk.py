@@ -13,6 +13,7 @@ from spendguard_daemon.ledger.book import Book
 from spendguard_daemon.ledger.refusals import Refusal, Refusals
 from spendguard_daemon.ledger.room import Room
 from spendguard_daemon.ledger.times import NS_PER_SECOND
+from spendguard_daemon.text import without_keys
 
 BLOCKED_SECONDS = 1.0
 """How long to wait before looking again whether records can be written."""
@@ -41,9 +42,9 @@ class RefusalDesk:
             run_id=refusal.run_id,
             provider=refusal.provider,
             endpoint=refusal.endpoint,
-            model=refusal.model,
+            model=without_keys(refusal.model),
             code=refusal.code.value,
-            detail=refusal.detail,
+            detail=without_keys(refusal.detail),
             http_status=TABLE[refusal.code].status,
             wall_ns=now.wall_ns,
         )

@@ -17,6 +17,7 @@ from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.events import Refused
 from spendguard_daemon.ledger.lines import encode_body
 from spendguard_daemon.ledger.times import NS_PER_SECOND, format_time_ms
+from spendguard_daemon.text import holds_key, without_keys
 
 TOGETHER_NS = NS_PER_SECOND
 HOUR_NS = 3600 * NS_PER_SECOND
@@ -193,15 +194,15 @@ def _refused(waiting: _Waiting) -> Refused:
         endpoint=first.endpoint,
         model=first.model if _is_plain(first.model) else "",
         http_status=TABLE[first.code].status,
-        detail=detail[:DETAIL_CHARS_MAX],
+        detail=without_keys(detail)[:DETAIL_CHARS_MAX],
         count=waiting.count,
         facts=facts,
     )
 
 
 def _short(fact: Fact) -> Fact:
-    return fact[:FACT_CHARS_MAX] if isinstance(fact, str) else fact
+    return without_keys(fact)[:FACT_CHARS_MAX] if isinstance(fact, str) else fact
 
 
 def _is_plain(fact: Fact) -> bool:
-    return isinstance(fact, str) and _PLAIN.fullmatch(fact) is not None
+    return isinstance(fact, str) and _PLAIN.fullmatch(fact) is not None and not holds_key(fact)
