@@ -42,7 +42,7 @@ class JsonLines(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return what a record says; of asyncio only the first line, for what follows quotes exceptions' words."""
+    """Return what a record says; of asyncio the first line, for the rest quotes exceptions."""
     said = record.getMessage()
     return said.partition("\n")[0] if record.name == "asyncio" else said
 

@@ -1,8 +1,8 @@
 """Text from outside made fit for a terminal, a log line and a record.
 
 A name or a provider's message may hold escape sequences, bidi controls or markup; Rich lets them through
-even from `escape()` and `Text`. So everything foreign passes `safe` before a person sees it. It may also hold a
-key that was put where none belongs; so what is written down, or said back, passes `without_keys`.
+even from `escape()` and `Text`. So everything foreign passes `safe` before a person sees it. It may also hold
+a key that was put where none belongs; so what is written down, or said back, passes `without_keys`.
 """
 
 import re
@@ -19,8 +19,8 @@ _KEY = re.compile(
     r"(?:\b|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=%[0-9A-Fa-f]{2}))"
     r"(?:(?:sk-|xai-|AIza|AQ\.)[A-Za-z0-9_-]{16,}|(?i:sg_admin_|sg_agent_)[A-Za-z0-9_.-]{6,})"
 )
-"""What looks like a key. It may begin where a word does, also behind what JSON or a URL has escaped. An agent's
-key is one with its dots: all behind the first is its secret, or what it was narrowed by.
+"""What looks like a key. It may begin where a word does, also behind what JSON or a URL has escaped. An
+agent's key is one with its dots: all behind the first is its secret, or what it was narrowed by.
 """
 
 _BEARER = re.compile(r"(?i:bearer)\s+[^\s\"',}\\]+")
@@ -43,7 +43,7 @@ def is_name(text: str) -> bool:
 
 
 def without_keys(text: str) -> str:
-    """Return `text` with whatever looks like a key of a provider or of ours, or is a bearer's, blotted out."""
+    """Return `text` with what looks like a key of a provider or of ours, or is a bearer's, blotted out."""
     return _KEY.sub("[redacted]", _BEARER.sub("[redacted]", text))
 
 

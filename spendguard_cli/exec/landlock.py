@@ -87,8 +87,9 @@ def abi() -> int:
 def ruleset(version: int, grants: Iterable[Grant], denied_port: int | None) -> int:
     """Make a ruleset of all that the version knows; return its descriptor, which is not inherited.
 
-    `denied_port` is the one TCP port, of any host, that may not be connected to or taken. Paths that are gone by now
-    are left out, and so are symbolic links, for what they lead to has rules of its own. Raises OSError.
+    `denied_port` is the one TCP port, of any host, that may not be connected to, nor taken. Paths that are
+    gone by now are left out, and so are symbolic links, for what they lead to has rules of its own. Raises
+    OSError.
     """
     libc = _libc()
     net = version >= ABI_NET and denied_port is not None

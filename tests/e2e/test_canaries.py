@@ -1,4 +1,4 @@
-"""Keys are said once, to whom they are for, and never again: provider keys, admin token, agent keys (issue 7).
+"""Keys are said once, to whom they are for, and never again: of providers, operators, agents (issue 7).
 
 A run that fails in every way, with keys of every kind in every place where a client may put one. Then every
 file of the home, every answer, every line of the command line, and every process's arguments are searched.

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def listed(heading: str) -> tuple[set[str], set[str]]:
-    """Return the attempts below a heading of the page: those sure to succeed, and those that a machine allows."""
+    """Return the attempts below a heading of the page: sure ones, and those that some machines allow."""
     section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.findall(r"^- `([^`]+)`(.*)$", section, re.MULTILINE)
     assert found, heading
@@ -94,9 +94,8 @@ def test_isolated_it_moves_nothing_of_others(isolated: Stage) -> None:
     assert len(sidecar.control("GET", f"/v1/agents/{isolated.keyed}/keys")["keys"]) == 1
     billed = {received.body for received in isolated.upstream.received}
     assert len(isolated.upstream.received) >= len(billed) > 0
-    served = len(sidecar.calls(isolated.busy)) + len(
-        [call for call in sidecar.calls(isolated.agent) if call["state"] == "settled"]
-    )
+    own = [call for call in sidecar.calls(isolated.agent) if call["state"] == "settled"]
+    served = len(sidecar.calls(isolated.busy)) + len(own)
     assert len(isolated.upstream.received) == served + 1, "nothing was forwarded beside (and one before)"
 
 
@@ -117,7 +116,7 @@ def test_the_ledger_is_whole_afterwards(isolated: Stage) -> None:
 
 
 def test_without_isolation_it_gains_what_the_page_lists(tmp_path: Path) -> None:
-    """So the attempts are real ones: what was refused above, succeeds here; the page tells it to operators."""
+    """So the attempts are real ones: what was refused above succeeds here. The page tells it to operators."""
     with stage(tmp_path) as on:
         code = play(
             on, ["--limit", str(LIMIT_CENTS), "--no-isolate"], [part for part in PARTS if part != "slow"]

@@ -1,4 +1,4 @@
-"""Attempts on files: of the sidecar's home and its backups, of our code, and of what the operator runs next."""
+"""Attempts on files: of the sidecar's home and its backups, our code, and what the operator runs next."""
 
 import ctypes
 import os
@@ -54,7 +54,7 @@ def _each(facts: Facts, act: Callable[[Path], str]) -> str:
 
 @attempt("files", "list the home")
 def list_home(facts: Facts) -> str:
-    return ", ".join(sorted(os.listdir(facts.home)))
+    return ", ".join(sorted(path.name for path in facts.home.iterdir()))
 
 
 @attempt("files", "read a file of the home")

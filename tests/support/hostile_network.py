@@ -321,7 +321,8 @@ def smuggle(facts: Facts) -> str:
         f"{head}content-length: {len(small)}\r\ncontent-length: {len(small) + len(hidden)}\r\n\r\n".encode()
     )
     odd = f"{head}transfer-encoding: xchunked\r\ncontent-length: {len(small)}\r\n\r\n".encode()
-    folded = f"{head}x-a: b\r\n x-cynsta-agent-id: {facts.keyless}\r\ncontent-length: {len(small)}\r\n\r\n".encode()
+    fold = f"x-a: b\r\n x-cynsta-agent-id: {facts.keyless}\r\n"
+    folded = f"{head}{fold}content-length: {len(small)}\r\n\r\n".encode()
     bare = head.replace("\r\n", "\n").encode() + b"content-length: %d\n\n" % len(small)
     plain = f"{head}content-length: {len(small)}\r\n\r\n".encode()
 
@@ -390,7 +391,7 @@ def spend_by_children(facts: Facts) -> str:
 
 @attempt("network", "sit on the sidecar's port, for when it is down")
 def squat(facts: Facts) -> str:
-    """The port is taken while the sidecar is up: only a program that may not bind it hears that it may not."""
+    """While the sidecar is up the port is taken; who may not take it at all hears something else."""
     with socket.socket() as made:
         try:
             made.bind(("127.0.0.1", facts.port))

@@ -1,4 +1,4 @@
-"""Attempts on processes: the sidecar's memory and environment, that of `exec`, signals, limits, namespaces."""
+"""Attempts on processes: memory and environment of the sidecar and of `exec`, signals, limits, terminals."""
 
 import ctypes
 import fcntl
@@ -59,7 +59,7 @@ def environ(facts: Facts) -> str:
 def memory(facts: Facts) -> str:
     def first_page(pid: int) -> str:
         start = int(read(f"/proc/{pid}/maps").partition("-")[0], 16)
-        with open(f"/proc/{pid}/mem", "rb") as file:
+        with Path(f"/proc/{pid}/mem").open("rb") as file:
             file.seek(start)
             return f"{len(file.read(4096))} bytes"
 
@@ -69,8 +69,7 @@ def memory(facts: Facts) -> str:
 @attempt("processes", "take a descriptor of another process")
 def descriptors(facts: Facts) -> str:
     def opened(pid: int) -> str:
-        number = os.listdir(f"/proc/{pid}/fd")[0]
-        return os.readlink(f"/proc/{pid}/fd/{number}")
+        return str(next(Path(f"/proc/{pid}/fd").iterdir()).readlink())
 
     return _each(facts, opened)
 
@@ -86,7 +85,7 @@ def copy_descriptor(facts: Facts) -> str:
 
 @attempt("processes", "reach files by the folders of another process")
 def folders(facts: Facts) -> str:
-    return _each(facts, lambda pid: ", ".join(os.listdir(f"/proc/{pid}/root")))
+    return _each(facts, lambda pid: ", ".join(path.name for path in Path(f"/proc/{pid}/root").iterdir()))
 
 
 @attempt("processes", "trace another process")

@@ -2,9 +2,9 @@
 
     spendguard exec --agent A --limit 5 -- python hostile_program.py FACTS.json [PART...]
 
-It knows everything but secrets: paths, ports, pids and ids stand in FACTS.json. For each attempt it prints one
-JSON line {attempt, result, evidence}: `succeeded` with what was gained, `refused` with why, or `broken`, which
-is a fault of the attempt itself. Only the standard library, and SpendGuard's own code where it helps the thief.
+It knows everything but secrets: paths, ports, pids and ids stand in FACTS.json. For each attempt it prints
+one JSON line {attempt, result, evidence}: `succeeded` with what was gained, `refused` with why, or `broken`,
+which is a fault of the attempt itself. Only the standard library, and our own code where it helps the thief.
 The attempts are in `hostile_files`, `hostile_processes`, `hostile_network` and `hostile_commands`.
 """
 

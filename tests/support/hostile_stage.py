@@ -103,7 +103,7 @@ def stage(root: Path) -> Iterator[Stage]:
 
 @contextmanager
 def _service(path: Path) -> Iterator[None]:
-    """A program of the same user outside `exec` that opens what it is asked to, and tells its length alone."""
+    """A program of the same user outside `exec`: it opens what it is asked to, and tells its length."""
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(path))
         bound.listen()

@@ -48,7 +48,7 @@ def refusal(
     allow = facts.get("allow")
     if error.code is Code.METHOD_NOT_ALLOWED and isinstance(allow, list):
         headers["allow"] = ", ".join(allow)
-    # What a client put in the wrong place may be a key: it is not said back, to whoever reads logs of answers.
+    # What a client put in the wrong place may be a key; answers are logged, by clients and those between.
     said = form.error_body(entry.status, error.code.value, error.detail, facts).decode()
     body = without_keys(said).encode()
     return web.Response(body=body, status=entry.status, headers=headers, content_type=JSON)
