@@ -90,9 +90,6 @@ class Disk(Protocol):
     def rename(self, source: Path, target: Path) -> None:
         """Give a file or folder another name, at once; durable when the folders of both names are synced."""
 
-    def link(self, source: Path, target: Path) -> None:
-        """Give a file a second name, which must be free; raise OSError where the file system cannot."""
-
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable; raise SyncError."""
 

@@ -166,10 +166,6 @@ class SystemDisk:
         """Give a file or folder another name, at once."""
         source.rename(target)
 
-    def link(self, source: Path, target: Path) -> None:
-        """Give a file a second name, which must be free; raise OSError where the file system cannot."""
-        target.hardlink_to(source)
-
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable; raise SyncError."""
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

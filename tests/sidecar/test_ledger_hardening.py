@@ -29,7 +29,7 @@ from spendguard_daemon import system
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import keys
-from spendguard_daemon.ledger.backup import Backup, Copier, back_up
+from spendguard_daemon.ledger.backup import Backup, back_up
 from spendguard_daemon.ledger.events import Idempotency
 from spendguard_daemon.ledger.faults import is_full
 from spendguard_daemon.ledger.folder import ARCHIVE, LOCK, LedgerFolder, segment_name, snapshot_name
@@ -169,7 +169,7 @@ def test_a_second_backup_to_the_same_folder_is_refused_and_harms_nobody() -> Non
     before, second = content(disk, FOLDER), list[SpendGuardError]()
 
     def begin_another(operation: str, path: Path) -> None:
-        if operation == "link" and not second:
+        if operation == "replace" and not second:
             disk.hook = None
             second.append(refusal(backed_up, disk))
             disk.hook = begin_another
@@ -181,17 +181,28 @@ def test_a_second_backup_to_the_same_folder_is_refused_and_harms_nobody() -> Non
     assert refusal(backed_up, disk).detail == f"{TARGET} is not empty"
 
 
-def test_a_file_that_is_there_is_never_written_on() -> None:
-    """A second name is taken, or not; what is copied is a file of its own."""
-    disk = SimDisk()
-    copier = Copier(disk, TARGET)
-    disk.put(FOLDER / "a", b"the ledger's")
-    copier.share("a", FOLDER / "a", b"the ledger's")
-    with pytest.raises(FileExistsError):
-        copier.share("a", FOLDER / "a", b"the ledger's")
-    copier.write("a", b"other")
-    assert disk.read(FOLDER / "a") == b"the ledger's"
-    assert [entry.path for entry in copier.entries] == ["a", "a"]
+def test_a_restored_ledger_shares_no_file_with_its_backup() -> None:
+    """What is changed in the backup afterwards does not change the ledger."""
+    disk = without_ledger()
+    restored(disk)
+    own = {id(node) for path, node in disk.files.items() if path.is_relative_to(FOLDER)}
+    assert [
+        path for path, node in disk.files.items() if path.is_relative_to(TARGET) and id(node) in own
+    ] == []
+
+
+def test_a_backup_that_changes_while_it_is_restored_is_refused() -> None:
+    """It was verified, and is read once more to be copied."""
+    disk = without_ledger()
+
+    def change(operation: str, path: Path) -> None:
+        if operation == "replace":
+            disk.hook = None
+            newest = max(place for place in disk.files if place.parent == TARGET and place.suffix == ".jsonl")
+            disk.files[newest].data[:] = bytes(disk.files[newest].data).replace(b"a", b"b", 1)
+
+    disk.hook = change
+    assert refusal(restored, disk).code is Code.LEDGER_DAMAGED
 
 
 def test_the_ledger_itself_is_no_place_for_its_backup() -> None:
@@ -236,7 +247,7 @@ def test_a_second_restore_waits_for_the_first() -> None:
     disk, second = without_ledger(), list[SpendGuardError]()
 
     def begin_another(operation: str, path: Path) -> None:
-        if operation == "link" and not second:
+        if operation == "replace" and not second:
             disk.hook = None
             second.append(refusal(restored, disk))
 

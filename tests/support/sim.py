@@ -179,12 +179,6 @@ class SimDisk:
         moved = {path for path in self.folders if path == source or source in path.parents}
         self.folders = (self.folders - moved) | {target / path.relative_to(source) for path in moved}
 
-    def link(self, source: Path, target: Path) -> None:
-        self.before("link", source)
-        if target in self.files:
-            raise FileExistsError(target)
-        self.files[target] = self.files[source]
-
     def sync_folder(self, folder: Path) -> None:
         self.before("sync_folder", folder)
         for path in [path for path in self.durable_names if path.parent == folder]:

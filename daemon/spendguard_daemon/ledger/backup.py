@@ -1,11 +1,11 @@
 """Backups: a copy of a ledger's folder up to its last durable record, made while a daemon writes on it.
 
-Takes none of the ledger's locks and disturbs nobody. Closed segments never change, so they get a second name
-where the file system can do that, and are copied where it cannot; the open one is copied up to the last
+Takes none of the ledger's locks and disturbs nobody. Every file is a copy, the open segment up to the last
 record that was durable. `manifest.json`, written last, names every file with its size and hash: a folder
 without it is no backup. A backup is a ledger's folder itself, and is verified as one before it is called
 done.
-Invariant: a file that is there already is never written on, for its bytes may be the ledger's own.
+Invariant: no file of a backup is one of the ledger's under a second name. Backups lie where others may write,
+a program inside `exec` among them, and what is changed there must not change here.
 """
 
 from dataclasses import dataclass
@@ -103,31 +103,9 @@ class Copier:
         self._disk, self._target = disk, target
         disk.make_folder(target / ARCHIVE)
 
-    def share(self, name: str, source: Path, raw: bytes) -> None:
-        """Give a file that never changes, and has the bytes `raw`, a second name, or copy it.
-
-        Raises FileExistsError where the name is taken.
-        """
-        try:
-            self._disk.link(source, self._target / name)
-        except FileExistsError:
-            raise
-        except OSError:
-            self.write(name, raw)
-        else:
-            self._note(name, raw)
-
     def write(self, name: str, raw: bytes) -> None:
         """Write a file of its own, durably."""
         self._disk.replace(self._target / name, raw)
-        self._note(name, raw)
-
-    def sync_names(self) -> None:
-        """Make the second names durable."""
-        self._disk.sync_folder(self._target / ARCHIVE)
-        self._disk.sync_folder(self._target)
-
-    def _note(self, name: str, raw: bytes) -> None:
         self.entries.append(FileEntry(path=name, bytes=len(raw), sha256=sha256_hex(raw)))
 
 
@@ -137,11 +115,7 @@ def _copy(folder: LedgerFolder, head: Slot, copier: Copier) -> None:
     if not files:
         raise damaged(Place(HEAD, 1, 0), f"record {head.seq} was durable, but no segment can hold it")
     for file in files[:-1]:
-        copier.share(
-            f"{ARCHIVE}/{file.name}" if file.archived else file.name,
-            folder.where(file),
-            folder.read(file).raw,
-        )
+        copier.write(f"{ARCHIVE}/{file.name}" if file.archived else file.name, folder.read(file).raw)
     last = folder.read(files[-1])
     copier.write(last.name, last.raw[: _end_of(head, last)])
     for seq in folder.snapshots:
@@ -150,9 +124,8 @@ def _copy(folder: LedgerFolder, head: Slot, copier: Copier) -> None:
                 raw = folder.read_snapshot(seq)
             except FileNotFoundError:  # the daemon has dropped it meanwhile
                 continue
-            copier.share(snapshot_name(seq), folder.path / snapshot_name(seq), raw)
+            copier.write(snapshot_name(seq), raw)
     copier.write(HEAD, encode_slot(head) + bytes(SLOT_BYTES))
-    copier.sync_names()
 
 
 def _end_of(head: Slot, segment: Segment) -> int:

@@ -164,15 +164,9 @@ def _clear(staging: Path, disk: Disk) -> None:
 
 def _copy(backup: Path, staging: Path, manifest: Manifest, disk: Disk) -> None:
     copier = Copier(disk, staging)
-    last = LedgerFolder(backup, disk).segments[-1].name
     for entry in manifest.files:
-        raw = disk.read(backup / entry.path)
-        # What will be written on must be a file of its own, or the backup would change with it.
-        if entry.path in (last, HEAD):
-            copier.write(entry.path, raw)
-        else:
-            copier.share(entry.path, backup / entry.path, raw)
-    copier.sync_names()
+        copier.write(entry.path, disk.read(backup / entry.path))
+    _check_files(staging, manifest, disk)  # it may have been changed since it was verified
 
 
 def _append(staging: Path, manifest: Manifest, event: Restored, now_ns: int, disk: Disk) -> None:

@@ -146,12 +146,6 @@ class SimDisk:
         folders = {path for path in self.folders if path == source or source in path.parents}
         self.folders = (self.folders - folders) | {target / path.relative_to(source) for path in folders}
 
-    def link(self, source: Path, target: Path) -> None:
-        self.before("link", target)
-        if target in self.names_seen:
-            raise FileExistsError(errno.EEXIST, "File exists", str(target))
-        self._change({target: self.names_seen[source]})
-
     def remove(self, path: Path) -> None:
         self.before("remove", path)
         if path in self.names_seen:
