@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from spendguard_cli import tomlfiles
 from spendguard_cli.client import Control
 from spendguard_cli.context import Connection
+from spendguard_cli.inside import ControlInside
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.supervisor import Running, ensure, find
 from spendguard_daemon import runtime
@@ -63,7 +64,7 @@ def _unproven(connection: Connection) -> Control | None:
     if not connection.local:
         return Control(connection.base_url, connection.api_key, local=False, named=True)
     if connection.in_exec and connection.api_key is not None:
-        return Control(connection.base_url, connection.api_key, local=True, named=True)
+        return ControlInside(connection.base_url, connection.api_key, local=True, named=True)
     return None
 
 

@@ -48,16 +48,15 @@ class Session:
                 self.out.hint(f"started the sidecar at {self._control.base_url}")
         return self._control
 
-    def again(self) -> "Control":
-        """Return the sidecar, found or started anew where the one of before has ended."""
+    def alive(self) -> "Control | None":
+        """Return the sidecar if it is up now, also where it was started anew meanwhile; never start it."""
         if self._control is not None:
             try:
                 self._control.not_ready()
-                return self._control
             except SpendGuardError:
                 self._control.close()
                 self._control = None
-        return self.control
+        return self.peek()
 
     def peek(self) -> "Control | None":
         """Return the sidecar if it is up; never start it."""

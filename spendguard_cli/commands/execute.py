@@ -138,7 +138,7 @@ def _run(session: Session, given: _Given) -> int:
             isolating=isolating,
             kill_on_402=given.kill_on_402,
         ),
-        session.again,
+        launch.Finding(session.alive, lambda: session.control),
         session.out,
     )
 

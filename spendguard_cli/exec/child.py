@@ -61,14 +61,17 @@ def signals_held_back() -> Iterator[set[signal.Signals]]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        while signal.sigpending() & _AWAITED:
-            signal.sigwait(_AWAITED)
+        _let_go()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
 def let_through(mask: set[signal.Signals]) -> Iterator[None]:
-    """Put the signals as they were before `signals_held_back`, for as long as another process is started."""
+    """Put the signals as they were before `signals_held_back`, for as long as another process is started.
+
+    What has come meanwhile is let go: the program that it was for has ended.
+    """
+    _let_go()
     held_back = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         yield
@@ -200,6 +203,11 @@ class Child:
                 time.sleep(_STEP_SECONDS)
             os.killpg(self._pid, signal.SIGKILL)
         return Ended(code, stopped=True)
+
+
+def _let_go() -> None:
+    while signal.sigpending() & _AWAITED:
+        signal.sigwait(_AWAITED)
 
 
 def _not_started(error: Exception) -> Exception:

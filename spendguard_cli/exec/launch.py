@@ -35,29 +35,38 @@ class Launch:
     kill_on_402: bool
 
 
-def run(launch: Launch, find: "Callable[[], Control]", out: Output) -> int:
-    """Run a program and return the exit code of `exec`; `find` returns the sidecar, started if it has ended.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How the sidecar is found: if it is up, and started where it has ended meanwhile."""
+
+    alive: "Callable[[], Control | None]"
+    started: "Callable[[], Control]"
+
+
+def run(launch: Launch, finding: Finding, out: Output) -> int:
+    """Run a program and return the exit code of `exec`.
 
     Raises SpendGuardError and OSError for what went wrong before the program was started.
     """
     with child.signals_held_back() as mask:
 
         def connect() -> "Control":
-            with child.let_through(mask):
-                return find()
+            control = finding.alive()
+            if control is not None:
+                return control
+            with child.let_through(mask):  # what is started must not have them blocked
+                return finding.started()
 
         early = child.ending_signal()
         if early is not None:
             return child.SIGNALLED + early
         with account.opened(connect, launch.wanted, out.warn) as opened:
-            code = _run(launch, opened, Child(mask, apart=launch.kill_on_402), connect, out)
+            code = _run(launch, opened, Child(mask, apart=launch.kill_on_402), finding, out)
             _tell_cost(connect, opened, code, out)
             return code
 
 
-def _run(
-    launch: Launch, opened: Account, program: Child, connect: "Callable[[], Control]", out: Output
-) -> int:
+def _run(launch: Launch, opened: Account, program: Child, finding: Finding, out: Output) -> int:
     identity = Identity(
         base_url=launch.base_url, agent_id=opened.agent_id, run_id=opened.run_id, key=opened.key
     )
@@ -74,16 +83,17 @@ def _run(
         except NotStartedError as error:
             out.fail(f"{launch.words[0]}: {error}", "")
             return error.code
-        ended = program.wait(_watch(connect, opened) if launch.kill_on_402 else None)
+        ended = program.wait(_watch(finding, opened) if launch.kill_on_402 else None)
         if ended.stopped:
             out.say("spendguard: ended, as a call was refused for money")
         return Exit.BUDGET if ended.stopped else ended.code
 
 
-def _watch(connect: "Callable[[], Control]", opened: Account) -> Callable[[], bool]:
+def _watch(finding: Finding, opened: Account) -> Callable[[], bool]:
     def refused() -> bool:
         try:
-            return account.is_refused_for_money(connect(), opened)
+            control = finding.alive()
+            return control is not None and account.is_refused_for_money(control, opened)
         except SpendGuardError:  # a sidecar that is away refuses nothing; it is asked again
             return False
 

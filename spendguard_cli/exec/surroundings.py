@@ -28,7 +28,7 @@ from spendguard_cli.exec.programs import (
 from spendguard_daemon.errors import Code, SpendGuardError
 
 NO_LANDLOCK = "this system has no Landlock (Linux 5.13 or later has it)"
-REMEDY = "--no-isolate lets it, and so does a SPENDGUARD_HOME elsewhere"
+ELSEWHERE = "--no-isolate lets it, and so does {} elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +149,15 @@ def _narrowed(kept: Kept, needs: Needs, missing: Sequence[str]) -> list[str]:
     """Say what the isolation keeps from this program in this folder, and what it does not keep."""
     notes = [f"isolated, but {sentence}" for sentence in missing]
     here = Path(os.getcwd())  # noqa: PTH109 (resolved by the system)
-    inside = [path for path in (*kept.hidden, *kept.read_only) if here.is_relative_to(path)]
-    below = [path for path in (*kept.hidden, *kept.read_only) if path.is_relative_to(here)]
-    if inside:
-        notes.append(f"isolated: nothing can be written in {here}, as SpendGuard is in {inside[0]}; {REMEDY}")
-    elif below:
-        notes.append(
-            f"isolated: nothing new can be made directly in {here}, as {below[0]} is in it; {REMEDY}"
-        )
+    for what, paths in (("a SPENDGUARD_HOME", kept.hidden), ("a SpendGuard installed", kept.read_only)):
+        remedy = ELSEWHERE.format(what)
+        for path in paths:
+            if here.is_relative_to(path):
+                return [*notes, f"isolated: nothing can be written in {here}, as it is in {path}; {remedy}"]
+            if path.is_relative_to(here):
+                why = f"as {path} is in it; {remedy}"
+                notes.append(f"isolated: nothing new can be made directly in {here}, {why}")
+                break
     if needs.isolated_note:
         notes.append(f"isolated: {needs.isolated_note}")
     return notes

@@ -4,6 +4,7 @@ Every sidecar listens on a free port, so tests run side by side; `Shell.end` lea
 """
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -12,10 +13,11 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import termios
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 import httpx
@@ -136,9 +138,26 @@ class Terminal:
     """A command on a terminal of its own, as a person has it before them."""
 
     def __init__(self, shell: Shell, *arguments: str):
+        self._open([*PROGRAM, *arguments], shell.env)
+
+    @classmethod
+    def of(cls, command: Sequence[str], env: Mapping[str, str]) -> Self:
+        """Run any command on a terminal that it leads, as a login has it: a shell with its jobs."""
+        made = cls.__new__(cls)
+        made._open(command, env)
+        return made
+
+    def _open(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start a command in a session of its own, so that the terminal's keys reach it."""
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [*PROGRAM, *arguments], env=shell.env | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave
+            command,
+            env={**env, "TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         self.said = b""

@@ -1,0 +1,26 @@
+"""The sidecar as a command line inside `exec` has it: by the program's own key, for reads of its own agent."""
+
+from typing import TypeVar
+
+from spendguard_cli.client import ANSWER_SECONDS, Body, Control
+from spendguard_daemon.errors import Code, SpendGuardError
+
+T = TypeVar("T")
+
+
+class ControlInside(Control):
+    """What is not served to the key is said so: it is there, but for operators."""
+
+    def _send(
+        self, method: str, path: str, body: Body | None, shape: type[T], seconds: float = ANSWER_SECONDS
+    ) -> T:
+        try:
+            return super()._send(method, path, body, shape, seconds)
+        except SpendGuardError as error:
+            if error.code not in (Code.ROUTE_NOT_FOUND, Code.UNAUTHORIZED):
+                raise
+            raise SpendGuardError(
+                Code.NOT_ALLOWED,
+                "Not allowed here: inside spendguard exec only your own agent can be read, by its id",
+                remedy="run it from an operator's shell",
+            ) from error

@@ -1,0 +1,364 @@
+"""`exec` as a person or a script runs it: a real program under a budget, from its key to its cost."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shell import PATIENCE_SECONDS, Ran, Shell, Terminal, finish
+from until import until
+
+SECRET = "sk-canary-0123456789abcdef"
+PYTHON = (sys.executable, "-c")
+CALL = """
+import json, os, urllib.request
+def call(max_tokens=16):
+    body = {"model": "mock-small", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "hello"}]}
+    request = urllib.request.Request(
+        os.environ["OPENAI_BASE_URL"] + "/chat/completions",
+        json.dumps(body).encode(),
+        {"authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "content-type": "application/json"},
+    )
+    try:
+        return json.load(urllib.request.urlopen(request))
+    except urllib.error.HTTPError as error:
+        return error.code
+"""
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell with a sidecar that is up, and a provider key in its environment."""
+    shell = Shell(tmp_path_factory.mktemp("exec") / "home", OPENAI_API_KEY=SECRET)
+    shell.ok("up")
+    yield shell
+    shell.end()
+
+
+@pytest.fixture(scope="module")
+def agent_id(shell: Shell) -> str:
+    """A mock agent with five dollars."""
+    return shell.agent("worker", cents=500)
+
+
+def run(shell: Shell, agent_id: str, *words: str, stdin: str = "", **env: str) -> Ran:
+    return shell.run("exec", "--agent", agent_id, *words, stdin=stdin, **env)
+
+
+def keys(shell: Shell, agent_id: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = shell.ok("agent", "key", agent_id, "--list", "--json").json
+    return listed
+
+
+def live(shell: Shell, agent_id: str) -> list[dict[str, Any]]:
+    return [key for key in keys(shell, agent_id) if not key["revoked"]]
+
+
+# -- environment ----------------------------------------------------------------------------------------
+
+
+def test_the_program_is_sent_to_the_sidecar_and_has_no_key_of_a_provider(shell: Shell, agent_id: str) -> None:
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    given = {
+        "ANTHROPIC_AUTH_TOKEN": "plan",
+        "CLAUDE_CODE_OAUTH_TOKEN": "plan",
+        "OPENROUTER_API_KEY": "or",
+        "GOOGLE_API_KEY": "AIza-canary",
+        "CAP_API_KEY": (shell.home / "admin.token").read_text().strip(),
+        "MY_OWN_NAME": f"Bearer {SECRET}",
+        "OTHER": "xai-0123456789abcdef",
+        "KEPT": "yes",
+        "NO_PROXY": "corp.example",
+    }
+    ran = run(shell, agent_id, "--run-id", "nightly", "--", *PYTHON, show, **given)
+    env, base = ran.json, shell.daemon()["agents_url"]
+    key = env["SPENDGUARD_AGENT_KEY"]
+    assert key.startswith("sg_agent_")
+    assert {name: env[name] for name in env if name.endswith("_API_KEY")} == dict.fromkeys(
+        ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "XAI_API_KEY", "GROK_API_KEY"), key
+    )
+    assert (env["OPENAI_BASE_URL"], env["ANTHROPIC_BASE_URL"]) == (f"{base}/v1", base)
+    assert (env["GOOGLE_GEMINI_BASE_URL"], env["XAI_BASE_URL"]) == (base, f"{base}/grok/v1")
+    assert (env["SPENDGUARD_EXEC"], env["SPENDGUARD_RUN_ID"]) == ("1", "nightly")
+    assert (env["SPENDGUARD_AGENT_ID"], env["KEPT"]) == (agent_id, "yes")
+    assert (env["NO_PROXY"], env["no_proxy"]) == ("corp.example,127.0.0.1,localhost", "127.0.0.1,localhost")
+    assert not {*given} & {*env} - {"KEPT", "NO_PROXY"}
+    taken = next(line for line in ran.err.splitlines() if "taken out" in line)
+    assert set(taken.split(": ", 2)[2].split(", ")) == {*given, "OPENAI_API_KEY"} - {"KEPT", "NO_PROXY"}
+    assert SECRET not in ran.out + ran.err
+    assert given["CAP_API_KEY"] not in ran.out + ran.err
+
+
+def test_the_program_has_our_streams_and_its_exit_code_is_ours(shell: Shell, agent_id: str) -> None:
+    program = "import sys; print(sys.stdin.read().upper()); print('aside', file=sys.stderr); sys.exit(7)"
+    ran = run(shell, agent_id, "--", *PYTHON, program, stdin="said")
+    assert (ran.code, ran.out) == (7, "SAID\n")
+    assert "aside\n" in ran.err
+
+
+def test_what_follows_the_command_is_its_own(shell: Shell, agent_id: str) -> None:
+    show = "import sys; print(sys.argv[1:])"
+    ran = run(shell, agent_id, "--", *PYTHON, show, "--json", "--agent", "x", "--", "-h")
+    assert ran.out == "['--json', '--agent', 'x', '--', '-h']\n"
+
+
+def test_descriptors_that_the_shell_has_opened_are_passed_on(shell: Shell, agent_id: str) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"through a descriptor")
+    os.close(writer)
+    program = f"import os; print(os.read({reader}, 99).decode())"
+    command = [sys.executable, "-m", "spendguard_cli", "exec", "--agent", agent_id, "--", *PYTHON, program]
+    ran = subprocess.run(
+        command, env=shell.env, pass_fds=[reader], capture_output=True, text=True, check=True
+    )
+    os.close(reader)
+    assert ran.stdout == "through a descriptor\n"
+
+
+# -- account --------------------------------------------------------------------------------------------
+
+
+def test_calls_are_paid_and_the_cost_is_told(shell: Shell, agent_id: str) -> None:
+    program = f"{CALL}\nfor _ in range(3): call()\nprint(os.environ['SPENDGUARD_RUN_ID'])"
+    ran = run(shell, agent_id, "--", *PYTHON, program)
+    run_id = ran.out.strip()
+    listed = shell.ok("run", "list", "--agent", agent_id, "--json").json
+    (mine,) = [entry for entry in listed if entry["run_id"] == run_id]
+    remaining = shell.ok("budget", "get", "--agent", agent_id).keys["remaining_usd"]
+    assert mine["calls"] == 3
+    assert ran.err.splitlines()[-1] == (
+        f"spendguard: spent ${mine['cost_usd']} in 3 calls, 0 refused; still held $0.00; "
+        f"${remaining} remains (agent {agent_id}, run {run_id})"
+    )
+
+
+def test_with_json_the_cost_is_one_line_of_it(shell: Shell, agent_id: str) -> None:
+    ran = run(shell, agent_id, "--limit", "100", "--json", "--", *PYTHON, f"{CALL}\ncall()")
+    told = json.loads(ran.err.splitlines()[-1])
+    (key,) = [key for key in keys(shell, agent_id) if key["key_id"] == told["key_id"]]
+    assert (told["agent_id"], told["calls"], told["refused"], told["exit_code"]) == (agent_id, 1, 0, 0)
+    assert (told["spent_usd"], told["remaining_usd"]) == (key["settled_usd"], key["remaining_usd"])
+    assert (key["kind"], key["revoked"], key["limit_usd"]) == ("exec", True, "1.00")
+
+
+def test_a_limit_is_the_most_that_this_program_may_spend(shell: Shell, agent_id: str) -> None:
+    ran = run(shell, agent_id, "--limit", "0", "--", *PYTHON, f"{CALL}\nprint(call())")
+    assert ran.out == "402\n"
+    assert "0 calls, 1 refused" in ran.err
+
+
+def test_a_limit_alone_makes_an_agent_for_the_while(shell: Shell) -> None:
+    show = "import os; print(os.environ['SPENDGUARD_AGENT_ID']); input()"
+    process = shell.start("exec", "--limit", "$2.50", "--no-isolate", "--", *PYTHON, show)
+    assert process.stdout is not None
+    made_id = process.stdout.readline().decode().strip()
+    made = shell.ok("agent", "get", made_id, "--json").json
+    assert re.fullmatch(r"exec-python[0-9.]*-[0-9a-f]{4}", made["name"])
+    assert shell.ok("budget", "get", "--agent", made_id).keys["remaining_usd"] == "2.50"
+    ran = finish(process, "\n")
+    assert ran.code == 0
+    assert "$2.50 remains" in ran.err
+    assert shell.run("agent", "get", made_id).code == 4
+
+
+def test_the_key_is_worth_nothing_afterwards(shell: Shell, agent_id: str) -> None:
+    ran = run(shell, agent_id, "--", *PYTHON, f"{CALL}\nprint(os.environ['OPENAI_API_KEY'])")
+    again = subprocess.run(
+        [*PYTHON, f"{CALL}\nprint(call())"],
+        env=shell.env
+        | {"OPENAI_BASE_URL": f"{shell.daemon()['agents_url']}/v1", "OPENAI_API_KEY": ran.out.strip()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert again.stdout == "401\n"
+    assert live(shell, agent_id) == []
+
+
+# -- ends -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["no-such-command-anywhere"], 127),
+        (["/no/such/file"], 127),
+        (["/etc/hostname"], 126),
+        (["sh", "-c", "kill -9 $$"], 137),
+        (["sh", "-c", "kill -TERM $$"], 143),
+    ],
+)
+def test_exit_codes_are_those_of_a_shell(words: list[str], code: int, shell: Shell, agent_id: str) -> None:
+    ran = run(shell, agent_id, "--", *words)
+    assert (ran.code, ran.out) == (code, "")
+    assert "spendguard: spent $0.00 in 0 calls" in ran.err
+    assert live(shell, agent_id) == []
+
+
+def test_neither_agent_nor_limit_nor_command_is_a_usage_error_with_both_forms(shell: Shell) -> None:
+    for words in (["exec", "--", "true"], ["exec", "--agent", "a"], ["exec"]):
+        ran = shell.quick.run(*words)
+        assert ran.code == 2
+        assert "exec --agent my-agent -- COMMAND" in ran.err
+        assert "exec --limit 500 -- COMMAND" in ran.err
+    assert shell.quick.run("exec", "--limit", "0.5", "--", "true").code == 2
+
+
+def test_a_failure_of_its_own_is_125_and_leaves_nothing(shell: Shell, agent_id: str, tmp_path: Path) -> None:
+    agents = len(shell.ok("agent", "list", "--json").json)
+    for words, code in (
+        (["--agent", "nobody"], 125),
+        (["--agent", agent_id, "--run-id", "not a run id"], 2),
+        (["--limit", "5", "--run-id", "not a run id"], 2),
+    ):
+        ran = shell.run("exec", *words, "--", "true")
+        assert (ran.code, ran.out) == (code, ""), ran
+    assert len(shell.ok("agent", "list", "--json").json) == agents
+    assert live(shell, agent_id) == []
+    away = shell.run(
+        "exec", "--agent", agent_id, "--no-spawn", "--", "true", SPENDGUARD_HOME=str(tmp_path / "h")
+    )
+    assert away.code == 125
+    assert "no sidecar" in away.err.lower()
+
+
+def test_the_sidecar_is_started_on_demand(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "home")
+    try:
+        ran = shell.run("exec", "--limit", "5", "--", "true")
+        assert ran.code == 0
+        assert "$0.05 remains" in ran.err
+    finally:
+        shell.end()
+
+
+WAITS = """
+import signal, sys, time
+def note(number, _frame):
+    print(signal.Signals(number).name, flush=True)
+    if number == signal.SIGTERM: sys.exit(9)
+for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGQUIT"):
+    signal.signal(getattr(signal, name), note)
+print("ready", flush=True)
+while True: time.sleep(60)
+"""
+
+
+def test_signals_are_passed_on_and_the_end_is_orderly(shell: Shell, agent_id: str) -> None:
+    process = shell.start("exec", "--agent", agent_id, "--", *PYTHON, WAITS)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGQUIT", "SIGINT"):
+        process.send_signal(getattr(signal, name))
+        assert process.stdout.readline().decode() == f"{name}\n"
+    process.send_signal(signal.SIGTERM)
+    ran = finish(process)
+    assert (ran.code, ran.out) == (9, "SIGTERM\n")
+    assert "spendguard: spent" in ran.err
+    assert live(shell, agent_id) == []
+
+
+def test_what_is_signalled_before_the_program_starts_leaves_nothing(shell: Shell, agent_id: str) -> None:
+    for _ in range(4):
+        process = shell.start("exec", "--agent", agent_id, "--", "sleep", "60")
+        until(lambda: live(shell, agent_id) or process.poll() is not None)
+        process.terminate()
+        assert finish(process).code == 143
+        assert live(shell, agent_id) == []
+
+
+def test_a_killed_exec_leaves_a_key_that_expires(shell: Shell) -> None:
+    agent_id = shell.agent("killed", cents=5)
+    process = shell.start("exec", "--agent", agent_id, "--", "sh", "-c", "echo $PPID; exec sleep 60")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.communicate(timeout=PATIENCE_SECONDS)
+    (key,) = live(shell, agent_id)
+    assert key["expires_at"] is not None
+    assert key["expired"] is False
+
+
+@pytest.mark.parametrize("more", [[], ["--kill-on-402"]], ids=["", "in a group of its own"])
+def test_on_a_terminal_ctrl_c_is_the_programs_and_the_cost_is_told(
+    more: list[str], shell: Shell, agent_id: str
+) -> None:
+    script = f"import os\nprint(os.tcgetpgrp(0) == os.getpgrp())\n{WAITS}".replace(
+        "== signal.SIGTERM", "== 2"
+    )
+    terminal = Terminal(shell, "exec", "--agent", agent_id, *more, "--", *PYTHON, script)
+    terminal.until(b"ready")
+    assert b"True" in terminal.said
+    terminal.type("\x03")
+    terminal.until(b"spendguard: spent")
+    assert terminal.end() == 9
+    assert terminal.said.count(b"SIGINT") == 1
+
+
+@pytest.mark.parametrize("more", ["", "--kill-on-402"])
+def test_on_a_terminal_ctrl_z_gives_the_shell_its_prompt_and_fg_goes_on(
+    more: str, shell: Shell, agent_id: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("print('be' + 'gun', flush=True)\nprint('read', input(), flush=True)\n")
+    command = (
+        f"{sys.executable} -m spendguard_cli exec --agent {agent_id} {more} -- {sys.executable} {program}"
+    )
+    env = shell.env | {"PS1": "prompt> "}
+    terminal = Terminal.of(["bash", "--norc", "--noediting", "-i"], env)
+    terminal.until(b"prompt> ")
+    terminal.type(command + "\n")
+    terminal.until(b"begun")
+    terminal.type("\x1a")
+    terminal.until(b"Stopped")
+    terminal.type("echo sh''ell\n")
+    terminal.until(b"shell\r\n")
+    terminal.type("fg\n")
+    terminal.until(b"fg\r\n")
+    terminal.type("wo''rd\n")
+    terminal.until(b"read wo''rd")
+    terminal.until(b"spendguard: spent")
+    terminal.type("exit\n")
+    terminal.end()
+
+
+# -- 402 ------------------------------------------------------------------------------------------------
+
+
+def test_kill_on_402_ends_the_group_and_says_6(shell: Shell) -> None:
+    agent_id = shell.agent("poor", cents=0)
+    program = f"""{CALL}
+import subprocess, time
+other = subprocess.Popen(["sleep", "60"])
+print(other.pid, call(), flush=True)
+time.sleep(60)
+"""
+    ran = run(shell, agent_id, "--kill-on-402", "--", *PYTHON, program)
+    pid, status = ran.out.split()
+    assert (ran.code, status) == (6, "402")
+    assert "ended, as a call was refused for money" in ran.err
+    until(lambda: not Path(f"/proc/{pid}/status").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+    assert live(shell, agent_id) == []
+
+
+def test_without_it_a_402_is_the_programs_own(shell: Shell) -> None:
+    agent_id = shell.agent("poor too", cents=0)
+    ran = run(shell, agent_id, "--", *PYTHON, f"{CALL}\nprint(call())")
+    assert (ran.code, ran.out) == (0, "402\n")
+    assert "1 refused" in ran.err
+
+
+def test_with_it_a_402_of_before_is_none_of_this_program(shell: Shell) -> None:
+    agent_id = shell.agent("poor before", cents=0)
+    words = ["--run-id", "same", "--", *PYTHON, f"{CALL}\nprint(call())"]
+    assert "1 refused" in run(shell, agent_id, *words).err
+    ran = run(shell, agent_id, "--run-id", "same", "--kill-on-402", "--", "sleep", "2")
+    assert ran.code == 0
+    assert "0 refused" in ran.err
