@@ -141,8 +141,12 @@ class Gateway:
         return respond.refusal(broken, self._rng.uuid4())
 
 
-def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str]:
-    """Return the provider and endpoint whose error shape the asker understands."""
+def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str, str]:
+    """Return the provider and endpoint whose error shape the asker understands, and its User-Agent."""
+    return *_dialect(request, route), request.headers.get("user-agent", "")
+
+
+def _dialect(request: web.BaseRequest, route: Route) -> tuple[str, str]:
     if route.endpoint:
         return route.speaker, route.endpoint
     provider, endpoint = asker(request.raw_path)
