@@ -364,7 +364,9 @@ async def test_an_agent_reads_of_itself_and_nothing_else(doors: Doors) -> None:
     own = sorted(identities.OWN_READS - {"get_call"})
     for name in own:
         assert door.reads(name, named()) is None
-        assert door.reads(name, named(OTHER)) is Code.IDENTITY_CONFLICT
+        assert door.reads(name, named(OTHER)) is Code.UNAUTHORIZED
+        assert door.reads(name, named("nobody")) is Code.UNAUTHORIZED
+        assert door.reads(name, named(), named(OTHER)) is Code.IDENTITY_CONFLICT
         assert door.reads(name) is Code.UNAUTHORIZED, "the path alone is what is asked about, not who asks"
         assert door.reads(name, bearer("sk-wrong")) is Code.UNAUTHORIZED
     key = door.key()

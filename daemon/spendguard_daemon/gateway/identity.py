@@ -106,11 +106,12 @@ class Identifier:
             raise access.unauthorized(slots)
         held = self._held(slots)
         agent_id = _one_agent(_named(headers), held)
-        if agent_id is None:
-            raise access.unauthorized(slots)
-        _one_agent([agent_id, route.agent_id], held)
         if held is None:
-            self._check_bare(agent_id, keys_only=keys_only)
+            account = self._ledger.state.accounts.get(agent_id or "")
+            if account is None or route.agent_id.lower() not in ("", account.agent_id):
+                raise access.unauthorized(slots)
+            self._check_bare(account.agent_id, keys_only=keys_only)
+        _one_agent([route.agent_id], held)
         call_id = route.params.get("call")
         if call_id is not None:
             call = self._ledger.history.call(call_id)
