@@ -245,6 +245,7 @@ async def test_children_are_adopted_at_their_first_call(doors: Doors) -> None:
     free = door.call(bearer(grandchild), route=Route("count", "messages", "anthropic"))
     assert door.ledger.state.agent_keys == before
     assert door.call(bearer(grandchild)).keys == free.keys
+    assert free.models == (("openai/*",),)
     _, first, second = (door.ledger.state.agent_keys[key_id] for key_id in free.keys)
     assert (first.limit_nusd, first.models, first.label, first.parent_id) == (
         5,
