@@ -18,7 +18,7 @@ from spendguard_cli.commands import (
     budgets,
     config,
     demo,
-    freezing,
+    keys,
     ledger,
     lifecycle,
     overview,
@@ -43,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 lifecycle.join(app)
-app.add_typer(freezing.app, name="agent")  # those of `agents`, and two more
+app.add_typer(keys.app, name="agent")  # those of `agents` and `freezing`, and its own
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")
 app.add_typer(providers.app, name="provider")

@@ -127,6 +127,26 @@ class Control:
             "POST", f"{_agent(agent_id)}/budget/topup", {"topup_cents": amount_cents}, wire.Budget
         )
 
+    def keys(self, agent_id: str) -> list[wire.AgentKey]:
+        """Return an agent's keys, oldest first; never a secret."""
+        return self._get(f"{_agent(agent_id)}/keys", wire.AgentKeys).keys
+
+    def key(self, agent_id: str, key_id: str) -> wire.AgentKey:
+        """Return one of an agent's keys; raise KEY_NOT_FOUND."""
+        return self._get(_key(agent_id, key_id), wire.AgentKey)
+
+    def create_key(self, agent_id: str, body: Body) -> wire.KeyMade:
+        """Make a key from the given fields of `wire.NewKey`; its secret is in this answer alone."""
+        return self._send("POST", f"{_agent(agent_id)}/keys", body, wire.KeyMade)
+
+    def rotate_key(self, agent_id: str, key_id: str) -> wire.KeyMade:
+        """Give a key another secret; the old one, and what was made from it, end now."""
+        return self._send("POST", f"{_key(agent_id, key_id)}/rotate", {}, wire.KeyMade)
+
+    def revoke_key(self, agent_id: str, key_id: str) -> wire.AgentKey:
+        """End a key, and all that were made from it."""
+        return self._send("DELETE", _key(agent_id, key_id), None, wire.AgentKey)
+
     def runs(self, agent_id: str) -> list[wire.Run]:
         """Return an agent's runs, newest first."""
         return self._get(f"{_agent(agent_id)}/runs", wire.Runs).runs
@@ -282,3 +302,7 @@ _BY_STATUS = {
 
 def _agent(agent_id: str) -> str:
     return f"/v1/agents/{quote(agent_id, safe='')}"
+
+
+def _key(agent_id: str, key_id: str) -> str:
+    return f"{_agent(agent_id)}/keys/{quote(key_id, safe='')}"

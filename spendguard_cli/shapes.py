@@ -110,6 +110,26 @@ def call_line(call: wire.Call) -> CallLine:
     )
 
 
+class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A new agent key, for a person, and where it is good."""
+
+    made: wire.KeyMade
+    base_url: str
+
+
+class KeyMinted(msgspec.Struct, frozen=True, kw_only=True):
+    """A narrower agent key, made without the sidecar: `key` is shown here, and kept nowhere."""
+
+    key_id: str
+    root_id: str
+    generation: int
+    label: str
+    limit_usd: str | None
+    expires_at: str
+    models: list[str] | None
+    key: str
+
+
 class BudgetDetail(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's money under its name, for a person."""
 

@@ -27,6 +27,7 @@ LIFE = {
     "planner",
     "price_keeper",
     "relay",
+    "scope",
     "sharpen",
     "ways",
     "whose",
@@ -44,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "usage": {"errors"},
     "canonical": {"errors"},
     "addresses": {"errors"},
+    "agent_keys": {"errors"},
     "features": set(),
     "setting_values": {"addresses", "errors", "features"},
     "setting_table": {"addresses"},
@@ -63,7 +65,9 @@ ARROWS: dict[str, set[str]] = {
     "call": PURE | {"ledger", "pricing", "providers"},
     "bill": PURE | {"ledger", "pricing", "call"},
     "planner": PURE
-    | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier", "whose"},
+    | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier"}
+    | {"scope", "whose"},
+    "scope": PURE | {"agent_keys", "ledger", "pricing"},
     "whose": PURE | {"ledger", "pricing", "providers", "call"},
     "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
     "booking": PURE | {"ledger", "call", "bill", "outcome", "relay"},
@@ -81,6 +85,7 @@ ARROWS: dict[str, set[str]] = {
     | {
         "__init__",
         "addresses",
+        "agent_keys",
         "features",
         "ledger",
         "pricing",
@@ -94,6 +99,7 @@ ARROWS: dict[str, set[str]] = {
 }
 CLI_MAY_IMPORT = {
     "addresses",
+    "agent_keys",
     "__init__",
     "canonical",
     "codes",

@@ -26,6 +26,7 @@ from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
 from spendguard_daemon.gateway.door import Doors
+from spendguard_daemon.gateway.identity import Identifier
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.sockets import open_doors
@@ -175,7 +176,9 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
     """Wire up what serves: the life of calls, the free routes, the control API, and the one before them."""
     ledger, prices, keys, upstreams = parts.ledger, parts.prices, parts.keys, parts.upstreams
     settings, clock, rng = parts.settings, parts.clock, parts.rng
-    planner = Planner(prices=prices, keys=keys, settings=settings, clock=clock)
+    planner = Planner(
+        prices=prices, keys=keys, settings=settings, clock=clock, agent_keys=ledger.state.agent_keys
+    )
     guard = Guard(ledger=ledger, planner=planner, upstreams=upstreams, settings=settings, clock=clock)
     daemon_control = DaemonControl(
         identity=identity,
@@ -192,6 +195,7 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
     )
     gateway = Gateway(
         guard=guard,
+        identifier=Identifier(ledger=ledger, settings=settings, token=identity.token, clock=clock),
         counts=counts,
         models=ModelList(state=ledger.state, prices=prices, keys=keys, clock=clock),
         control=Control(

@@ -13,7 +13,7 @@ from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.providers import Asked, Format, Request
 
-SHORT_OF_MONEY = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_HELD, Code.DAEMON_CAP})
+SHORT_OF_MONEY = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_HELD, Code.DAEMON_CAP, Code.KEY_LIMIT})
 """Refusals for which it matters how much is held."""
 
 
@@ -41,7 +41,8 @@ class Arrival:
 
     `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names,
     `query` holds parameters of the route's allow-list; `model` and `stream` are set where the path names
-    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider.
+    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider. `keys` is
+    the lineage of the agent key it came with, root first.
     """
 
     call_id: str
@@ -55,6 +56,7 @@ class Arrival:
     query: Mapping[str, str] = field(default_factory=dict)
     model: str = ""
     stream: bool = False
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

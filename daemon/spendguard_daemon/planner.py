@@ -3,7 +3,7 @@
 Design 5.2 to 5.4 and the first half of 5.6. Nothing is held here and nothing leaves; the clock is read once.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -16,7 +16,7 @@ from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Offer
 from spendguard_daemon.ledger.events import AgentPolicy, Hold, Idempotency
-from spendguard_daemon.ledger.state import Account
+from spendguard_daemon.ledger.state import Account, AgentKey
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
@@ -31,6 +31,7 @@ from spendguard_daemon.providers import (
     Request,
     format_for,
 )
+from spendguard_daemon.scope import check_scope
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.usage import InputBound
 from spendguard_daemon.whose import glance, provider_of, speaker
@@ -60,12 +61,19 @@ class Planner:
     """Turns arrivals into plans by the settings, prices and keys in force."""
 
     def __init__(
-        self, *, prices: PriceSource, keys: Callable[[], ProviderKeys], settings: Settings, clock: Clock
+        self,
+        *,
+        prices: PriceSource,
+        keys: Callable[[], ProviderKeys],
+        settings: Settings,
+        clock: Clock,
+        agent_keys: Mapping[str, AgentKey],
     ):
         self._prices = prices
         self._keys = keys
         self._settings = settings
         self._clock = clock
+        self._agent_keys = agent_keys
 
     def asked(self, arrival: Arrival, account: Account) -> Asked:
         """Return what is to be read, with the policy of the agent that asks."""
@@ -119,6 +127,7 @@ class Planner:
         card = book.card(provider, request.model)
         if arrival.endpoint not in card.endpoints:
             raise MalformedError("model", f"a model of {arrival.endpoint}; {card.model} is not")
+        check_scope(arrival.keys, card, self._agent_keys)
         if (provider == "mock") is not account.mock:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
         key = "" if provider == "mock" else self._keys().get(provider)
@@ -153,6 +162,7 @@ class Planner:
             ),
             deadline_ns=until_ns,
             idempotency=reading.idempotency,
+            keys=arrival.keys,
         )
         bodiless = replace(asked, body=b"")
         return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)

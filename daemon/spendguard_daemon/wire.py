@@ -35,6 +35,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """A budgeted identity. Money fields are absent until a budget is set.
 
     `restored`: it came back with a backup, and waits for `POST .../confirm`, which says what it spent since.
+    `keys` counts its live keys, without those that their holders minted.
     """
 
     agent_id: str
@@ -54,6 +55,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     locked_run_id: str | None = None
     policy: AgentPolicy = AgentPolicy()
     restored: bool = False
+    keys: int = 0
 
 
 class Agents(msgspec.Struct, frozen=True):
@@ -156,6 +158,57 @@ class DaemonBudget(msgspec.Struct, frozen=True, kw_only=True):
     topup_ignored_usd: str | None = None
 
 
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/agents/{id}/keys`: an agent key, as narrow as it says; all is optional.
+
+    `limit_cents` is the most it may ever spend; `models` are patterns like `openai/*` or `claude-sonnet-*`;
+    `kind` is agent, or exec for one that lives as long as a program; `run_id` the run of its calls.
+    """
+
+    label: str | None = None
+    limit_cents: int | None = None
+    expires_in_seconds: int | None = None
+    models: list[str] | None = None
+    kind: str | None = None
+    run_id: str | None = None
+
+
+class AgentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent key, never its secret. `kind` is agent, exec, or child: minted by the holder of `parent_id`.
+
+    What a child spends counts on every key above it too. Null in `limit_usd`, `expires_at` or `models` means
+    that it does not narrow the key.
+    """
+
+    key_id: str
+    agent_id: str
+    parent_id: str | None
+    kind: str
+    label: str
+    limit_usd: str | None
+    remaining_usd: str | None
+    settled_usd: str
+    held_usd: str
+    expires_at: str | None
+    models: list[str] | None
+    run_id: str | None
+    created_at: str
+    revoked: bool
+    expired: bool
+
+
+class KeyMade(AgentKey, frozen=True, kw_only=True):
+    """A key with its secret, `key`, which is shown this once."""
+
+    key: str
+
+
+class AgentKeys(msgspec.Struct, frozen=True):
+    """The keys of an agent, oldest first."""
+
+    keys: list[AgentKey]
+
+
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/agents/{id}/runs`; without `run_id` a fresh one is made."""
 
@@ -189,7 +242,8 @@ lines are not rounded, their sum is, once.
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a provider and what became of it.
 
-    `count` is above 1 where a refused call stands for others like it that are only counted.
+    `count` is above 1 where a refused call stands for others like it that are only counted. `keys` is the
+    lineage of the key that it came with, the first key first; empty where it came with none.
     """
 
     call_id: str
@@ -216,6 +270,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_held: int | None = None
     choices: int | None = None
     count: int = 1
+    keys: list[str] = []
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):

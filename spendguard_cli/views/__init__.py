@@ -9,7 +9,7 @@ from rich.text import Text
 from spendguard_cli import shapes
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
-from spendguard_cli.views import accounts, ink, ledger, pricing, sidecar
+from spendguard_cli.views import accounts, ink, keys, ledger, pricing, sidecar
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
@@ -27,7 +27,9 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     shapes.AgentDetail: accounts.agent_detail,
     shapes.BudgetDetail: accounts.budget_detail,
     shapes.Config: sidecar.config,
+    shapes.KeyMinted: keys.minted,
     shapes.KeySet: sidecar.key_set,
+    shapes.KeyShown: keys.shown_once,
     shapes.Overview: sidecar.overview,
     shapes.Setting: sidecar.setting,
     shapes.Sidecar: sidecar.sidecar,
@@ -35,6 +37,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     wire.Agent: accounts.agent,
     wire.AgentCreated: accounts.agent_created,
     wire.AgentDeleted: accounts.agent_deleted,
+    wire.AgentKey: keys.key,
     wire.Budget: accounts.budget,
     wire.Call: accounts.call,
     wire.DaemonBudget: accounts.daemon_budget,
@@ -44,6 +47,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
 }
 MANY: dict[type, Callable[[Any], RenderableType]] = {
     wire.Agent: accounts.agents,
+    wire.AgentKey: keys.keys,
     wire.Provider: sidecar.providers,
     wire.Run: accounts.runs,
 }

@@ -73,6 +73,7 @@ def agent(value: wire.Agent) -> RenderableType:
         ("concurrency", ink.foreign(value.concurrency)),
         ("overflow", ink.foreign(value.overflow)),
         ("provider", Text("mock only" if value.mock else "real")),
+        ("keys", Text(str(value.keys) if value.keys else "none")),
         ("created", ink.when(value.created_at)),
     ]
     rows += [(name.replace("_", " "), ink.foreign(text)) for name, text in own_policy(value.policy)]

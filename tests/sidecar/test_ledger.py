@@ -233,7 +233,7 @@ def test_a_first_start_leaves_one_durable_record() -> None:
     assert (ledger.recovered.records, ledger.recovered.warnings) == (0, ())
     (line,) = disk.crash().read(SEGMENT).splitlines()
     opened = SimRng(3).token(8).hex()
-    assert f'"t":"open","version":"0.3.0","min_reader":1,"generation":1,"session":"{opened}"'.encode() in line
+    assert f'"t":"open","version":"0.3.0","min_reader":2,"generation":1,"session":"{opened}"'.encode() in line
 
 
 async def test_on_the_real_disk(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from ledger_kit import AGENT, NOW, funded_book, held, hold_call, new_agent, spend
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
-from spendguard_daemon.ledger.apply import ContradictionError, apply
+from spendguard_daemon.ledger.apply import apply
+from spendguard_daemon.ledger.state import ContradictionError
 
 
 def contradictions() -> list[ev.Event]:

@@ -56,7 +56,10 @@ async def guarded(disk: SimDisk, failures: Failures) -> tuple[Ledger, Guard]:
     await ledger.submit(new_agent(mock=True))
     await ledger.submit(grant(10**9))
     settings, upstream = Settings(), MockUpstream()
-    planner = Planner(prices=prices, keys=lambda: ProviderKeys({}, ""), settings=settings, clock=clock)
+    keys = ProviderKeys({}, "")
+    planner = Planner(
+        prices=prices, keys=lambda: keys, settings=settings, clock=clock, agent_keys=ledger.state.agent_keys
+    )
     guard = Guard(
         ledger=ledger, planner=planner, upstreams=lambda _: upstream, settings=settings, clock=clock
     )

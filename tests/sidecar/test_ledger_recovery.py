@@ -240,7 +240,7 @@ OPEN = encode_body(ev.Open(version="9.9.9", min_reader=1, generation=1, session=
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b'{"t":"open","version":"9","min_reader":2,"generation":1,"session":""}', "readers of version 2"),
+        (b'{"t":"open","version":"9","min_reader":3,"generation":1,"session":""}', "readers of version 3"),
         (b'{"t":"splice","crit":true}', "critical record of the unknown type 'splice'"),
     ],
 )

@@ -13,7 +13,7 @@ from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.events import AgentPolicy, Hold
-from spendguard_daemon.ledger.state import Account
+from spendguard_daemon.ledger.state import Account, AgentKey
 from spendguard_daemon.planner import Planner, policy_of, rewritten
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
@@ -47,9 +47,13 @@ async def planned(body: dict[str, Any], endpoint: str = "chat/completions", **ch
     """Return the plan of a call, made as the guard makes it."""
     earlier = changes.pop("earlier", Earlier())
     owner = account(**{name: changes.pop(name) for name in ("mock", "policy") if name in changes})
-    arrival = Arrival("c", "a", None, changes.pop("provider", ""), endpoint, {}, json.dumps(body).encode())
+    raw, keys = json.dumps(body).encode(), tuple(changes.get("agent_keys", {}))
+    arrival = Arrival("c", "a", None, changes.pop("provider", ""), endpoint, {}, raw, keys=keys)
+    clock, agent_keys = SimClock(wall=NOW_NS), changes.pop("agent_keys", {})
     settings = Settings(**changes)
-    planner = Planner(prices=Prices(), keys=lambda: KEYS, settings=settings, clock=SimClock(wall=NOW_NS))
+    planner = Planner(
+        prices=Prices(), keys=lambda: KEYS, settings=settings, clock=clock, agent_keys=agent_keys
+    )
     asked = planner.asked(arrival, owner)
     request = await planner.read(arrival, asked, owner)
     return planner.plan(arrival, asked, request, owner, earlier, set())
@@ -225,3 +229,40 @@ async def test_what_differs_from_what_was_held_does_not_leave(
     form: Any = Bad(plan.format, sent)
     with pytest.raises(SpendGuardError, match="the rewritten request is not what was held"):
         await rewritten(replace(plan, format=form), held(plan))
+
+
+def narrowed(*lists: list[str] | None) -> dict[str, AgentKey]:
+    """Return the keys of a lineage with these lists of models."""
+    return {
+        f"k{number}": AgentKey(f"k{number}", "a", None, "", "agent", None, None, models, "", None, 0)
+        for number, models in enumerate(lists)
+    }
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        [None],
+        [["gpt-4o-mini"]],
+        [["x", "openai/gpt-4o*"]],
+        [["gpt-4o-mini-2024-07-18"]],
+        [["openai/*"], None, ["gpt-*"]],
+    ],
+)
+async def test_a_key_calls_the_models_of_every_list_above_it(lists: list[list[str] | None]) -> None:
+    """By any name that the card has; the hold names the lineage."""
+    plan = await planned(CHAT, agent_keys=narrowed(*lists))
+    assert plan.hold.keys == tuple(narrowed(*lists))
+
+
+@pytest.mark.parametrize(
+    ("lists", "key_id"),
+    [([["gpt-4o"]], "k0"), ([["grok/*"]], "k0"), ([["openai/*"], None, ["claude-*"]], "k2")],
+)
+async def test_a_key_calls_no_other_model(lists: list[list[str] | None], key_id: str) -> None:
+    """One list is enough to say no; the refusal names its key and what it allows."""
+    with pytest.raises(SpendGuardError) as refusal:
+        await planned(CHAT, agent_keys=narrowed(*lists))
+    assert refusal.value.code is Code.KEY_SCOPE
+    assert refusal.value.facts["key_id"] == key_id
+    assert refusal.value.facts["allowed"] == lists[int(key_id[1])]

@@ -1,4 +1,4 @@
-"""Who may come in: Host, absolute form, browser marks, and the admin token. Pure decisions on raw headers.
+"""Who may come in: Host, absolute form, browser marks, what stands in key slots. Pure; reads raw headers.
 
 Sources: ledger-and-security 4 (DNS rebinding, CSRF). The raw `Host` header is checked, not what a library
 makes of it, because an absolute-form target or an odd port can make the two differ.
@@ -7,27 +7,14 @@ makes of it, because an absolute-form target or an odd port can make the two dif
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from spendguard_daemon.agent_keys import PREFIX
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 
-AGENT_HEADER = "x-cynsta-agent-id"
-RUN_HEADERS = ("x-cynsta-run-id", "x-claude-code-session-id")
-"""Ours first; then a client's own session header, which groups its calls for free (design 4)."""
-
 IDEMPOTENCY_HEADER = "idempotency-key"
-AGENT_KEY_PREFIX = "sg_agent_"
 RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """For whom a call is: an agent's id and, where one is named, its run."""
-
-    agent_id: str
-    run_id: str | None
 
 
 def check_transport(
@@ -60,9 +47,22 @@ KEY_HEADERS = ("x-api-key", "x-goog-api-key")
 
 
 def key_slots(authorization: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """Return what stands where SDKs send a key: `Authorization: Bearer`, and the `keys` found elsewhere."""
-    bearer = [value[7:].strip() for value in authorization if value[:7].lower() == "bearer "]
-    return [*bearer, *(value.strip() for value in keys)]
+    """Return what stands where SDKs send a key: `Authorization: Bearer`, and the `keys` found elsewhere.
+
+    An agent key counts after any other word too, or after none: it is never taken for nothing.
+    """
+    slots = []
+    for value in authorization:
+        scheme, *rest = value.split(None, 1) or [""]
+        credentials = rest[0].strip() if rest else scheme
+        if (rest and scheme.lower() == "bearer") or is_agent_key(credentials):
+            slots.append(credentials)
+    return [*slots, *(value.strip() for value in keys)]
+
+
+def is_agent_key(slot: str) -> bool:
+    """Tell whether what stands in a key slot is one of our agent keys, or was to be one."""
+    return slot[: len(PREFIX)].lower() == PREFIX
 
 
 def is_admin(slots: Sequence[str], token: str) -> bool:
@@ -74,48 +74,15 @@ def is_admin(slots: Sequence[str], token: str) -> bool:
 def require_admin(slots: Sequence[str], token: str) -> None:
     """Raise UNAUTHORIZED unless the admin token was sent."""
     if not is_admin(slots, token):
-        what = "wrong" if slots else "missing"
-        raise SpendGuardError(Code.UNAUTHORIZED, f"Unauthorized: the admin token is {what}")
+        raise unauthorized(slots)
 
 
-def require_agent_key(slots: Sequence[str]) -> None:
-    """Raise KEY_REQUIRED unless an agent key was sent; whose, and whether it is good, is seen later."""
-    if not any(slot.startswith(AGENT_KEY_PREFIX) for slot in slots):
-        raise SpendGuardError(
-            Code.KEY_REQUIRED, "Unauthorized: only an agent key is taken here, and none was sent"
-        )
-
-
-def identify(
-    slots: Sequence[str],
-    path_agent: str,
-    path_run: str,
-    agents: Sequence[str],
-    runs: Sequence[Sequence[str]],
-    provider: str = "openai",
-) -> Identity:
-    """Return for whom a model call is; all that is named must agree (design 5.1).
-
-    `agents` are the values of x-cynsta-agent-id, `runs` those of each of RUN_HEADERS, in that order;
-    `provider` is whose format was called. Raises MISSING_AGENT, IDENTITY_CONFLICT, MALFORMED_REQUEST,
-    UNAUTHORIZED for a key that is not known.
-    """
-    if any(slot.startswith(AGENT_KEY_PREFIX) for slot in slots):
-        raise SpendGuardError(Code.UNAUTHORIZED, "Unauthorized: this agent key is not known")
-    named = {agent.strip().lower() for agent in (*agents, path_agent) if agent.strip()}
-    if not named:
-        remedy = (
-            f"Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/{provider}; "
-            "spendguard agent list shows the ids."
-        )
-        raise SpendGuardError(
-            Code.MISSING_AGENT, "Missing x-cynsta-agent-id header", facts={"remedy": remedy}
-        )
-    if len(named) > 1:
-        raise SpendGuardError(
-            Code.IDENTITY_CONFLICT, "Conflicting identities: path and header name other agents"
-        )
-    return Identity(named.pop(), _run(path_run, runs))
+def unauthorized(slots: Sequence[str]) -> SpendGuardError:
+    """Return the refusal of a route that is for operators, or for the agent that it is about."""
+    if any(map(is_agent_key, slots)):
+        return SpendGuardError(Code.UNAUTHORIZED, "Unauthorized: no agent key opens this route")
+    what = "wrong" if slots else "missing"
+    return SpendGuardError(Code.UNAUTHORIZED, f"Unauthorized: the admin token is {what}")
 
 
 def idempotency_key(values: Sequence[str]) -> str | None:
@@ -125,16 +92,3 @@ def idempotency_key(values: Sequence[str]) -> str | None:
     if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters")
     return values[0]
-
-
-def _run(path_run: str, runs: Sequence[Sequence[str]]) -> str | None:
-    ours, foreign = runs
-    named = {run.strip() for run in (*ours, path_run) if run.strip()}
-    if len(named) > 1:
-        raise SpendGuardError(
-            Code.IDENTITY_CONFLICT, "Conflicting identities: path and header name other runs"
-        )
-    run = named.pop() if named else next((run.strip() for run in foreign if run.strip()), None)
-    if run is not None and not RUN_ID.fullmatch(run):
-        raise MalformedError("run id", "1 to 128 of A-Z a-z 0-9 . _ : -")
-    return run

@@ -19,9 +19,10 @@ from spendguard_daemon.gateway.connections import Connections
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.door import Door, Doors
+from spendguard_daemon.gateway.identity import Identifier
 from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, GOOGLE_KEY, ModelList
-from spendguard_daemon.gateway.proxy import identity_of, serve_call, slots_of
-from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, OWN_READS, Route, asker, match
+from spendguard_daemon.gateway.proxy import serve_call
+from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, asker, match
 from spendguard_daemon.gateway.sockets import BACKLOG, peer_uid
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ports import Rng
@@ -51,6 +52,7 @@ class Gateway:
         self,
         *,
         guard: Guard,
+        identifier: Identifier,
         counts: CountRoutes,
         models: ModelList,
         control: Control,
@@ -60,6 +62,7 @@ class Gateway:
         rng: Rng,
     ):
         self._guard = guard
+        self._identifier = identifier
         self._counts = counts
         self._models = models
         self._control = control
@@ -71,7 +74,7 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error becomes an answer here."""
         call_id = self._rng.uuid4()
-        route, visit, marks = Route(""), None, pages.marks(None)
+        route, marks = Route(""), pages.marks(None)
         try:
             visit = self._enter(request)
             if visit.page is not None and request.method == "OPTIONS":
@@ -113,27 +116,31 @@ class Gateway:
         """Refuse whom no control route is for; where the door has none, all but an agent's own reads."""
         if route.name in OPEN:
             return
-        if door.keys_only and route.name in OWN_READS:
-            access.require_agent_key(slots_of(request.headers, route))
-            identity_of(request.headers, route)
+        if door.keys_only:
+            self._identifier.check_reader(request.headers, route, keys_only=True)
             return
         if self._settings.control == "open-loopback" and door.name == "loopback":
             return
         headers = request.headers
         slots = access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", []))
-        access.require_admin(slots, self._token)
+        if not access.is_admin(slots, self._token):
+            self._identifier.check_reader(headers, route)
 
     async def _of_agent(
         self, request: web.BaseRequest, route: Route, call_id: str, visit: Visit, marks: Mapping[str, str]
     ) -> web.StreamResponse:
         """Answer what agents ask for: a call, or something free."""
-        if visit.keys_only:
-            access.require_agent_key(slots_of(request.headers, route))
-        if route.name == "call":
-            return await serve_call(self._guard, self._settings, request, route, call_id, marks)
+        try:
+            identity = self._identifier.of_call(request.headers, route, keys_only=visit.keys_only)
+        except SpendGuardError as error:
+            if error.code is not Code.MISSING_AGENT or route.name not in ("models", "model"):
+                raise
+            return self._models.serve(None, request, route)  # who names somebody must be it; nobody may ask
+        if route.name in ("models", "model"):
+            return self._models.serve(identity, request, route)
         if route.name == "count":
-            return await self._counts.serve(request, route, call_id)
-        return self._models.serve(request, route)
+            return await self._counts.serve(identity, request, route, call_id)
+        return await serve_call(self._guard, self._settings, identity, request, route, call_id, marks)
 
     def refuse_broken(self) -> web.Response:
         """Answer what is no HTTP request, or none that two servers would read alike."""

@@ -15,6 +15,7 @@ from spendguard_daemon.gateway import access, bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.door import Door
+from spendguard_daemon.gateway.key_control import KeyControl
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
@@ -31,7 +32,7 @@ Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
 
 
 class Control:
-    """Serves every route of the control table, those of the daemon itself by way of DaemonControl."""
+    """Serves every route of the control table, those of the daemon and of keys by way of their own."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Control:
         self._clock = clock
         self._rng = rng
         self._daemon = daemon
+        self._routes = {**daemon.routes, **KeyControl(ledger=ledger, clock=clock, rng=rng).routes}
 
     async def handle(self, request: web.BaseRequest, route: Route, door: Door) -> web.StreamResponse:
         """Answer one control request. Raises SpendGuardError."""
@@ -59,8 +61,8 @@ class Control:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)
         key = access.idempotency_key(request.headers.getall(access.IDEMPOTENCY_HEADER, []))
         asked = Asked(route, request.headers, body, key)
-        if route.name in self._daemon.routes:
-            return respond.value(await self._daemon.routes[route.name](asked))
+        if route.name in self._routes:
+            return respond.value(await self._routes[route.name](asked))
         handler: Handler = getattr(self, f"_{route.name}")
         return await handler(asked)
 

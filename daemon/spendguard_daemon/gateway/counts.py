@@ -14,7 +14,8 @@ from spendguard_daemon.codes import TABLE
 from spendguard_daemon.earlier import earlier
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.free import FreeAnswer, UnansweredError, ask, post
-from spendguard_daemon.gateway.proxy import identity_of, lower, read_body
+from spendguard_daemon.gateway.identity import Identity
+from spendguard_daemon.gateway.proxy import lower, read_body
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import ANSWERED, Guard
 from spendguard_daemon.ledger.budgets import live_account
@@ -59,9 +60,11 @@ class CountRoutes:
         self._settings = settings
         self._pace = Pace(per_second=PER_SECOND, burst=BURST, clock=clock)
 
-    async def serve(self, request: web.BaseRequest, route: Route, call_id: str) -> web.Response:
-        """Ask the provider how many tokens a request has. Raises SpendGuardError."""
-        account = live_account(self._ledger.state, identity_of(request.headers, route).agent_id)
+    async def serve(
+        self, identity: Identity, request: web.BaseRequest, route: Route, call_id: str
+    ) -> web.Response:
+        """Ask the provider how many tokens a request of `identity` has. Raises SpendGuardError."""
+        account = live_account(self._ledger.state, identity.agent_id)
         if account.mock:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
         self._pace.check(account.agent_id)

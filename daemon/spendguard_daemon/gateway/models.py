@@ -2,7 +2,7 @@
 
 From the price document, in the asker's shape; nothing is asked of a provider. Listed is only what a call
 could be sent to: a priced model whose provider is served and has a key, under every name that the card knows.
-A mock agent sees the mock models alone.
+A mock agent sees the mock models alone, and who comes with a key that names models sees those.
 """
 
 import re
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import respond
-from spendguard_daemon.gateway.proxy import identity_of
+from spendguard_daemon.gateway.identity import Identity
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.state import State
@@ -21,6 +21,7 @@ from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import BARE_ROOT, FORMATS
+from spendguard_daemon.scope import may_call
 from spendguard_daemon.wire import iso
 
 ANTHROPIC_VERSION = "anthropic-version"
@@ -55,10 +56,14 @@ class ModelList:
         self._keys = keys
         self._clock = clock
 
-    def serve(self, request: web.BaseRequest, route: Route) -> web.Response:
+    def serve(self, identity: Identity | None, request: web.BaseRequest, route: Route) -> web.Response:
         """Answer with the list, or with the one model that is named; raise ROUTE_NOT_FOUND for a stranger."""
         dialect = _dialect(request, route)
-        found = self._callable(route, mock=self._is_mock(request, route), dialect=dialect)
+        found = self._callable(route, mock=self._is_mock(identity, route), dialect=dialect)
+        if identity is not None:
+            found = [
+                named for named in found if all(may_call(models, named[1]) for models in identity.models)
+            ]
         one, many = _SHAPES[dialect]
         if route.name == "models":
             return respond.value(many(found, route.query))
@@ -72,15 +77,11 @@ class ModelList:
             )
         return respond.value(one((wanted, card)))
 
-    def _is_mock(self, request: web.BaseRequest, route: Route) -> bool:
-        """Tell whether a mock agent asks. Who names no agent sees what is real; who names one must be it."""
-        try:
-            agent_id = identity_of(request.headers, route).agent_id
-        except SpendGuardError as error:
-            if error.code is not Code.MISSING_AGENT:
-                raise
+    def _is_mock(self, identity: Identity | None, route: Route) -> bool:
+        """Tell whether a mock agent asks. Who names no agent sees what is real."""
+        if identity is None:
             return route.provider == "mock"
-        return live_account(self._state, agent_id).mock
+        return live_account(self._state, identity.agent_id).mock
 
     def _callable(self, route: Route, *, mock: bool, dialect: str) -> list[Named]:
         book, keys = self._prices.current(self._clock.wall_ns()), self._keys()

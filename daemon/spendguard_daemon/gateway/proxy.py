@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 from spendguard_daemon.call import AnswerTornError, Arrival, ClientGoneError
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access
+from spendguard_daemon.gateway.identity import Identity
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.settings import Settings
@@ -91,24 +91,6 @@ def _too_large(bytes_max: int) -> SpendGuardError:
     )
 
 
-def slots_of(headers: CIMultiDictProxy[str], route: Route) -> list[str]:
-    """Return what stands wherever an SDK puts a key: headers, and Google's in the query."""
-    keys = [value for name in access.KEY_HEADERS for value in headers.getall(name, [])]
-    return access.key_slots(headers.getall("authorization", []), [*keys, *route.keys])
-
-
-def identity_of(headers: CIMultiDictProxy[str], route: Route) -> access.Identity:
-    """Return for whom a request of an agent is; raises what `access.identify` raises."""
-    return access.identify(
-        slots_of(headers, route),
-        route.agent_id,
-        route.run_id,
-        headers.getall(access.AGENT_HEADER, []),
-        [headers.getall(name, []) for name in access.RUN_HEADERS],
-        route.speaker,
-    )
-
-
 def lower(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers by names in lower case; one sent several times is one list (RFC 9110 5.3)."""
     joined: dict[str, str] = {}
@@ -121,17 +103,17 @@ def lower(headers: Mapping[str, str]) -> dict[str, str]:
 async def serve_call(
     guard: Guard,
     settings: Settings,
+    identity: Identity,
     request: web.BaseRequest,
     route: Route,
     call_id: str,
     marks: Mapping[str, str],
 ) -> web.StreamResponse:
-    """Serve one model call; `marks` are headers of ours that a streamed answer gets.
+    """Serve one model call of `identity`; `marks` are headers of ours that a streamed answer gets.
 
     Raises SpendGuardError where nothing was sent to the client yet.
     """
     headers = request.headers
-    identity = identity_of(headers, route)
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     guard.check_agent(identity.agent_id)
     client = HttpClient(request, settings.idle_seconds, marks)
@@ -141,6 +123,7 @@ async def serve_call(
             call_id=call_id,
             agent_id=identity.agent_id,
             run_id=identity.run_id,
+            keys=identity.keys,
             provider=route.provider,
             endpoint=route.endpoint,
             headers=lower(headers),

@@ -14,7 +14,7 @@ from spendguard_daemon.addresses import without_query
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.events import AgentPolicy, DaemonLimitSet, Event
-from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.state import Account, AgentKey, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.ledger.views import CallView, RunView
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
@@ -50,6 +50,7 @@ def agent(account: Account, state: State, now: Now) -> wire.Agent:
         locked_run_id=lock.run_id if lock else None,
         policy=msgspec.convert(msgspec.to_builtins(account.policy or AgentPolicy()), wire.AgentPolicy),
         restored=account.restored,
+        keys=sum(key.parent_id is None and key.live(now.wall_ns) for key in state.keys_of(account.agent_id)),
     )
 
 
@@ -130,6 +131,28 @@ def call(view: CallView) -> wire.Call:
         output_tokens_held=view.output_tokens,
         choices=view.choices,
         count=view.count,
+        keys=view.keys,
+    )
+
+
+def agent_key(key: AgentKey, now_ns: int) -> wire.AgentKey:
+    """Show a key of an agent; its secret is not known here."""
+    return wire.AgentKey(
+        key_id=key.key_id,
+        agent_id=key.agent_id,
+        parent_id=key.parent_id,
+        kind=key.kind,
+        label=key.label,
+        limit_usd=None if key.limit_nusd is None else format_usd(key.limit_nusd),
+        remaining_usd=None if key.remaining_nusd is None else format_usd(key.remaining_nusd),
+        settled_usd=format_usd(key.settled_nusd),
+        held_usd=format_usd(key.held_nusd),
+        expires_at=None if key.expires_ns is None else iso(key.expires_ns),
+        models=key.models,
+        run_id=key.run_id,
+        created_at=iso(key.created_ns),
+        revoked=key.revoked,
+        expired=key.expired(now_ns),
     )
 
 

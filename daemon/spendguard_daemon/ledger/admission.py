@@ -1,18 +1,20 @@
 """Whether a call gets its hold: the one place where "never past the cap" is decided.
 
-Pure; changes nothing. Checks from cheap to dear: the agent, its state, its lock, then the money. The cap of
-an answer is clamped here and nowhere else. Invariant: a hold is returned only if its amount is within what is
-available to the agent and, where there is a daemon cap, to all agents together.
+Pure; changes nothing. Checks from cheap to dear: the agent, the keys, the state of both, the lock, then the
+money. The cap of an answer is clamped here and nowhere else. Invariant: a hold is returned only if its amount
+is within what is available to the agent, to each key of the call that has a limit and, where there is a cap
+above all agents, to all of them together.
 """
 
 from dataclasses import dataclass
 
 from spendguard_daemon.codes import NOTHING_FITS, TABLE
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
+from spendguard_daemon.ledger.agent_keys import check_lineage
 from spendguard_daemon.ledger.commands import HoldCall, Now, Offer
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.keys import check_call
-from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.state import Account, AgentKey, DaemonAccount, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND, format_time_ms
 from spendguard_daemon.ledger.turns import Block
 from spendguard_daemon.money import format_usd
@@ -22,22 +24,31 @@ LOCKED_RETRY_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Money:
-    """What a call may cost: `free_nusd` now, `remaining_nusd` once nothing else is held."""
+class _Budget:
+    """One of the budgets that a call must fit; `short` is what a call is refused with that does not."""
 
-    free_nusd: int
-    remaining_nusd: int
+    name: str
+    short: Code
+    account: Account | AgentKey | DaemonAccount
+
+    @property
+    def remaining_nusd(self) -> int:
+        return self.account.remaining_nusd or 0
+
+    @property
+    def available_nusd(self) -> int:
+        return self.account.available_nusd or 0
 
 
 def admit(state: State, command: HoldCall, now: Now) -> Hold:
     """Return the hold for a call.
 
-    Raises AGENT_NOT_FOUND, what `keys.check_call` raises, AGENT_FROZEN, BUDGET_NOT_SET, BUDGET_LOCKED, or one
-    of INSUFFICIENT_BUDGET, BUDGET_HELD and DAEMON_CAP, which carry the whole sum; LEDGER_REFUSED where the
-    command makes no sense.
+    Raises AGENT_NOT_FOUND, KEY_UNKNOWN, KEY_EXPIRED, what `keys.check_call` raises, AGENT_FROZEN,
+    BUDGET_NOT_SET, BUDGET_LOCKED, or one of INSUFFICIENT_BUDGET, KEY_LIMIT, DAEMON_CAP and BUDGET_HELD, which
+    carry the whole sum; LEDGER_REFUSED where the command makes no sense.
     """
     account = _admissible(state, command, now)
-    chosen = _choose(account, command, _money(state, account).free_nusd)
+    chosen = _choose(account, command, _free_nusd(state, command))
     if chosen is None:
         raise refusal(state, command)
     offer, output_tokens = chosen
@@ -61,6 +72,7 @@ def admit(state: State, command: HoldCall, now: Now) -> Hold:
         settled_nusd=account.settled_nusd,
         held_nusd=account.held_nusd + amount_nusd,
         idempotency=command.idempotency,
+        keys=list(command.keys),
     )
 
 
@@ -70,31 +82,32 @@ def fits(state: State, command: HoldCall, now: Now, *, whole: bool) -> bool:
     Raises what has nothing to do with the sum, as `admit` does.
     """
     account = _admissible(state, command, now)
-    chosen = _choose(account, command, _money(state, account).free_nusd)
+    chosen = _choose(account, command, _free_nusd(state, command))
     return chosen is not None and (not whole or chosen[1] == command.output_tokens)
 
 
 def refusal(state: State, command: HoldCall) -> SpendGuardError:
     """Return the refusal of a call whose worst case is not free, with the numbers that explain it.
 
-    BUDGET_HELD where it fits what remains; else INSUFFICIENT_BUDGET, or DAEMON_CAP where only the daemon's
-    cap is too small. The balances are those of the budget that refuses, named by the fact `budget`.
+    BUDGET_HELD where it fits what remains; else INSUFFICIENT_BUDGET, or KEY_LIMIT where it would fit its
+    agent, or DAEMON_CAP where only the daemon's cap is too small. The balances are those of the budget that
+    refuses, named by the fact `budget`, and by `key_id` where it is a key's.
     """
-    account = state.accounts[command.agent_id]
-    money = _money(state, account)
+    account, budgets = state.accounts[command.agent_id], _budgets(state, command)
+    remaining_nusd = min(budget.remaining_nusd for budget in budgets)
     needed_tokens = _floor(account, command)
     needed_nusd = min(offer.cost.at(needed_tokens) for offer in command.offers)
-    if needed_nusd <= money.remaining_nusd:
-        code, by_daemon = Code.BUDGET_HELD, account.available_nusd > money.free_nusd
+    if needed_nusd <= remaining_nusd:
+        code, refuses = Code.BUDGET_HELD, min(budgets, key=lambda budget: budget.available_nusd)
     else:
-        by_daemon = needed_nusd <= account.remaining_nusd
-        code = Code.DAEMON_CAP if by_daemon else Code.INSUFFICIENT_BUDGET
+        refuses = next(budget for budget in budgets if budget.remaining_nusd < needed_nusd)
+        code = refuses.short
     cheapest = min(command.offers, key=lambda offer: offer.cost.at(command.output_tokens))
-    most_tokens = max(offer.cost.most_tokens(money.remaining_nusd) for offer in command.offers)
+    most_tokens = max(offer.cost.most_tokens(remaining_nusd) for offer in command.offers)
     affordable_tokens = min(most_tokens, command.output_tokens)
     if affordable_tokens < command.least_output_tokens:
         affordable_tokens = 0
-    facts = _balances(state, account, by_daemon=by_daemon) | {
+    facts = _balances(refuses) | {
         "worst_case_usd": format_usd(cheapest.cost.at(command.output_tokens)),
         "input_tokens_bound": cheapest.input_tokens,
         "rung": cheapest.rung,
@@ -104,7 +117,7 @@ def refusal(state: State, command: HoldCall) -> SpendGuardError:
     }
     if code is Code.BUDGET_HELD:
         facts |= {"retry_after_ms": HELD_RETRY_MS, "worth_waiting": True}
-    if code is Code.INSUFFICIENT_BUDGET and not affordable_tokens:
+    if code in (Code.INSUFFICIENT_BUDGET, Code.KEY_LIMIT) and not affordable_tokens:
         facts["remedy"] = NOTHING_FITS
     return SpendGuardError(code, _sentence(code, facts), remedy=TABLE[code].agent_remedy, facts=facts)
 
@@ -135,6 +148,7 @@ def _callable_account(state: State, command: HoldCall, now: Now) -> Account:
     account = state.accounts.get(command.agent_id)
     if account is None or account.deleted:
         raise _refused(Code.AGENT_NOT_FOUND)
+    check_lineage(state, command.agent_id, command.keys, now)
     # Before the money: who sends a call again must hear what became of the first, also with an empty budget.
     check_call(state, command, now)
     if account.frozen_reason is not None:
@@ -144,13 +158,20 @@ def _callable_account(state: State, command: HoldCall, now: Now) -> Account:
     return account
 
 
-def _money(state: State, account: Account) -> _Money:
-    free_nusd, remaining_nusd = account.available_nusd, account.remaining_nusd
-    daemon = state.daemon
-    if daemon.available_nusd is not None and daemon.remaining_nusd is not None:
-        free_nusd = min(free_nusd, daemon.available_nusd)
-        remaining_nusd = min(remaining_nusd, daemon.remaining_nusd)
-    return _Money(free_nusd, remaining_nusd)
+def _free_nusd(state: State, command: HoldCall) -> int:
+    return min(budget.available_nusd for budget in _budgets(state, command))
+
+
+def _budgets(state: State, command: HoldCall) -> list[_Budget]:
+    """Return the budgets that a call must fit: the agent's, the keys' (the least first), the daemon's."""
+    budgets = [_Budget("agent", Code.INSUFFICIENT_BUDGET, state.accounts[command.agent_id])]
+    # A key that is not there was forgotten while the call waited for money.
+    keys = [state.agent_keys[key_id] for key_id in command.keys if key_id in state.agent_keys]
+    limited = [_Budget("key", Code.KEY_LIMIT, key) for key in keys if key.limit_nusd is not None]
+    budgets += sorted(limited, key=lambda budget: budget.remaining_nusd)
+    if state.daemon.limit_nusd is not None:
+        budgets.append(_Budget("daemon", Code.DAEMON_CAP, state.daemon))
+    return budgets
 
 
 def _floor(account: Account, command: HoldCall) -> int:
@@ -185,20 +206,15 @@ def _choose(account: Account, command: HoldCall, free_nusd: int) -> tuple[Offer,
     return None
 
 
-def _balances(state: State, account: Account, *, by_daemon: bool) -> dict[str, Fact]:
-    daemon = state.daemon
-    if by_daemon:
-        limit, remaining, available = daemon.limit_nusd, daemon.remaining_nusd, daemon.available_nusd
-        held_nusd = daemon.held_nusd
-    else:
-        limit, remaining, available = account.limit_nusd, account.remaining_nusd, account.available_nusd
-        held_nusd = account.held_nusd
-    return {
-        "budget": "daemon" if by_daemon else "agent",
-        "limit_usd": format_usd(limit or 0),
-        "remaining_usd": format_usd(remaining or 0),
-        "available_usd": format_usd(available or 0),
-        "held_usd": format_usd(held_nusd),
+def _balances(budget: _Budget) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {"budget": budget.name}
+    if isinstance(budget.account, AgentKey):
+        facts["key_id"] = budget.account.key_id
+    return facts | {
+        "limit_usd": format_usd(budget.account.limit_nusd or 0),
+        "remaining_usd": format_usd(budget.remaining_nusd),
+        "available_usd": format_usd(budget.available_nusd),
+        "held_usd": format_usd(budget.account.held_nusd),
     }
 
 

@@ -7,12 +7,14 @@ Checks each event against the state it meets, so that a journal that contradicts
 from dataclasses import replace
 
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.key_ring import apply_key, charge, check_hold, end_keys
 from spendguard_daemon.ledger.keys import bind, note_end
 from spendguard_daemon.ledger.state import (
     ENDED_MAX,
     RESTORED,
     UNCONFIRMED_MAX,
     Account,
+    ContradictionError,
     DaemonAccount,
     EndedCall,
     OpenCall,
@@ -20,10 +22,6 @@ from spendguard_daemon.ledger.state import (
     State,
 )
 from spendguard_daemon.ledger.times import parse_time_ms
-
-
-class ContradictionError(Exception):
-    """An event cannot follow from the state: the journal is damaged, or there is a bug here."""
 
 
 def apply(state: State, event: ev.Event, wall_ns: int) -> None:
@@ -35,18 +33,12 @@ def apply(state: State, event: ev.Event, wall_ns: int) -> None:
         _apply_call(state, event, wall_ns)
     elif isinstance(event, ev.AgentEvent):
         _apply_agent(state, event, wall_ns)
-    elif isinstance(event, ev.DaemonLimitSet):
-        _apply_daemon_limit(state.daemon, event)
-    elif isinstance(event, ev.PriceAccept):
-        state.prices = state.high_water[event.key_id] = event
-    elif isinstance(event, ev.Open):
-        state.generation = event.generation
-    elif isinstance(event, ev.Checkpoint):
-        _check_sums(state, event)
-    elif isinstance(event, ev.Restored):
-        _apply_restored(state, event)
+    elif isinstance(event, ev.KeyEvent):
+        apply_key(state, event, wall_ns)
     elif isinstance(event, ev.Refused):
         _check_refused(state, event)
+    else:
+        _apply_daemon(state, event)
     if isinstance(event, ev.KeyedEvent):
         bind(state, event, wall_ns)
 
@@ -55,7 +47,9 @@ def _apply_call(state: State, event: ev.CallEvent, wall_ns: int) -> None:
     if isinstance(event, ev.Hold):
         if event.call_id in state.open_calls:
             raise ContradictionError(f"call {event.call_id} is already open")
+        check_hold(state, event)
         _book(state, event, held=event.amount_nusd)
+        charge(state, event.keys, held=event.amount_nusd)
         state.accounts[event.agent_id].calls_open += 1
         state.open_calls[event.call_id] = OpenCall(event, wall_ns)
     elif isinstance(event, ev.Sent):
@@ -73,6 +67,7 @@ def _apply_end(state: State, event: ev.EndEvent, wall_ns: int) -> None:
         raise ContradictionError(f"the end of call {event.call_id} does not match its hold")
     outcome, cost_nusd = _outcome(event)
     _book(state, event, settled=cost_nusd, held=-hold.amount_nusd)
+    charge(state, hold.keys, settled=cost_nusd, held=-hold.amount_nusd)
     state.accounts[event.agent_id].calls_open -= 1
     del state.open_calls[event.call_id]
     if outcome == "overrun":
@@ -89,6 +84,7 @@ def _apply_end(state: State, event: ev.EndEvent, wall_ns: int) -> None:
         reason=event.reason,
         ended_ns=wall_ns,
         confirmed=outcome in ("settled", "voided"),
+        keys=tuple(hold.keys),
     )
     note_end(state, hold, None if outcome == "voided" else cost_nusd)
     if not ended.confirmed:
@@ -111,6 +107,7 @@ def _apply_adjust(state: State, event: ev.Adjust) -> None:
     if call is None or call.cost_nusd != event.from_nusd or call.agent_id != event.agent_id:
         raise ContradictionError(f"call {event.call_id} was not charged {event.from_nusd} nUSD")
     _book(state, event, settled=event.to_nusd - event.from_nusd)
+    charge(state, call.keys, settled=event.to_nusd - event.from_nusd)
     if state.unconfirmed.pop(event.call_id, None) is not None:
         state.unconfirmed_calls -= 1
         state.unconfirmed_nusd -= event.from_nusd
@@ -151,12 +148,28 @@ def _apply_agent(state: State, event: ev.AgentEvent, wall_ns: int) -> None:
         account.policy = event.policy or account.policy
     elif isinstance(event, ev.AgentDel):
         account.deleted = True
+        end_keys(state, event.agent_id, wall_ns)
     elif isinstance(event, ev.RestoreConfirmed):
         _book(state, event, settled=event.spent_nusd)
+        # Nobody knows which key spent it, so that none may count on having it left.
+        charge(state, [key.key_id for key in state.keys_of(event.agent_id)], settled=event.spent_nusd)
         account.restored = False
         account.frozen_reason = None if account.frozen_reason == RESTORED else account.frozen_reason
     else:
         account.frozen_reason = event.reason if isinstance(event, ev.Freeze) else None
+
+
+def _apply_daemon(state: State, event: ev.DaemonEvent) -> None:
+    if isinstance(event, ev.DaemonLimitSet):
+        _apply_daemon_limit(state.daemon, event)
+    elif isinstance(event, ev.PriceAccept):
+        state.prices = state.high_water[event.key_id] = event
+    elif isinstance(event, ev.Open):
+        state.generation = event.generation
+    elif isinstance(event, ev.Checkpoint):
+        _check_sums(state, event)
+    elif isinstance(event, ev.Restored):
+        _apply_restored(state, event)
 
 
 def _apply_daemon_limit(daemon: DaemonAccount, event: ev.DaemonLimitSet) -> None:

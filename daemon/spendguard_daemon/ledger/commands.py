@@ -7,7 +7,7 @@ that the same one is not carried out twice. Knows nothing of state, disk or HTTP
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spendguard_daemon.ledger.events import AgentPolicy, Concurrency, CostLine, Idempotency, Overflow
+from spendguard_daemon.ledger.events import AgentPolicy, Concurrency, CostLine, Idempotency, KeyKind, Overflow
 from spendguard_daemon.money import LinearCost
 
 
@@ -140,7 +140,8 @@ class HoldCall:
     `offers` are tried in the order given. `output_tokens` is the cap per choice that is wanted, as asked by
     the client or injected by us; it may be clamped down to `floor_output_tokens`. A cap below
     `least_output_tokens` the provider would refuse, so none is proposed. `deadline_ns` is the wall time by
-    which the call will have ended.
+    which the call will have ended. `keys` is the lineage of the key that the call came with, the first key
+    first, empty where it came with none.
     """
 
     call_id: str
@@ -160,6 +161,7 @@ class HoldCall:
     deadline_ns: int
     idempotency: Idempotency | None = None
     least_output_tokens: int = 1
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,49 @@ class AdjustCall:
     idempotency: Idempotency | None = None
 
 
-KeyedCommand = NewAgent | GrantBudget | TopUp | SetDaemonLimit | TopUpDaemon | AdjustCall | HoldCall
+@dataclass(frozen=True, slots=True)
+class AddKey:
+    """Give an agent one key more, or take up a child that is used for the first time.
+
+    `public` is the public half of its secret, as hex. `limit_nusd` is the most that it may ever spend,
+    `expires_ns` the wall time from which it is good for nothing, `models` the patterns of what it may call;
+    None does not narrow it. A child needs `parent_id` and `expires_ns`.
+    """
+
+    agent_id: str
+    key_id: str
+    public: str
+    kind: KeyKind
+    actor: str
+    parent_id: str | None = None
+    limit_nusd: int | None = None
+    expires_ns: int | None = None
+    models: Sequence[str] | None = None
+    label: str = ""
+    run_id: str | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RotateKey:
+    """Give a key another secret; its id, limit and spend stay, its children end with the old secret."""
+
+    agent_id: str
+    key_id: str
+    public: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey:
+    """End a key, and all keys that were made from it; calls in flight still settle."""
+
+    agent_id: str
+    key_id: str
+    actor: str
+
+
+KeyedCommand = NewAgent | GrantBudget | TopUp | SetDaemonLimit | TopUpDaemon | AdjustCall | HoldCall | AddKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +277,7 @@ class ConfirmRestored:
 
 EndCommand = SettleCall | SettleAtWorst | VoidCall
 AgentCommand = NewAgent | ChangeAgent | DeleteAgent | Freeze | Unfreeze
+KeyCommand = AddKey | RotateKey | RevokeKey
 MoneyCommand = GrantBudget | TopUp | SetDaemonLimit | TopUpDaemon
 Command = (
     HoldCall
@@ -240,6 +285,7 @@ Command = (
     | EndCommand
     | AdjustCall
     | AgentCommand
+    | KeyCommand
     | MoneyCommand
     | AcceptPrices
     | ConfirmRestored

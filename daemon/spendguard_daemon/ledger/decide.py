@@ -1,7 +1,8 @@
 """`decide`: what happens next, given the state and a command; it changes nothing and returns events.
 
 Pure and total: a command is answered with events or refused with a SpendGuardError, never half done. Holds
-are decided in `admission`, ends of calls in `outcomes`, grants in `budgets`; agents and prices here.
+are decided in `admission`, ends of calls in `outcomes`, grants in `budgets`, keys of agents in `agent_keys`;
+agents and prices here.
 """
 
 from spendguard_daemon.codes import TABLE
@@ -9,6 +10,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.admission import admit
+from spendguard_daemon.ledger.agent_keys import decide_key
 from spendguard_daemon.ledger.budgets import decide_budget, live_account
 from spendguard_daemon.ledger.outcomes import adjust, confirm_restored, end, mark_sent
 from spendguard_daemon.ledger.state import Account, State
@@ -31,6 +33,8 @@ def decide(state: State, command: cmd.Command, now: cmd.Now) -> tuple[ev.Event, 
         return (confirm_restored(state, command),)
     if isinstance(command, cmd.AgentCommand):
         return _agent(state, command)
+    if isinstance(command, cmd.KeyCommand):
+        return decide_key(state, command, now)
     if isinstance(command, cmd.MoneyCommand):
         return (decide_budget(state, command),)
     return _accept_prices(state, command)

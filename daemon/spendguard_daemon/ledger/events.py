@@ -14,6 +14,8 @@ from spendguard_daemon.errors import Fact
 
 Concurrency = Literal["exclusive", "shared"]
 Overflow = Literal["clamp", "refuse"]
+KeyKind = Literal["agent", "exec", "child"]
+"""Made by an operator; made by `spendguard exec`, revoked at its end; taken up when it was first used."""
 
 CostLine = dict[str, int | str]
 """One line of a bill: name, quantity, unit, rate, and cost_nusd as an exact decimal string."""
@@ -150,6 +152,48 @@ class Unfreeze(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="un
     actor: str
 
 
+class KeyAdd(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_add"):
+    """An agent has one key more; its whole secret is never written, only `public`, 64 hex digits.
+
+    `expires_at` is ISO 8601 to the millisecond, for a child never later than its parent's; `limit_nusd` is
+    the most that the key may ever spend, None as much as its agent may; `models` are patterns, None is all.
+    A reader that does not know this must not go on: it would let a key be exceeded.
+    """
+
+    agent_id: str
+    key_id: str
+    public: str
+    kind: KeyKind
+    actor: str
+    parent_id: str | None = None
+    limit_nusd: int | None = None
+    expires_at: str | None = None
+    models: list[str] | None = None
+    label: str = ""
+    run_id: str | None = None
+    idempotency: Idempotency | None = None
+    crit: bool = True
+
+
+class KeyRotate(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_rotate"):
+    """A key got another secret and keeps all else; the keys that were made from the old secret have ended."""
+
+    agent_id: str
+    key_id: str
+    public: str
+    actor: str
+    crit: bool = True
+
+
+class KeyRevoke(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_revoke"):
+    """A key was ended, and all that were made from it; calls that it has under way still settle."""
+
+    agent_id: str
+    key_id: str
+    actor: str
+    crit: bool = True
+
+
 class PriceAccept(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="price_accept"):
     """A verified price document came into use: the high-water mark against older ones."""
 
@@ -163,7 +207,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="hold",
     """Money was set aside for one call: the most it can cost, `amount_nusd`.
 
     `input_tokens` is the bound of rung `rung`; `output_tokens` the cap per choice that was held, which the
-    request must carry; `rates` are the prices that the call will be settled at.
+    request must carry; `rates` are the prices that the call will be settled at. `keys` are the key that the
+    call came with and those that it was made from, the first of all first; each of them pays for the call.
     """
 
     call_id: str
@@ -184,6 +229,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="hold",
     settled_nusd: int
     held_nusd: int
     idempotency: Idempotency | None = None
+    keys: list[str] = []
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="sent"):
@@ -359,12 +405,13 @@ EndEvent = Settle | SettleWorst | Void | Overrun
 
 CallEvent = Hold | Sent | EndEvent | Adjust
 AgentEvent = AgentNew | AgentSet | AgentDel | BudgetSet | Freeze | Unfreeze | RestoreConfirmed
+KeyEvent = KeyAdd | KeyRotate | KeyRevoke
 DaemonEvent = Open | Close | Torn | DaemonLimitSet | PriceAccept | Checkpoint | Restored
 MoneyEvent = Hold | EndEvent | Adjust | BudgetSet | RestoreConfirmed
-KeyedEvent = Hold | BudgetSet | AgentNew | DaemonLimitSet | Adjust
+KeyedEvent = Hold | BudgetSet | AgentNew | DaemonLimitSet | Adjust | KeyAdd
 """What a request with an Idempotency-Key may lead to."""
 
-Event = CallEvent | AgentEvent | DaemonEvent | Refused
+Event = CallEvent | AgentEvent | KeyEvent | DaemonEvent | Refused
 
 
 def agent_of(event: Event) -> str | None:

@@ -198,6 +198,7 @@ class History:
             asked_output_tokens=event.asked_output_tokens,
             output_tokens=event.output_tokens,
             document_sha256=event.document_sha256,
+            keys=event.keys,
         )
         self._calls.add(view)
 

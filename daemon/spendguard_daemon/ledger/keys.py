@@ -107,7 +107,8 @@ def _bound(
 
 
 def _agent_of(source: cmd.KeyedCommand | ev.KeyedEvent) -> str:
-    if isinstance(source, cmd.HoldCall | cmd.GrantBudget | cmd.TopUp | ev.Hold | ev.BudgetSet):
+    ours = cmd.HoldCall | cmd.GrantBudget | cmd.TopUp | cmd.AddKey
+    if isinstance(source, ours | ev.Hold | ev.BudgetSet | ev.KeyAdd):
         return source.agent_id
     return NO_AGENT
 

@@ -18,8 +18,11 @@ from spendguard_daemon.ledger.events import Event
 from spendguard_daemon.ledger.times import format_time, parse_time
 
 VERSION = 1
-READER = 1
-"""What this code understands; an `open` record with a larger `min_reader` is refused."""
+READER = 2
+"""What this code understands; an `open` record with a larger `min_reader` is refused.
+
+Version 2 knows agents' keys: who left them out would let one spend past its limit.
+"""
 
 GENESIS = "0" * 32
 LINE_BYTES_MAX = 16 * 1024

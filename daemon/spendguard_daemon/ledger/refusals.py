@@ -35,6 +35,7 @@ FACT_CHARS_MAX = 200
 
 FACTS = (
     "budget",
+    "key_id",
     "worst_case_usd",
     "limit_usd",
     "remaining_usd",

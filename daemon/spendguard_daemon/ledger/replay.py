@@ -5,12 +5,12 @@ Invariant: a record that contradicts those before it stops the replay, with its 
 
 from collections.abc import Iterable, Iterator
 
-from spendguard_daemon.ledger.apply import ContradictionError, apply
+from spendguard_daemon.ledger.apply import apply
 from spendguard_daemon.ledger.events import Event
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import Envelope, LineError, read_envelope, read_event, read_time
 from spendguard_daemon.ledger.recovery import Place, Plan, Segment, damaged
-from spendguard_daemon.ledger.state import State
+from spendguard_daemon.ledger.state import ContradictionError, State
 
 
 class Replayer:

@@ -60,10 +60,15 @@ def opened(raw: bytes) -> tuple[Members, str]:
 
 
 def read(members: Members, kind: type[T], pause: Pause) -> T:
-    """Return what members say, as far as `kind` knows them; raise SealError."""
+    """Return what members say, as far as `kind` knows them; raise SealError.
+
+    A member that `kind` has a default for may be missing: it was not known yet when the file was written.
+    """
     types = get_type_hints(kind)
+    optional = {field.name for field in msgspec.structs.fields(kind) if not field.required}
+    names = [name for name in kind.__struct_fields__ if name in members or name not in optional]
     try:
-        values = {name: _read(members[name], types[name], pause) for name in kind.__struct_fields__}
+        values = {name: _read(members[name], types[name], pause) for name in names}
     except KeyError as error:
         raise SealError(f"it has no {error}") from None
     except msgspec.MsgspecError as error:

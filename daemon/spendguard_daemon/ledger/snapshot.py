@@ -12,7 +12,15 @@ from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import READER
 from spendguard_daemon.ledger.recovery import Origin
 from spendguard_daemon.ledger.sealed import Pause, SealError, go_on, opened, read, seal
-from spendguard_daemon.ledger.state import Account, Bound, DaemonAccount, EndedCall, OpenCall, State
+from spendguard_daemon.ledger.state import (
+    Account,
+    AgentKey,
+    Bound,
+    DaemonAccount,
+    EndedCall,
+    OpenCall,
+    State,
+)
 from spendguard_daemon.ledger.times import format_time, parse_time
 from spendguard_daemon.ledger.views import AgentRun, CallView, Kept
 
@@ -44,8 +52,8 @@ class KeyBound(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that is so after record `seq`, whose hash is `h` and whose time is `ts`.
 
-    Accounts are in the order of their making; open and ended calls, keys, answers and the kept history oldest
-    first.
+    Accounts and agents' keys are in the order of their making; open and ended calls, keys, answers and the
+    kept history oldest first. Readers of version 1 wrote no `agent_keys`: there were none.
     """
 
     snapshot: int
@@ -70,6 +78,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[AgentRun]
     calls: list[CallView]
     refusals: list[CallView]
+    agent_keys: list[AgentKey] = []
 
     @property
     def origin(self) -> Origin:
@@ -97,6 +106,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             prices=self.prices,
             high_water={prices.key_id: prices for prices in self.high_water},
             generation=self.generation,
+            agent_keys={key.key_id: key for key in self.agent_keys},
         )
 
     def history(self) -> History:
@@ -130,6 +140,7 @@ def snapshot_of(state: State, history: History, seq: int, h: str, wall_ns: int) 
         runs=kept.runs,
         calls=kept.calls,
         refusals=kept.refusals,
+        agent_keys=list(state.agent_keys.values()),
     )
 
 
@@ -166,13 +177,17 @@ def _check_version(version: _Version) -> None:
 def _check_sums(snapshot: Snapshot) -> None:
     """Check that the accounts are what their open calls say, and the daemon's what its agents' say (I9)."""
     held_nusd: Counter[str] = Counter()
+    held_by_key: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     for call in snapshot.open_calls:
         held_nusd[call.hold.agent_id] += call.hold.amount_nusd
         calls[call.hold.agent_id] += 1
+        held_by_key.update(dict.fromkeys(call.hold.keys, call.hold.amount_nusd))
     for account in snapshot.accounts:
         if (account.held_nusd, account.calls_open) != (held_nusd[account.agent_id], calls[account.agent_id]):
             raise SnapshotError(f"what agent {account.agent_id} holds is not what its open calls hold")
+    if {key.key_id: key.held_nusd for key in snapshot.agent_keys if key.held_nusd} != +held_by_key:
+        raise SnapshotError("what agents' keys hold is not what their open calls hold")
     sums = (
         sum(account.settled_nusd for account in snapshot.accounts),
         sum(account.held_nusd for account in snapshot.accounts),

@@ -2,9 +2,10 @@
 
 Only data; `apply` alone changes it. Invariants: a call is open or ended, never both; an account's `held_nusd`
 is the sum of its open holds; the daemon's `settled_nusd` and `held_nusd` are the sums over all agents,
-deleted ones too; nothing is clamped.
+deleted ones too; a key's `held_nusd` is the sum of the open holds that name it; nothing is clamped.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +22,10 @@ RESTORED = "restored"
 """Why an agent is frozen that came back with a backup."""
 
 Outcome = Literal["settled", "settled_worst", "voided", "overrun"]
+
+
+class ContradictionError(Exception):
+    """An event cannot follow from the state: the journal is damaged, or there is a bug here."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,57 @@ class Account:
     def available_nusd(self) -> int:
         """Remaining and not held: what a new call may cost."""
         return self.funded_nusd - self.settled_nusd - self.held_nusd
+
+
+@dataclass(slots=True)
+class AgentKey:
+    """A key of an agent, and what it has spent: on its own calls and on those of the keys made from it.
+
+    `public` is the public half of its secret (hex). `expires_ns` (wall ns) is never later than its parent's.
+    `orphan`: a key that it was made from was revoked or rotated, so that no signature holds for it any more.
+    """
+
+    key_id: str
+    agent_id: str
+    parent_id: str | None
+    public: str
+    kind: ev.KeyKind
+    limit_nusd: int | None
+    expires_ns: int | None
+    models: list[str] | None
+    label: str
+    run_id: str | None
+    created_ns: int
+    revoked: bool = False
+    settled_nusd: int = 0
+    held_nusd: int = 0
+    orphan: bool = False
+
+    @property
+    def remaining_nusd(self) -> int | None:
+        """Not spent of its limit, None without one; negative after an overrun or a raised charge."""
+        return None if self.limit_nusd is None else self.limit_nusd - self.settled_nusd
+
+    @property
+    def available_nusd(self) -> int | None:
+        """Remaining and not held; None without a limit."""
+        remaining = self.remaining_nusd
+        return None if remaining is None else remaining - self.held_nusd
+
+    def expired(self, now_ns: int) -> bool:
+        """Tell whether its time is over."""
+        return self.expires_ns is not None and now_ns >= self.expires_ns
+
+    def live(self, now_ns: int) -> bool:
+        """Tell whether it is good for a call."""
+        return not self.revoked and not self.expired(now_ns)
+
+    def over(self, now_ns: int) -> bool:
+        """Tell whether it could not be taken up again, were it forgotten.
+
+        A child that was revoked by itself could: its parent's signature holds until it expires.
+        """
+        return self.expired(now_ns) or (self.revoked and (self.parent_id is None or self.orphan))
 
 
 @dataclass(slots=True)
@@ -102,6 +158,7 @@ class EndedCall:
     reason: str
     ended_ns: int
     confirmed: bool
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +172,7 @@ class Bound:
     bound_ns: int
     call_id: str | None = None
     cost_nusd: int | None = None
-    event: ev.BudgetSet | ev.DaemonLimitSet | ev.AgentNew | ev.Adjust | None = None
+    event: ev.BudgetSet | ev.DaemonLimitSet | ev.AgentNew | ev.Adjust | ev.KeyAdd | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +183,8 @@ class State:
     `unconfirmed_calls` and `unconfirmed_nusd` count all of them. `keys` are the Idempotency-Keys of calls by
     scope, `answers` those of operators' requests, both the oldest first. `distrusted` holds (provider, model,
     rung) whose bound an overrun proved wrong; `prices` is the document in use, `high_water` the latest one of
-    each key; `turns` lives beside the journal and is not compared.
+    each key; `agent_keys` are agents' keys by id, oldest first. `turns` lives beside the journal and is not
+    compared.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -142,7 +200,26 @@ class State:
     prices: ev.PriceAccept | None = None
     high_water: dict[str, ev.PriceAccept] = field(default_factory=dict)
     generation: int = 0
+    agent_keys: dict[str, AgentKey] = field(default_factory=dict)
     turns: Turns = field(default_factory=Turns, compare=False, repr=False)
+    _keys_of: dict[str, dict[str, AgentKey]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._keys_of = {}
+        for key in self.agent_keys.values():
+            self._keys_of.setdefault(key.agent_id, {})[key.key_id] = key
+
+    def keys_of(self, agent_id: str) -> Collection[AgentKey]:
+        """Return the keys of an agent, the oldest first."""
+        return self._keys_of.get(agent_id, {}).values()
+
+    def add_key(self, key: AgentKey) -> None:
+        """Take up a key that was not there."""
+        self.agent_keys[key.key_id] = self._keys_of.setdefault(key.agent_id, {})[key.key_id] = key
+
+    def forget_key(self, key: AgentKey) -> None:
+        """Drop a key that is there."""
+        del self.agent_keys[key.key_id], self._keys_of[key.agent_id][key.key_id]
 
     def ended_call(self, call_id: str) -> EndedCall | None:
         """Return an ended call that can still be adjusted."""

@@ -155,7 +155,7 @@ class _Verification:
     def _follow(self, place: Place, envelope: Envelope, line: bytes) -> None:
         event = self._replayer.follow(place, envelope, line)
         if event is not None:
-            for what in self._auditor.check(event):
+            for what in self._auditor.check(event, self._replayer.wall_ns):
                 self._note(place, what)
         if isinstance(event, Checkpoint):
             self._checkpoint(place, event)
@@ -214,7 +214,7 @@ class _Verification:
 
 def _same(one: State, other: State) -> bool:
     """Compare states, the order of what is forgotten first included."""
-    tables = ("ended", "unconfirmed", "keys", "answers")
+    tables = ("ended", "unconfirmed", "keys", "answers", "agent_keys")
     orders = ([list(getattr(state, name)) for name in tables] for state in (one, other))
     return one == other and next(orders) == next(orders)
 

@@ -12,7 +12,8 @@ CallState = Literal["held", "settled", "settled_worst", "voided", "overrun", "re
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """One call as the API shows it. Money in nUSD, times in wall ns; None is "not yet" or "not known".
 
-    `count` is above 1 where a refused call stands for others like it, as after a restart.
+    `count` is above 1 where a refused call stands for others like it, as after a restart. `keys` is the
+    lineage of the key that it came with.
     """
 
     order: int
@@ -44,6 +45,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     ended_ns: int | None = None
     answer_id: str | None = None
     state_tokens: int | None = None
+    keys: list[str] = []
 
 
 class RunView(msgspec.Struct, kw_only=True):

@@ -158,7 +158,13 @@ class History:
         )
         await prices.load()
         keys = ProviderKeys({"OPENAI_API_KEY": "sk-simulated"}, "")
-        planner = Planner(prices=prices, keys=lambda: keys, settings=self._settings, clock=self._world.clock)
+        planner = Planner(
+            prices=prices,
+            keys=lambda: keys,
+            settings=self._settings,
+            clock=self._world.clock,
+            agent_keys=ledger.state.agent_keys,
+        )
         guard = Guard(
             ledger=ledger,
             planner=planner,
