@@ -71,7 +71,7 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error becomes an answer here."""
         call_id = self._rng.uuid4()
-        route, visit, marks = Route(""), None, pages.marks(None)
+        route, marks = Route(""), pages.marks(None)
         try:
             visit = self._enter(request)
             if visit.page is not None and request.method == "OPTIONS":
