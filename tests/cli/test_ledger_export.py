@@ -53,6 +53,11 @@ def test_the_rows_of_an_agent_add_up_to_what_it_has_settled(quick: Quick, kept: 
     by_call, by_agent = rows(quick), {row["agent_id"]: row for row in rows(quick, "--by", "agent")}
     assert {row["state"] for row in by_call} >= {"settled", "settled_worst", "voided", "overrun", "held"}
     assert any(row["charged_nusd"] is not None for row in by_call)
+    known = kept[1].ended | kept[1].unconfirmed
+    told = {row["call_id"]: row["keys"] for row in by_call if row["call_id"] in known}
+    assert told == {call_id: " ".join(call.keys) for call_id, call in known.items()}
+    assert any(told.values())
+    assert any(row["keys"] for row in by_call if row["state"] == "held")
     for agent_id, account in accounts.items():
         mine = [row for row in by_call if row["agent_id"] == agent_id]
         assert sum(row["cost_nusd"] for row in mine) == account.settled_nusd

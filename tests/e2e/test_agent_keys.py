@@ -160,6 +160,11 @@ def test_models_by_key(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     assert refused.json()["spendguard"]["allowed"] == ["gpt-4.1"]
     assert code_of(ask(sidecar, child, CHAT | {"model": "gpt-4.1"})) == (403, "key_scope")
     assert upstream.arrived == 1
+    for sent, wanted in ((key["key"], {"gpt-4o", "gpt-4o-mini"}), (child, set())):
+        told = sidecar.http.get("/v1/models", headers={"authorization": f"Bearer {sent}"}).json()["data"]
+        names = {model["id"] for model in told}
+        assert wanted <= names
+        assert all(name.startswith("gpt-4o") for name in names)
 
 
 def test_keys_survive_a_restart(tmp_path: Path, upstream: RecordedUpstream) -> None:
@@ -170,6 +175,7 @@ def test_keys_survive_a_restart(tmp_path: Path, upstream: RecordedUpstream) -> N
         child = child_of(root["key"], limit_nusd=10_000_000)
         assert ask(sidecar, child).status_code == 200
         before = keys_of(sidecar, agent_id)
+        until(lambda: any(record["t"] == "settle" for record in sidecar.journal()))
         sidecar.kill()
         sidecar.start()
         assert keys_of(sidecar, agent_id) == before

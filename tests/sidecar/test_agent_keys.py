@@ -50,6 +50,7 @@ def is_good(token: str, public: bytes) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(key_ids, seeds, chains)
 def test_what_was_minted_verifies(key_id: str, seed: bytes, chain: list[tuple[Caveats, bytes]]) -> None:
     """Every generation, with the caveats it was given; and an independent verifier reads the same."""
@@ -66,7 +67,7 @@ def test_what_was_minted_verifies(key_id: str, seed: bytes, chain: list[tuple[Ca
     assert [link.get("limit_nusd") for link in read] == [narrower.limit_nusd for narrower, _ in chain]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(key_ids, seeds, chains, st.data())
 def test_no_character_can_be_changed(
     key_id: str, seed: bytes, chain: list[tuple[Caveats, bytes]], data: st.DataObject
@@ -81,6 +82,7 @@ def test_no_character_can_be_changed(
     assert not is_good(token[:at] + data.draw(st.sampled_from(". =A\0é\n")) + token[at:], public)
 
 
+@settings(deadline=None)
 @given(key_ids, seeds, st.lists(st.tuples(caveats, seeds), min_size=2, max_size=4), st.data())
 def test_chains_cannot_be_cut_mixed_or_moved(
     key_id: str, seed: bytes, chain: list[tuple[Caveats, bytes]], data: st.DataObject
@@ -104,6 +106,7 @@ def test_chains_cannot_be_cut_mixed_or_moved(
     assert not is_good(stranger, public)
 
 
+@settings(deadline=None)
 @given(key_ids, seeds, st.lists(st.tuples(caveats, seeds), min_size=1, max_size=3), caveats)
 def test_a_holder_cannot_rewrite_what_narrows_it(
     key_id: str, seed: bytes, chain: list[tuple[Caveats, bytes]], wider: Caveats
@@ -282,3 +285,20 @@ def test_models_by_pattern() -> None:
     assert not allows(["grok/*"], "openai", "gpt-4o-mini")
     assert not allows(["openai/*"], "gemini", "openai/gpt-4o-mini")
     assert not allows(["gpt-4o-mini*x"], "openai", "gpt-4o-mini")
+
+
+def test_what_the_page_mints_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block of references/agent-keys.md, as it stands."""
+    page = (Path(__file__).parents[2] / "references" / "agent-keys.md").read_text()
+    block = page.partition("```python\n")[2].partition("```")[0]
+    assert len(block.splitlines()) <= 20
+    monkeypatch.setenv("SPENDGUARD_AGENT_KEY", ROOT)
+    made: dict[str, str] = {}
+    exec(block, made)
+    presented = parse(made["child"])
+    verify(presented, PUBLIC)
+    assert presented.links[0].caveats.limit_nusd == 500_000_000
+    monkeypatch.setenv("SPENDGUARD_AGENT_KEY", made["child"])
+    exec(block, made)
+    assert is_good(made["child"], PUBLIC)
+    assert len(parse(made["child"]).links) == 2

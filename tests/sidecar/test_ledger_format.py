@@ -119,6 +119,42 @@ def read_balances(records: list[dict[str, Any]]) -> dict[str, list[int]]:
     return agents
 
 
+def read_keys(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Add up each key's [S, H, whether a record has ended it] ("Agents' keys")."""
+    keys: dict[str, list[Any]] = {}
+    made: dict[str, dict[str, Any]] = {}
+    holds: dict[str, dict[str, Any]] = {}
+    for r in records:
+        if r["t"] == "key_add":
+            keys[r["key_id"]], made[r["key_id"]] = [0, 0, False], r
+        elif r["t"] in ("key_rotate", "key_revoke"):
+            ended = {r["key_id"]}
+            for key_id, record in made.items():
+                ended |= {key_id} if record["parent_id"] in ended else set()
+            for key_id in ended - ({r["key_id"]} if r["t"] == "key_rotate" else set()):
+                keys[key_id][2] = True
+        elif r["t"] == "restore_confirmed":
+            for key_id, record in made.items():
+                keys[key_id][0] += r["spent_nusd"] if record["agent_id"] == r["agent_id"] else 0
+        elif r["t"] in ("hold", "settle", "settle_worst", "overrun", "void", "adjust"):
+            holds.setdefault(r["call_id"], r)
+            settled = r.get("cost_nusd", 0) if r["t"] != "adjust" else r["to_nusd"] - r["from_nusd"]
+            for key_id in holds[r["call_id"]].get("keys", []):
+                keys[key_id][0] += settled
+                keys[key_id][1] += r.get("amount_nusd", 0) - r.get("hold_nusd", 0)
+                _check_key(r, made[key_id], keys[key_id])
+    return keys
+
+
+def _check_key(record: dict[str, Any], made: dict[str, Any], key: list[Any]) -> None:
+    """A `hold` is written only where each of its keys has not ended, and has room for it."""
+    if record["t"] == "hold":
+        settled, held, ended = key
+        late = made["expires_at"] is not None and record["ts"] >= made["expires_at"].replace("Z", "000000Z")
+        if ended or late or (made["limit_nusd"] is not None and settled + held > made["limit_nusd"]):
+            raise DamageError(f"record {record['seq']} goes past key {made['key_id']}")
+
+
 def read_sealed(raw: bytes) -> dict[str, Any]:
     """Check a snapshot or a manifest by its last line ("Snapshots")."""
     body, _, end = raw.rpartition(b',\n"sha256":"')
@@ -302,12 +338,20 @@ def test_a_long_life_reads_by_the_documents_words() -> None:
         "void",
         "adjust",
         "settle_worst",
+        "key_add",
+        "key_rotate",
+        "key_revoke",
     }
     accounts = ledger.state.accounts.values()
     assert read_balances(records) == {
         a.agent_id: [a.funded_nusd, a.settled_nusd, a.held_nusd] for a in accounts
     }
     assert read_head(disk.read(HEAD)) == (records[-1]["seq"], records[-1]["h"], 2)
+    read, known = read_keys(records), ledger.state.agent_keys
+    assert any("keys" in record for record in records)
+    assert {key.key_id: [key.settled_nusd, key.held_nusd, key.revoked] for key in known.values()} == {
+        key_id: read[key_id] for key_id in known
+    }
 
     checkpoint = next(record for record in reversed(records) if record["t"] == "checkpoint")
     raw = disk.read(FOLDER / checkpoint["snapshot"])

@@ -9,6 +9,7 @@ import pytest
 from ledger_desk import LONG, Desk, code_of, open_desk, settled_down
 from ledger_kit import (
     AGENT,
+    add_key,
     grant,
     hold_call,
     new_agent,
@@ -69,6 +70,23 @@ async def test_a_waiting_call_gets_the_money_that_another_gives_back(desk: Desk)
             await ledger.submit(cmd.GrantBudget(AGENT, 5_000, None, "me"))
         await ledger.submit(waker)
         assert (await asyncio.wait_for(waiting, LONG)).call_id == f"c{index + 1}"
+
+
+async def test_a_call_waits_for_what_its_key_holds(desk: Desk) -> None:
+    """It gets what another call of the key gives back; and an end where the key is revoked meanwhile."""
+    ledger = await desk.fund(50_000, concurrency="shared")
+    await ledger.submit(add_key("root", limit_nusd=1_500))
+    await ledger.hold(hold_call("c0", keys=("root",)), 0)
+    waiting = asyncio.ensure_future(ledger.hold(hold_call("c1", keys=("root",)), LONG))
+    await settled_down()
+    assert not waiting.done()
+    ledger.post(settle("c0", 400))
+    assert (await asyncio.wait_for(waiting, LONG)).keys == ["root"]
+    waiting = asyncio.ensure_future(ledger.hold(hold_call("c2", keys=("root",)), LONG))
+    await settled_down()
+    assert not waiting.done()
+    await ledger.submit(cmd.RevokeKey(AGENT, "root", "me"))
+    assert await code_of(waiting) == "key_unknown"
 
 
 async def test_new_calls_queue_behind_those_that_wait(desk: Desk) -> None:
