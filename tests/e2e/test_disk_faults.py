@@ -9,44 +9,21 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from full_disk import chat, scenario
+from namespaces import SUPPORT, environment, namespace
 from raw_http import send
 from recorded import RecordedUpstream
-from sidecar import DAEMON, KEPT, Sidecar
+from sidecar import DAEMON, Sidecar
 from spendguard_daemon.ledger.lines import Slot, encode_slot, open_line, seal
 from spendguard_daemon.patience import STALL_SECONDS
 
-SUPPORT = Path(__file__).parents[1] / "support"
 FAULTY = (sys.executable, str(SUPPORT / "faulty_daemon.py"))
-NAMESPACES = (("unshare", "--user", "--map-root-user", "--mount"), ("unshare", "--mount"))
-"""For anyone, where the kernel lets users have their own; for root anyway."""
-
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, /dev/full or mount namespaces")
-
-
-@lru_cache
-def namespace() -> tuple[str, ...] | None:
-    """Return the command in which a shell script may mount, seen by nobody else; None where there is none."""
-    for command in NAMESPACES:
-        trial = [*command, "sh", "-c", "mount -t tmpfs none /mnt"]
-        with suppress(FileNotFoundError):
-            if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
-                return command
-    return None
-
-
-def environment() -> dict[str, str]:
-    """Return what a program of ours needs of this one's environment."""
-    paths = [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return kept | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def start_refused(home: Path, *flags: str, env: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:

@@ -5,12 +5,15 @@ Without isolation it gains what the page lists, so each attempt is one that Land
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hostile_stage import CHAT, PARTS, Stage, play, stage
+from namespaces import SUPPORT, environment, namespace
 from spendguard_cli.exec import landlock
 from spendguard_daemon.money import parse_usd
 from until import until
@@ -125,3 +128,25 @@ def test_without_isolation_it_gains_what_the_page_lists(tmp_path: Path) -> None:
         everything_was_tried(on)
         agrees(on, "What succeeds without isolation")
         assert [secret for secret in on.secrets if secret in on.talk] != []
+
+
+def test_a_full_disk_costs_nobody_money(tmp_path: Path) -> None:
+    """Isolated, it can fill the disk: calls are refused while it is full, and nothing else comes of it."""
+    inside = namespace()
+    if inside is None:
+        pytest.skip("no mount namespaces here")
+    small, elsewhere = tmp_path / "small", tmp_path / "elsewhere"
+    small.mkdir()
+    elsewhere.mkdir()
+    mount = f"mount -t tmpfs -o size=112m none '{small}'"
+    program = f"exec '{sys.executable}' hostile_disk.py '{small}' '{elsewhere}'"
+    done = subprocess.run(
+        [*inside, "sh", "-c", f"{mount} && {program}"],
+        cwd=SUPPORT,
+        env=environment(),
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    assert done.stdout.decode().splitlines()[-1] == "the disk was full"

@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -314,3 +315,23 @@ def by_service(facts: Facts) -> str:
         made.connect(str(facts.user / "service"))
         made.sendall(os.fsencode(facts.token_file) + b"\n")
         return made.recv(200).decode()
+
+
+@attempt("disk", "fill the disk that the ledger is on")
+def fill(facts: Facts) -> str:
+    """Whether anything moves meanwhile, the test sees; a file elsewhere says when it has seen enough."""
+    filler, size = facts.user / ".local" / "bin" / "filler", 2**20
+    with filler.open("ab", buffering=0) as file:
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+    (facts.scratch / "slow").touch()
+    while not (facts.scratch / "enough").exists():
+        with suppress(OSError), filler.open("ab", buffering=0) as file:
+            file.write(bytes(4096))
+        time.sleep(0.05)
+    written = filler.stat().st_size
+    filler.unlink()
+    raise RefusedError(f"{written} bytes were written, and nobody else had them")

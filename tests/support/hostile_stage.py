@@ -74,9 +74,9 @@ class Stage:
 
 
 @contextmanager
-def stage(root: Path) -> Iterator[Stage]:
-    """Build it below a folder that is empty."""
-    user, scratch, backup = root / "user", root / "scratch", root / "backups" / "monday"
+def stage(root: Path, elsewhere: Path | None = None) -> Iterator[Stage]:
+    """Build it below a folder that is empty; the program's own folder may lie elsewhere."""
+    user, scratch, backup = root / "user", (elsewhere or root) / "scratch", root / "backups" / "monday"
     home = user / ".spendguard"
     for folder in (user / ".local" / "bin", user / ".codex", scratch, backup.parent):
         folder.mkdir(parents=True)
@@ -98,7 +98,7 @@ def stage(root: Path) -> Iterator[Stage]:
     ):
         sidecar.chat(sidecar.agent(name="past"), CHAT)
         shell.ok("ledger", "backup", str(backup))
-        yield _made(root, sidecar, upstream, shell)
+        yield _made(root, scratch, sidecar, upstream, shell)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def _service(path: Path) -> Iterator[None]:
         serving.join()
 
 
-def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell) -> Stage:
+def _made(root: Path, scratch: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell) -> Stage:
     agent, keyless, keyed, busy = (
         sidecar.agent(cents=5000, name=name, concurrency="shared")
         for name in ("own", "bare", "keyed", "busy")
@@ -135,7 +135,7 @@ def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell
         "home": str(sidecar.home.root),
         "user": str(root / "user"),
         "backup": str(root / "backups" / "monday"),
-        "scratch": str(root / "scratch"),
+        "scratch": str(scratch),
         "code": [str(ROOT), str(ROOT / "daemon")],
         "sidecar": sidecar.process.pid,
         "port": sidecar.port,
@@ -146,7 +146,7 @@ def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell
         "keyed": keyed,
         "keyed_key_id": key["key_id"],
     }
-    path = root / "facts.json"
+    path = scratch / "facts.json"
     path.write_text(json.dumps(facts))
     secrets = (
         PROVIDER_KEY,
@@ -157,7 +157,7 @@ def _made(root: Path, sidecar: Sidecar, upstream: RecordedUpstream, shell: Shell
         sidecar.token,
         key["key"],
     )
-    return Stage(sidecar, upstream, shell, root / "scratch", path, agent, keyless, keyed, busy, secrets)
+    return Stage(sidecar, upstream, shell, scratch, path, agent, keyless, keyed, busy, secrets)
 
 
 def play(
