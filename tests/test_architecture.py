@@ -28,6 +28,7 @@ LIFE = {
     "price_keeper",
     "relay",
     "sharpen",
+    "waits",
     "ways",
     "whose",
 }
@@ -62,7 +63,11 @@ ARROWS: dict[str, set[str]] = {
     "call": PURE | {"ledger", "pricing", "providers"},
     "bill": PURE | {"ledger", "pricing", "call"},
     "planner": PURE
-    | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier", "whose"},
+    | {
+        *("ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier", "waits"),
+        "whose",
+    },
+    "waits": {"ledger", "settings"},
     "whose": PURE | {"ledger", "pricing", "providers", "call"},
     "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
     "booking": PURE | {"ledger", "call", "bill", "outcome", "relay"},

@@ -41,7 +41,8 @@ class Arrival:
 
     `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names,
     `query` holds parameters of the route's allow-list; `model` and `stream` are set where the path names
-    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider.
+    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider, nor does
+    `wait_seconds`: how long the client lets the call wait for money or a lock, None where it did not say.
     """
 
     call_id: str
@@ -55,6 +56,7 @@ class Arrival:
     query: Mapping[str, str] = field(default_factory=dict)
     model: str = ""
     stream: bool = False
+    wait_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from spendguard_daemon.providers import (
 )
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.usage import InputBound
+from spendguard_daemon.waits import wait_seconds
 from spendguard_daemon.whose import glance, provider_of, speaker
 
 NANOSECONDS = 1_000_000_000
@@ -127,7 +128,9 @@ class Planner:
         bounds = form.bounds(request, card.limits, state_tokens)
         trusted = [b for b in bounds if (provider, card.model, b.rung) not in distrusted] or bounds[-1:]
         wanted, floor = self._caps(form, request, card)
-        until_ns = from_ns + self._settings.absolute_seconds * NANOSECONDS
+        waits = wait_seconds(arrival.wait_seconds, account.policy, self._settings)
+        waits_at_most = self._settings.held_wait_seconds if waits is None else waits
+        until_ns = from_ns + (self._settings.absolute_seconds + waits_at_most) * NANOSECONDS
         hold = HoldCall(
             call_id=arrival.call_id,
             agent_id=arrival.agent_id,
@@ -153,6 +156,7 @@ class Planner:
             ),
             deadline_ns=until_ns,
             idempotency=reading.idempotency,
+            wait_seconds=waits,
         )
         bodiless = replace(asked, body=b"")
         return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)

@@ -44,7 +44,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         ("started", ink.when(now.started_at)),
         ("prices", _prices(now.pricing)),
         ("keys", _keys(now.providers)),
-        ("calls", Text(f"{count(now.calls_in_flight, 'call')} in flight")),
+        ("calls", _calls(now)),
     ]
     if now.daemon_budget.hard_limit_cents is not None:
         rows.append(("cap of all", accounts.daemon_budget_line(now.daemon_budget)))
@@ -59,8 +59,26 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         *_warnings(now.warnings),
         Text(),
         _agents(value.agents),
+        *_waiting(now, value.agents),
         *_unconfirmed(now),
     )
+
+
+def _calls(now: wire.Status) -> Text:
+    line = Text(f"{count(now.calls_in_flight, 'call')} in flight")
+    if now.calls_waiting:
+        line.append(f", {now.calls_waiting} waiting", style=CARE)
+    return line
+
+
+def _waiting(now: wire.Status, agents: list[wire.Agent]) -> list[RenderableType]:
+    """The calls that wait for an operator, or for other calls; the longest waiting first."""
+    if not now.waiting:
+        return []
+    names = {agent.agent_id: agent.name for agent in agents}
+    more = now.calls_waiting - len(now.waiting)
+    rest = [Text(f"and {more} more", style=QUIET)] if more > 0 else []
+    return [Text(), accounts.waiting(now.waiting, names), *rest]
 
 
 def _unconfirmed(now: wire.Status) -> list[RenderableType]:

@@ -119,6 +119,7 @@ async def serve_call(
     headers = request.headers
     identity = identity_of(headers, route)
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
+    wait_seconds = access.wait_seconds(headers.getall(access.WAIT_HEADER, []))
     guard.check_agent(identity.agent_id)
     client = HttpClient(request, settings.idle_seconds)
     # The arrival gets no name here: its body must not live as long as the call.
@@ -135,6 +136,7 @@ async def serve_call(
             query=route.query,
             model=route.params.get("model", ""),
             stream=route.stream,
+            wait_seconds=wait_seconds,
         ),
         client,
     )

@@ -140,7 +140,8 @@ class HoldCall:
     `offers` are tried in the order given. `output_tokens` is the cap per choice that is wanted, as asked by
     the client or injected by us; it may be clamped down to `floor_output_tokens`. A cap below
     `least_output_tokens` the provider would refuse, so none is proposed. `deadline_ns` is the wall time by
-    which the call will have ended.
+    which the call will have ended. `wait_seconds` is how long the call waits where it is refused for want of
+    money or for a lock; None: as the ledger's caller says, and only for money that others hold.
     """
 
     call_id: str
@@ -160,6 +161,12 @@ class HoldCall:
     deadline_ns: int
     idempotency: Idempotency | None = None
     least_output_tokens: int = 1
+    wait_seconds: int | None = None
+
+    @property
+    def worst_nusd(self) -> int:
+        """The most that the call can cost with all the output that it wants, by its cheapest offer."""
+        return min(offer.cost.at(self.output_tokens) for offer in self.offers)
 
 
 @dataclass(frozen=True, slots=True)
