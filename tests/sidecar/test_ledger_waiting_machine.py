@@ -13,8 +13,19 @@ from waiting_room import WaitingRoom
 
 AMOUNTS = st.sampled_from([0, 5, 20, 50, 90])
 PICKS = st.integers(0, 9)
+PERCENTS = st.sampled_from([0, 50, 100])
 RUNS = st.sampled_from(["run-1", "run-2", "run-3"])
 WAITS = st.sampled_from([None, None, 0, 1, 7, 45, 600, 600])
+ASKS = st.tuples(
+    RUNS,
+    st.integers(1, 50),
+    st.sampled_from([0, 0, 10, 30]),
+    st.sampled_from([0, 10, 30]),
+    st.booleans(),
+    WAITS,
+)
+"""Of a call: run, cost of its input, output that it wants, and needs, whether that was injected, wait."""
+
 EXAMPLES = int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "120"))
 
 
@@ -71,11 +82,17 @@ class WaitingMachine(RuleBasedStateMachine):
             self.model.agents[agent]["deleted"] = True
             self.post(cmd.DeleteAgent(agent, "test"))
 
-    @rule(agent=agents, reason=st.sampled_from(["mad", None]))
+    @rule(agent=agents, reason=st.sampled_from(["mad", None, None]))
     def freeze(self, agent: str, reason: str | None) -> None:
         if self.alive(agent):
             self.model.agents[agent]["frozen"] = reason
             self.post(cmd.Freeze(agent, reason, "test") if reason else cmd.Unfreeze(agent, "test"))
+
+    @rule(agent=agents)
+    def refill(self, agent: str) -> None:
+        if self.alive(agent):
+            self.freeze(agent, None)
+            self.set_budget(agent, 90, 90)
 
     @rule(agent=agents, limit=AMOUNTS, topup=AMOUNTS | st.none())
     def set_budget(self, agent: str, limit: int, topup: int | None) -> None:
@@ -90,7 +107,7 @@ class WaitingMachine(RuleBasedStateMachine):
             self.model.grant(agent, limit, amount)
             self.post(cmd.TopUp(agent, amount, "test"))
 
-    @rule(limit=AMOUNTS | st.none(), topup=AMOUNTS | st.none())
+    @rule(limit=st.sampled_from([None, None, 50, 150]), topup=AMOUNTS | st.none())
     def set_daemon_limit(self, limit: int | None, topup: int | None) -> None:
         if limit is None:
             self.model.cap = {"limit": None, "funded": 0}
@@ -98,28 +115,23 @@ class WaitingMachine(RuleBasedStateMachine):
             self.model.grant(None, limit, topup or 0)
         self.post(cmd.SetDaemonLimit(limit, topup, "test"))
 
-    @rule(
-        agent=agents,
-        run=RUNS,
-        fixed=st.integers(0, 50),
-        wanted=st.sampled_from([0, 0, 10, 30]),
-        floor=st.sampled_from([0, 10, 30]),
-        injected=st.booleans(),
-        wait=WAITS,
-    )
-    def call(
-        self, agent: str, run: str, fixed: int, wanted: int, floor: int, injected: bool, wait: int | None
-    ) -> None:
-        self.room.call(
-            self.unique("call"),
-            agent,
-            run,
-            [("bytes", fixed, 1)],
-            output_tokens=wanted,
-            floor_output_tokens=floor,
-            injected=injected,
-            wait_seconds=wait,
-        )
+    @rule(agent=agents, asked=st.lists(ASKS, min_size=1, max_size=5))
+    def calls(self, agent: str, asked: list[tuple[str, int, int, int, bool, int | None]]) -> None:
+        for run, fixed, wanted, floor, injected, wait in asked:
+            self.room.call(
+                self.unique("call"),
+                agent,
+                run,
+                [("bytes", fixed, 1)],
+                output_tokens=wanted,
+                floor_output_tokens=floor,
+                injected=injected,
+                wait_seconds=wait,
+            )
+
+    @rule(agent=agents, asked=st.lists(ASKS, min_size=1, max_size=5))
+    def more_calls(self, agent: str, asked: list[tuple[str, int, int, int, bool, int | None]]) -> None:
+        self.calls(agent, asked)
 
     @rule(pick=PICKS)
     def client_leaves(self, pick: int) -> None:
@@ -136,7 +148,12 @@ class WaitingMachine(RuleBasedStateMachine):
             self.model.calls[call]["attached"] = False
             self.room.do(lambda: self.room.ledger.detach(call))
 
-    @rule(pick=PICKS, how=st.sampled_from(["settle", "settle", "worst", "void"]), percent=st.integers(0, 100))
+    @rule(hows=st.lists(st.sampled_from(["settle", "settle", "worst", "void"]), min_size=1), percent=PERCENTS)
+    def several_end(self, hows: list[str], percent: int) -> None:
+        for pick, how in enumerate(hows):
+            self.end(pick, how, percent)
+
+    @rule(pick=PICKS, how=st.sampled_from(["settle", "settle", "worst", "void"]), percent=PERCENTS)
     def end(self, pick: int, how: str, percent: int) -> None:
         call = self.an_open_call(pick)
         if call is None:
@@ -198,7 +215,7 @@ class WaitingMachine(RuleBasedStateMachine):
 
 WaitingMachine.TestCase.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=40,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -168,7 +168,7 @@ class WaitingRoom:
         return [waiter.command.call_id for waiter in self.ledger.waiting() if not waiter.granted.done()]
 
     def could_go(self, before: str | None = None) -> str | None:
-        """Return the first waiting call (of those `before`) that is next by the rules and would get its hold."""
+        """Return the first waiting call, of those `before`, that is next by the rules and would go."""
         barred = set()
         for call_id in self.line():
             if call_id == before:
