@@ -1,8 +1,10 @@
 """Calls that wait, in every order of things: none is forgotten, none jumps the queue, none passes the cap."""
 
 import os
+import random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
@@ -26,7 +28,8 @@ ASKS = st.tuples(
 )
 """Of a call: run, cost of its input, output that it wants, and needs, whether that was injected, wait."""
 
-EXAMPLES = int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "120")) // 2
+WALKS = EXAMPLES // 3
 
 
 class WaitingMachine(RuleBasedStateMachine):
@@ -141,12 +144,17 @@ class WaitingMachine(RuleBasedStateMachine):
             self.room.do(tasks[pick % len(tasks)].cancel)
 
     @rule(pick=PICKS)
-    def client_leaves_its_answer(self, pick: int) -> None:
-        """It keeps its hold, but not its agent's lock."""
-        call = self.an_open_call(pick)
-        if call is not None:
-            self.model.calls[call]["attached"] = False
-            self.room.do(lambda: self.room.ledger.detach(call))
+    def a_run_leaves_its_answers(self, pick: int) -> None:
+        """Its calls keep their holds, but not their agent's lock."""
+        first = self.an_open_call(pick)
+        for call in self.open_calls():
+            here, there = self.model.calls[call], self.model.calls[first or call]
+            if (here["agent"], here["run"]) == (there["agent"], there["run"]):
+                here["attached"] = False
+                self.detach(call)
+
+    def detach(self, call: str) -> None:
+        self.room.do(lambda: self.room.ledger.detach(call))
 
     @rule(hows=st.lists(st.sampled_from(["settle", "settle", "worst", "void"]), min_size=1), percent=PERCENTS)
     def several_end(self, hows: list[str], percent: int) -> None:
@@ -176,13 +184,16 @@ class WaitingMachine(RuleBasedStateMachine):
             self.model.calls[call]["cost"] = to
             self.post(cmd.AdjustCall(call, to, "the bill says so", "test"))
 
-    def an_open_call(self, pick: int) -> str | None:
-        """Return a call that has its hold, of a caller that knows it."""
-        calls = [
+    def open_calls(self) -> list[str]:
+        """Return the calls that have their hold, of callers that know it."""
+        return [
             call
             for call, model in self.model.calls.items()
             if model["cost"] is None and (task := self.room.asks[call].task) is not None and task.done()
         ]
+
+    def an_open_call(self, pick: int) -> str | None:
+        calls = self.open_calls()
         return calls[pick % len(calls)] if calls else None
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 5.0, 31.0]))
@@ -220,3 +231,74 @@ WaitingMachine.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestWaitingMachine = WaitingMachine.TestCase
+
+
+class Walk:
+    """The same machine, walked by chance with weights: long lines, a contended lock, coming and going."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.machine = WaitingMachine()
+        self.agents = [
+            self.machine.new_agent("exclusive", "clamp"),
+            self.machine.new_agent("shared", "refuse"),
+        ]
+        self.steps = {
+            self.call: 40,
+            self.end: 30,
+            self.refill: 8,
+            self.pass_time: 10,
+            self.leave: 8,
+            self.leave_answers: 6,
+            self.change: 3,
+        }
+
+    def walk(self, steps: int) -> None:
+        for agent in self.agents:
+            self.machine.set_budget(agent, 90, None)
+        for step in self.dice.choices(list(self.steps), list(self.steps.values()), k=steps):
+            step()
+            self.machine.nobody_waits_in_vain()
+            self.machine.the_sums_agree()
+        self.machine.teardown()
+
+    def call(self) -> None:
+        run, wait = self.dice.choice(["A", "A", "B", "C"]), self.dice.choice([None, 0, 7, 45, 600, 600])
+        cost, injected = self.dice.choice([5, 20, 40, 80]), self.dice.random() < 0.2
+        asked = (run, cost, self.dice.choice([0, 0, 10]), self.dice.choice([0, 10]), injected, wait)
+        self.machine.calls(self.dice.choice(self.agents), [asked])
+
+    def end(self) -> None:
+        how = self.dice.choice(["settle", "settle", "worst", "void"])
+        self.machine.end(self.dice.randrange(10), how, self.dice.choice([0, 10, 100]))
+
+    def refill(self) -> None:
+        agent = self.dice.choice(self.agents)
+        self.machine.freeze(agent, None)
+        self.machine.set_budget(agent, 90, self.dice.choice([5, 20, 90]))
+
+    def pass_time(self) -> None:
+        self.machine.time_passes(self.dice.choice([0.3, 2.0, 5.0, 12.0, 31.0]))
+
+    def leave(self) -> None:
+        self.machine.client_leaves(self.dice.randrange(10))
+
+    def leave_answers(self) -> None:
+        self.machine.a_run_leaves_its_answers(self.dice.randrange(10))
+
+    def change(self) -> None:
+        agent = self.dice.choice(self.agents)
+        match self.dice.randrange(4):
+            case 0:
+                self.machine.set_daemon_limit(self.dice.choice([None, 100]), 100)
+            case 1:
+                self.machine.change_agent(agent, self.dice.choice(["exclusive", "shared"]))
+            case 2:
+                self.machine.freeze(agent, "mad")
+            case _:
+                self.machine.adjust(self.dice.randrange(10), self.dice.choice([0, 10, 60]))
+
+
+@pytest.mark.parametrize("seed", range(WALKS))
+def test_a_walk(seed: int) -> None:
+    Walk(seed).walk(200)
