@@ -12,9 +12,12 @@ from spendguard_daemon.agent_keys import PREFIX
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 
 IDEMPOTENCY_HEADER = "idempotency-key"
+WAIT_HEADER = "x-spendguard-wait"
+WAIT_SECONDS_MAX = 600
 RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+_SECONDS = re.compile(r"[0-9]{1,4}")
 
 
 def check_transport(
@@ -92,3 +95,12 @@ def idempotency_key(values: Sequence[str]) -> str | None:
     if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters")
     return values[0]
+
+
+def wait_seconds(values: Sequence[str]) -> int | None:
+    """Return for how long a request says it waits, None where it does not; raise MALFORMED_REQUEST."""
+    if not values:
+        return None
+    if len(values) > 1 or not _SECONDS.fullmatch(values[0]) or int(values[0]) > WAIT_SECONDS_MAX:
+        raise MalformedError(WAIT_HEADER, f"once, whole seconds from 0 to {WAIT_SECONDS_MAX}")
+    return int(values[0])

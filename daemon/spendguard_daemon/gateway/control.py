@@ -74,7 +74,9 @@ class Control:
     async def _list_agents(self, _: Asked) -> web.Response:
         state, now = self._ledger.state, self._now()
         live = [account for account in state.accounts.values() if not account.deleted]
-        return respond.value(wire.Agents([views.agent(account, state, now) for account in live]))
+        waiting = self._ledger.waiting
+        shown = [views.agent(account, state, now, waiting(account.agent_id)) for account in live]
+        return respond.value(wire.Agents(shown))
 
     async def _create_agent(self, asked: Asked) -> web.Response:
         new = bodies.decode(asked.body, wire.NewAgent)
@@ -100,7 +102,8 @@ class Control:
 
     async def _get_agent(self, asked: Asked) -> web.Response:
         state = self._ledger.state
-        return respond.value(views.agent(live_account(state, asked.agent_id), state, self._now()))
+        account, waiting = live_account(state, asked.agent_id), self._ledger.waiting(asked.agent_id)
+        return respond.value(views.agent(account, state, self._now(), waiting))
 
     async def _change_agent(self, asked: Asked) -> web.Response:
         change = bodies.decode(asked.body, wire.ChangeAgent)
