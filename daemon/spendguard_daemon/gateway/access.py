@@ -19,7 +19,7 @@ IDEMPOTENCY_HEADER = "idempotency-key"
 AGENT_KEY_PREFIX = "sg_agent_"
 RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def idempotency_key(values: Sequence[str]) -> str | None:
     """Return the Idempotency-Key of a request, None without one; raise MALFORMED_REQUEST."""
     if not values:
         return None
-    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
+    if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters")
     return values[0]
 

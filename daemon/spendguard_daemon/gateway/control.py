@@ -11,7 +11,7 @@ from aiohttp import web
 from spendguard_daemon import wire
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, bodies, respond, views
+from spendguard_daemon.gateway import access, bodies, openapi, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.proxy import read_body
@@ -65,6 +65,9 @@ class Control:
 
     def _now(self) -> cmd.Now:
         return cmd.Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+
+    async def _openapi(self, _: Asked) -> web.Response:
+        return web.Response(body=openapi.document(), content_type=respond.JSON)
 
     # -- agents ---------------------------------------------------------------------------------------
 
