@@ -18,7 +18,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """`GET /ready`: whether calls would be taken, and why not. `warnings` are dangers, there if there are any."""
+    """`GET /ready`: whether calls would be taken, and why not; `warnings` of dangers, where there are any."""
 
     status: str
     reasons: list[str]

@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the document, made from the tables that the sidecar itself goes by (OpenAPI 3.1). Pure.
+"""`GET /openapi.json`: the document (OpenAPI 3.1), made from the tables that the sidecar goes by. Pure.
 
 Its bytes depend on the code alone. What a route refuses stands in `operations`, what the answers are in
 `openapi_shapes`, which model routes there are in `model_paths`.
@@ -16,11 +16,10 @@ from spendguard_daemon.errors import Code
 from spendguard_daemon.gateway import access, asked, daemon_control, google_paths
 from spendguard_daemon.gateway import openapi_shapes as shapes
 from spendguard_daemon.gateway.model_paths import ModelPath, model_paths
-from spendguard_daemon.gateway.operations import CONTROL, MODEL, Operation, refusals
 from spendguard_daemon.gateway.openapi_shapes import Schema, ref
+from spendguard_daemon.gateway.operations import CONTROL, MODEL, Operation, refusals
 from spendguard_daemon.gateway.routes import OPEN, QUERIES, control_patterns
 from spendguard_daemon.providers import speaker_of
-from spendguard_daemon.runtime import NONCE
 from spendguard_daemon.settings import PROVIDERS
 
 JSON = "application/json"
@@ -42,7 +41,6 @@ _WHOSE: dict[str, tuple[str, Schema]] = {
 }
 _ACTOR = {"type": "string", "pattern": f"^{asked.ACTOR.pattern}$"}
 _KEY = {"type": "string", "pattern": f"^{access.IDEMPOTENCY_KEY.pattern}$"}
-_NONCE = {"type": "string", "pattern": f"^{NONCE.pattern}$"}
 
 
 @cache
@@ -110,7 +108,13 @@ class _Book:
         row = CONTROL[name]
         parameters = [*_in_path(path), *(_in_query(query) for query in sorted(QUERIES.get(name, ())))]
         if name == "health":
-            parameters.append(_header(daemon_control.NONCE_HEADER, "Asks for a proof of who answers", _NONCE))
+            parameters.append(
+                _header(
+                    daemon_control.NONCE_HEADER,
+                    "Asks for a proof of who answers; ignored unless 16 to 128 of A-Z a-z 0-9 _ -",
+                    _TEXT,
+                )
+            )
         if name not in OPEN:
             parameters.append(_header(asked.ACTOR_HEADER, "Who acts, for the journal", _ACTOR))
         written = self._operation(row, name, name, parameters, dialect="")

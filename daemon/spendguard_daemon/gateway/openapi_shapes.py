@@ -1,4 +1,4 @@
-"""The schemas of `/openapi.json`: the shapes of `wire` as msgspec tells them, and the refusals by dialect. Pure.
+"""The schemas of `/openapi.json`: the shapes of `wire` as msgspec tells them, refusals by dialect. Pure.
 
 msgspec knows types; what more a field must be, `bodies` checks, and `_FIELDS` says, from the same constants.
 """
@@ -153,7 +153,7 @@ def _refusals() -> Schema:
     }
     base = {
         "type": "object",
-        "description": "A refusal: in the provider's own error shape, with `detail` and `spendguard` beside it.",
+        "description": "A refusal, in the provider's own shape with `detail` and `spendguard` beside it.",
         "required": ["detail", "spendguard", "error"],
         "properties": {"detail": {"type": "string"}, "spendguard": facts, "error": {"type": "object"}},
     }

@@ -18,7 +18,7 @@ from spendguard_daemon.gateway.routes import OPEN
 Shape = type[msgspec.Struct]
 
 ANYWHERE = frozenset({Code.MALFORMED_REQUEST, Code.MISDIRECTED_HOST, Code.FORBIDDEN_ORIGIN, Code.INTERNAL})
-"""Of every route: what is no HTTP or has a query that it does not take, comes from elsewhere, or fails here."""
+"""Of every route: what is no HTTP, has a query that it does not take, comes from elsewhere, or fails here."""
 
 BODY = frozenset({Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA})
 WRITE = frozenset({Code.DISK_FAILED, Code.LEDGER_FULL, Code.SHUTTING_DOWN})
@@ -49,6 +49,31 @@ PROVIDER = frozenset(
     {Code.UPSTREAM_UNREACHABLE, Code.PROVIDER_KEY_MISSING, Code.PROVIDER_KEY_REJECTED, Code.RATE_LIMITED}
 )
 CONTENT = frozenset({Code.UNPRICED_DIMENSION, Code.UNBOUNDED_FEATURE, Code.FOREIGN_STATE, Code.MOCK_ONLY})
+MONEY = frozenset(
+    {
+        Code.AGENT_FROZEN,
+        Code.BUDGET_NOT_SET,
+        Code.INSUFFICIENT_BUDGET,
+        Code.DAEMON_CAP,
+        Code.KEY_LIMIT,
+        Code.BUDGET_HELD,
+        Code.BUDGET_LOCKED,
+    }
+)
+"""Why a call gets no hold."""
+
+REPEATED = REPEAT | {Code.IDEMPOTENCY_IN_FLIGHT, Code.IDEMPOTENCY_DONE}
+CALLED = frozenset(
+    {
+        Code.MISSING_AGENT,
+        Code.KEY_SCOPE,
+        Code.SUBSCRIPTION_TOKEN,
+        Code.UNKNOWN_MODEL,
+        Code.UPSTREAM_FAILED,
+        Code.UPSTREAM_TIMEOUT,
+    }
+)
+"""What else may become of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +173,7 @@ MODEL: Mapping[str, Operation] = {
     "root": Operation("A line of text, for who looks whether somebody is there"),
     "call": Operation(
         "A model call within the agent's budget, in the provider's own format",
-        refuses=IDENTITY | BODY | WRITE | PRICES | PROVIDER | CONTENT
-        # fmt: off
-        | {
-            Code.MISSING_AGENT, Code.KEY_SCOPE, Code.SUBSCRIPTION_TOKEN, Code.UNKNOWN_MODEL,
-            Code.AGENT_FROZEN, Code.BUDGET_NOT_SET, Code.INSUFFICIENT_BUDGET, Code.DAEMON_CAP,
-            Code.KEY_LIMIT, Code.BUDGET_HELD, Code.BUDGET_LOCKED,
-            Code.IDEMPOTENCY_IN_FLIGHT, Code.IDEMPOTENCY_DONE, Code.IDEMPOTENCY_MISMATCH,
-            Code.UPSTREAM_FAILED, Code.UPSTREAM_TIMEOUT,
-        },
-        # fmt: on
+        refuses=IDENTITY | BODY | WRITE | PRICES | PROVIDER | CONTENT | MONEY | REPEATED | CALLED,
         repeats=True,
         relays=True,
     ),
@@ -166,7 +182,9 @@ MODEL: Mapping[str, Operation] = {
         refuses=IDENTITY | BODY | PROVIDER | CONTENT | {Code.MISSING_AGENT, Code.SUBSCRIPTION_TOKEN},
         relays=True,
     ),
-    "models": Operation("The models that can be called here, in the asker's format", refuses=IDENTITY | PRICES),
+    "models": Operation(
+        "The models that can be called here, in the asker's format", refuses=IDENTITY | PRICES
+    ),
     "model": Operation(
         "One model, in the asker's format",
         refuses=IDENTITY | PRICES | {Code.ROUTE_NOT_FOUND, Code.METHOD_NOT_ALLOWED},
