@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import openapi
 from spendguard_daemon.gateway.model_paths import model_paths
 from spendguard_daemon.gateway.operations import CONTROL, MODEL, refusals
@@ -85,6 +85,17 @@ def test_every_model_route_is_there() -> None:
         assert one.method.lower() in DOCUMENT["paths"][one.template]
         filled = re.sub(r"\{\w+\}", "x", one.template)
         assert match(one.method, filled).name == one.route.name
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_no_other_method_is_served(method: str) -> None:
+    """What the document does not have at its paths is refused."""
+    for path, methods in DOCUMENT["paths"].items():
+        if method.lower() in methods or (method == "GET" and ":" in path):
+            continue  # a model's name may hold a colon: then it is GET .../models/{model}
+        with pytest.raises(SpendGuardError) as refused:
+            match(method, re.sub(r"\{\w+\}", "x", path))
+        assert refused.value.code in (Code.METHOD_NOT_ALLOWED, Code.ROUTE_NOT_FOUND), path
 
 
 def test_each_operation_has_its_own_name_and_parameters() -> None:
