@@ -6,10 +6,11 @@ asks one share of the operations so often each, and prints a line of JSON for ea
 came. It is a process of its own, since schemathesis changes hypothesis for all that runs beside it.
 
 A real daemon, and a provider on loopback that plays recordings; nothing else is reached. An example is drawn
-from the schema, or against it. In part of them ids are those of agents, runs and calls that exist, bodies are
-those of recorded calls, and hostile headers are beside them, so that what lies behind the first refusal is
-asked too. Every answer must be one that the document has: its status, type, headers, shape, and its code
-among those of the operation. None may be a 5xx. `shutdown` is not asked: it would end the daemon.
+from the schema, or against it. In part of them ids are those of agents, runs and calls that exist, and bodies
+those of recorded calls, so that what lies behind the first refusal is asked too; in part there are hostile
+headers beside them, or hostile bytes in their place. Every answer must be one that the document has: its
+status, type, headers, shape, and its code among those of the operation. None may be a 5xx. `shutdown` is not
+asked: it would end the daemon.
 """
 
 import json
@@ -28,7 +29,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
-from hostile_headers import HOSTILE
+from hostile_requests import BODIES, HOSTILE
 from recorded import RecordedUpstream
 from replies import load_all
 from sidecar import Sidecar
@@ -188,9 +189,13 @@ class World:
             names = data.draw(st.lists(st.sampled_from(sorted(HOSTILE)), min_size=1, max_size=3, unique=True))
             headers |= {name: data.draw(HOSTILE[name]).encode() for name in names}
             tame = False
-        answer = case.call(
-            self.sidecar.base, self._session, headers=headers, timeout=30, allow_redirects=False
-        )
+        sent = case.as_transport_kwargs(self.sidecar.base, headers)
+        if case.method == "POST" and not data.draw(MOSTLY) and not data.draw(MOSTLY):
+            sent = {name: value for name, value in sent.items() if name != "json"}
+            sent["data"] = data.draw(BODIES)
+            sent["headers"].setdefault("content-type", "application/json")
+            tame = False
+        answer = self._session.request(**sent, timeout=30, allow_redirects=False)
         assert answer.status_code < 500, (
             f"{answer.status_code}: {answer.text}\n{case.as_curl_command(headers)}"
         )
@@ -199,10 +204,12 @@ class World:
         case.validate_response(answer, checks=checks, headers=headers)
         if tame and control and mode is GenerationMode.POSITIVE and answer.status_code in REJECTED:
             assert _beyond_schema(answer.json()), f"{answer.text}\n{case.as_curl_command(headers)}"
-        if answer.headers.get("x-spendguard-source") == ["provider"] and len(self.calls) < CALLS_MAX:
-            self.calls += answer.headers["x-spendguard-call-id"]
-        told = answer.json().get("spendguard", {}) if answer.status_code >= 400 and answer.content else {}
-        return " ".join(str(part) for part in (answer.status_code, told.get("code")) if part)
+        speaker = answer.headers.get("x-spendguard-source")
+        if speaker == "provider" and len(self.calls) < CALLS_MAX:
+            self.calls.append(answer.headers["x-spendguard-call-id"])
+        if speaker != "spendguard" or case.method == "HEAD" or answer.status_code < 400:
+            return str(answer.status_code)
+        return f"{answer.status_code} {answer.json()['spendguard']['code']}"
 
     def _real_ids(self, case: Any, data: st.DataObject) -> bool:
         """Put what exists where the path names something; tell whether it does."""

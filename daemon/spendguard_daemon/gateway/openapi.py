@@ -136,7 +136,8 @@ class _Book:
         parameters = [*_in_path(found.template), *_queries(found)]
         if name != "root":
             parameters += [_header(header, *what) for header, what in _WHOSE.items()]
-        operation_id = f"{found.method.lower()}{re.sub(r'[^A-Za-z0-9]+', '_', found.template)}"
+        words = re.findall(r"[A-Za-z0-9]+", found.template) or ["root"]
+        operation_id = "_".join([found.method.lower(), *words])
         written = self._operation(MODEL[name], operation_id, name, parameters, dialect=dialect)
         if found.method == "POST":
             written["requestBody"] = {"required": True, "content": {JSON: {"schema": {"type": "object"}}}}

@@ -1,4 +1,4 @@
-"""Headers that no client of ours sends so, as hypothesis draws them."""
+"""Headers and bodies that no client of ours sends, as hypothesis draws them."""
 
 import string
 
@@ -30,3 +30,25 @@ HOSTILE: dict[str, st.SearchStrategy[str]] = {
     "cookie": _TEXT,
 }
 """By their names, what may stand in them; each takes the place of what was sent so."""
+
+BODIES = st.sampled_from(
+    [
+        b"",
+        b" ",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf{}",
+        b'{"name": "\xed\xa0\x80"}',
+        b'{"name": "\\ud800"}',
+        b'{"name": "a", "name": "b"}',
+        b'{"topup_cents": 1e400, "hard_limit_cents": NaN}',
+        b'{"topup_cents": ' + b"9" * 5_000 + b"}",
+        b'{"model": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        b'{"a":' * 20_000,
+        b'{"name": "' + b"x" * 70_000 + b'"}',
+    ]
+)
+"""What is no JSON, no object, or more than anybody means."""
