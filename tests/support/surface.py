@@ -31,7 +31,7 @@ from schemathesis.core.failures import FailureGroup
 
 from hostile_requests import BODIES, HOSTILE
 from recorded import RecordedUpstream
-from replies import load_all
+from replies import Recording, load_all
 from sidecar import Sidecar
 
 LEFT_OUT = frozenset({"shutdown"})
@@ -262,9 +262,16 @@ def _ending(path: str) -> str:
     return path.rpartition(":")[2] if ":" in path else path.rpartition("/")[2]
 
 
+def _is_plain(recording: Recording) -> bool:
+    """Tell whether a recorded answer is one to be passed on, and of the type that it names."""
+    reply = recording.reply
+    torn = "json" in reply.headers["content-type"] and reply.body.startswith(b"data:")
+    return reply.status != 401 and not torn  # what a provider says to a key that is none, is a 503 of ours
+
+
 _BODIES: dict[str, list[dict[str, Any]]] = {}
 for _one in load_all():
-    if _one.request and _one.reply.status != 401:  # what a provider says to a key that is none, is a 503
+    if _one.request and _is_plain(_one):
         _BODIES.setdefault(_ending(_one.path), []).append(_one.request)
 
 
