@@ -169,7 +169,7 @@ class World:
 
         try:
             ask()
-        except Exception as error:
+        except (Exception, FailureGroup) as error:
             # Hypothesis tries what failed once more. What came before it is part of it, so that may go well.
             if not found:
                 raise
