@@ -164,3 +164,9 @@ def test_a_field_says_what_is_checked() -> None:
     assert "warnings" not in schemas["Ready"]["required"]
     (choice, _) = schemas["NewAgent"]["properties"]["concurrency"]["anyOf"]
     assert choice["enum"] == ["exclusive", "shared"]
+
+
+def test_a_nonce_may_be_anything() -> None:
+    """One that is none is ignored, so that the document must not say how it looks (found by schemathesis)."""
+    (nonce,) = DOCUMENT["paths"]["/health"]["get"]["parameters"]
+    assert (nonce["name"], nonce["schema"]) == ("x-spendguard-nonce", {"type": "string"})
