@@ -11,6 +11,29 @@ import msgspec
 CONTROL_JSON_BYTES_MAX = 64 * 1024
 
 
+class Health(msgspec.Struct, frozen=True):
+    """`GET /health`: the daemon runs."""
+
+    status: str = "ok"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /ready`: whether calls would be taken, and why not; `warnings` of dangers, where there are any."""
+
+    status: str
+    reasons: list[str]
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenApi(msgspec.Struct, frozen=True):
+    """`GET /openapi.json`: the members that every such document has (OpenAPI 3.1)."""
+
+    openapi: str
+    info: dict[str, object]
+    paths: dict[str, object]
+    components: dict[str, object]
+
+
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an agent has of its own in place of `[policy]`; `allow` adds to the list there."""
 

@@ -8,8 +8,8 @@ from spendguard_daemon.gateway import access, views
 from spendguard_daemon.ledger.commands import SetDaemonLimit
 from spendguard_daemon.ledger.events import AgentPolicy
 from spendguard_daemon.ledger.waiting import Waiter
-from spendguard_daemon.settings import Settings
 from spendguard_daemon.own_policy import wait_seconds
+from spendguard_daemon.settings import Settings
 
 WAITS = Settings(on_insufficient="wait", wait_seconds=20)
 

@@ -16,7 +16,7 @@ WAIT_HEADER = "x-spendguard-wait"
 WAIT_SECONDS_MAX = 600
 RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 
@@ -92,7 +92,7 @@ def idempotency_key(values: Sequence[str]) -> str | None:
     """Return the Idempotency-Key of a request, None without one; raise MALFORMED_REQUEST."""
     if not values:
         return None
-    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]):
+    if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters")
     return values[0]
 

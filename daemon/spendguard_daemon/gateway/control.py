@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from spendguard_daemon import wire
+from spendguard_daemon.aside import LARGE_BYTES, aside
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, bodies, respond, views
+from spendguard_daemon.gateway import access, bodies, openapi, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.door import Door
@@ -68,6 +69,10 @@ class Control:
 
     def _now(self) -> cmd.Now:
         return cmd.Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+
+    async def _openapi(self, _: Asked) -> web.Response:
+        # Made once, out of tables: as long a piece of work as reading a large body.
+        return web.Response(body=await aside(openapi.document, LARGE_BYTES), content_type=respond.JSON)
 
     # -- agents ---------------------------------------------------------------------------------------
 

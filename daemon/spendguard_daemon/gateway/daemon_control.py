@@ -151,7 +151,7 @@ class DaemonControl:
         reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
         dangers = [said for said in self._settings.warnings if said.startswith(DANGER)]
-        shown = {"status": status, "reasons": reasons} | ({"warnings": dangers} if dangers else {})
+        shown = wire.Ready(status=status, reasons=reasons, warnings=dangers or msgspec.UNSET)
         return respond.value(shown, 503 if reasons else 200)
 
     def _root(self, _: web.BaseRequest, __: Door) -> web.Response:
