@@ -53,7 +53,7 @@ class Ledger:
         )
         self._book.sink = self._journal.append
         self._acks = Acks(opened.book.seq)
-        self._waiting = Waiting(self._grant, self._abandon, self.now)
+        self._waiting = Waiting(self._grant, self._abandon, self._locked_out, self.now)
         self._desk = RefusalDesk(opened.book, room, lambda: self._journal.failure is None)
         self._compaction = self.compaction_kind(
             opened.folder,
@@ -224,7 +224,7 @@ class Ledger:
     def _admit(self, command: HoldCall) -> Granted:
         """Decide a hold now; BUDGET_HELD also where an earlier call of the agent waits for held money."""
         self._check_open()
-        if self._waiting.wants_lock(command.agent_id):
+        if self._waiting.wants_lock(command.agent_id) and self.lock(command.agent_id) is None:
             self._waiting.serve((command.agent_id,))  # by now the lock may be theirs
         return self._grant(command, queued=self._waiting.bars(command.agent_id))
 
@@ -244,6 +244,10 @@ class Ledger:
         self._check_disk()
         return next(event for event in events if isinstance(event, ev.Hold)), self._book.seq
 
+    def _locked_out(self, command: HoldCall) -> bool:
+        """Tell whether another run keeps this one from the lock; only for calls that met it before."""
+        return self.state.turns.block(command.agent_id, command.run_id, self._book.now()) is not None
+
     def _abandon(self, hold: ev.Hold) -> None:
         """Void a hold that nobody will use: not a byte of its call has left."""
         with suppress(SpendGuardError):  # after a disk failure nothing is written, and nothing leaves either
@@ -255,7 +259,8 @@ class Ledger:
             return
         agent_id, cap_nusd = ev.agent_of(event), self.state.daemon.limit_nusd
         whose = (agent_id,) if agent_id and cap_nusd is None else None
-        self._waiting.serve(whose, behind=not isinstance(event, ev.EndEvent))
+        ended = isinstance(event, ev.Settle | ev.SettleWorst | ev.Void)  # an overrun may freeze its agent
+        self._waiting.serve(whose, all_of_them=not ended)
 
     def _on_durable(self, seq: int) -> None:
         self._acks.advance(seq, self._book.fresh)

@@ -23,13 +23,10 @@ LOOK_AGAIN_SECONDS = 1.0
 HELD = frozenset({Code.BUDGET_HELD})
 """What every call waits for, if only for a short while."""
 
-MENDABLE = HELD | {
-    Code.INSUFFICIENT_BUDGET,
-    Code.BUDGET_NOT_SET,
-    Code.DAEMON_CAP,
-    Code.KEY_LIMIT,
-    Code.BUDGET_LOCKED,
-}
+TOO_LITTLE = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_NOT_SET, Code.DAEMON_CAP, Code.KEY_LIMIT})
+"""What only an operator mends: no call that ends leaves more than remained before."""
+
+MENDABLE = HELD | TOO_LITTLE | {Code.BUDGET_LOCKED}
 """What a call that was asked to wait waits for: refusals that an operator or another call's end may mend."""
 
 Granted = tuple[Hold, int]
@@ -70,8 +67,14 @@ class Waiter:
 class Waiting:
     """The queues, one for each agent. A waiter whose future is done has left its queue."""
 
-    def __init__(self, grant: Grant, abandon: Callable[[Hold], None], now: Callable[[], Now]) -> None:
-        self._grant, self._abandon, self._now = grant, abandon, now
+    def __init__(
+        self,
+        grant: Grant,
+        abandon: Callable[[Hold], None],
+        locked_out: Callable[[HoldCall], bool],
+        now: Callable[[], Now],
+    ) -> None:
+        self._grant, self._abandon, self._locked_out, self._now = grant, abandon, locked_out, now
         self._queues: dict[str, dict[int, Waiter]] = {}
         self._tickets = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -119,23 +122,26 @@ class Waiting:
                 self._abandon(waiter.granted.result()[0])
             raise
         if not waiter.granted.done():
-            self.serve((command.agent_id,), behind=True)  # so that it hears what is in its way at this moment
+            self._last_look(waiter)
         if not waiter.granted.done():
             self._leave(waiter)
             raise _out_of_time(waiter)
         return waiter.granted.result()
 
-    def serve(self, agent_ids: Collection[str] | None, *, behind: bool = False) -> None:
+    def serve(self, agent_ids: Collection[str] | None, *, all_of_them: bool = False) -> None:
         """Try the waiting calls of some agents, or of all, in the order in which they came.
 
-        Where a call waits on for held money, those behind it are not tried; with `behind` they are, to hear
-        what has become of their agent, key or lock, but get nothing.
+        Without `all_of_them` only those whom a call that ends, or lets go of its lock, can help: not those
+        behind one that waits on for held money, nor those for whom there is too little, or a lock in the way.
+        With it all are tried, to hear what has become of their agent, key or lock; those behind get nothing.
         """
         barred: set[str] = set()
         known = self._queues if agent_ids is None else agent_ids
-        lines = [self._line(agent_id, barred, behind=behind) for agent_id in list(known)]
+        lines = [self._line(agent_id, barred, all_of_them=all_of_them) for agent_id in list(known)]
         for waiter in heapq.merge(*lines, key=_ticket_of):
             agent_id = waiter.command.agent_id
+            if not all_of_them and self._beyond_help(waiter):
+                continue
             self._try(waiter, queued=agent_id in barred)
             if not waiter.granted.done() and waiter.bars:
                 barred.add(agent_id)
@@ -150,11 +156,21 @@ class Waiting:
             self._timer.cancel()
             self._timer = None
 
-    def _line(self, agent_id: str, barred: Collection[str], *, behind: bool) -> Iterator[Waiter]:
+    def _line(self, agent_id: str, barred: Collection[str], *, all_of_them: bool) -> Iterator[Waiter]:
         for waiter in self.of(agent_id):
-            if agent_id in barred and not behind:
+            if agent_id in barred and not all_of_them:
                 return
             yield waiter
+
+    def _beyond_help(self, waiter: Waiter) -> bool:
+        return waiter.refused.code in TOO_LITTLE or (waiter.wants_lock and self._locked_out(waiter.command))
+
+    def _last_look(self, waiter: Waiter) -> None:
+        """Let a call at the end of its time hear what is in its way now; time alone may free a lock."""
+        wanted_lock = waiter.wants_lock
+        self._try(waiter, queued=True)
+        if wanted_lock and not waiter.granted.done() and not waiter.wants_lock:
+            self.serve((waiter.command.agent_id,))
 
     def _try(self, waiter: Waiter, *, queued: bool) -> None:
         try:
@@ -189,11 +205,12 @@ class Waiting:
     def _leave(self, waiter: Waiter) -> None:
         """Take a call out of its queue; the one behind it may be smaller, and fit."""
         self._remove(waiter)
-        self.serve((waiter.command.agent_id,))
+        if waiter.bars:
+            self.serve((waiter.command.agent_id,))
 
     def _look_again(self) -> None:
         self._timer = None
-        self.serve([agent_id for agent_id in self._queues if self.wants_lock(agent_id)], behind=True)
+        self.serve([agent_id for agent_id in self._queues if self.wants_lock(agent_id)], all_of_them=True)
 
 
 def _mended_by_waiting(command: HoldCall) -> frozenset[Code]:
