@@ -138,7 +138,8 @@ def test_control_routes_name_only_what_they_can_give(pattern: str) -> None:
     assert method != "GET" or not codes & {Code.LEDGER_FULL, Code.IDEMPOTENCY_MISMATCH}
     assert row.repeats or Code.IDEMPOTENCY_MISMATCH not in codes
     assert not codes & (MODEL["call"].refuses - MODEL["models"].refuses) - {
-        *(Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA, Code.IDEMPOTENCY_MISMATCH, Code.PROVIDER_KEY_MISSING),
+        *(Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA, Code.PROVIDER_KEY_MISSING),
+        *(Code.IDEMPOTENCY_MISMATCH, Code.IDEMPOTENCY_DONE),
         *(Code.DISK_FAILED, Code.LEDGER_FULL, Code.SHUTTING_DOWN),
     }
 
