@@ -6,7 +6,7 @@ Imports nothing heavy at the top: a command that needs no sidecar never loads ht
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spendguard_cli.context import Connection, Flags, resolve
@@ -16,6 +16,7 @@ from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
     from spendguard_cli.client import Control
+    from spendguard_daemon import wire
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -79,6 +80,14 @@ class Session:
                 f"Not allowed here: {verb} is for operators, and this shell runs inside spendguard exec",
                 remedy="run it from an operator's shell",
             )
+
+    def tell_ways_on(self, agents: "Sequence[wire.Agent]", daemon: "wire.DaemonBudget | None" = None) -> None:
+        """Tell an operator what lets waiting calls go on; an agent inside `exec` is not told."""
+        from spendguard_cli.ways_on import ways_on
+
+        if not self.connection.in_exec:
+            for command in ways_on(agents, daemon):
+                self.out.advise(command)
 
     def local_only(self, verb: str) -> None:
         """Raise USAGE where the sidecar meant is not one of this machine."""

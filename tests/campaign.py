@@ -6,12 +6,14 @@
 
 Parts: `powercut` (disks as power cuts leave them), `bitflip` (every bit of a 20 kB journal), `simulate`
 (whole histories, through the guard and of the ledger alone), `kill` (kill -9 of the real daemon under load),
-`bills` (requests of each wire format, billed by providers that use all that was allowed).
+`bills` (requests of each wire format, billed by providers that use all that was allowed), `surface` (every
+operation of /openapi.json, asked as schemathesis draws it; `--examples 500` asks each so often, and ends).
 Each job has a seed of its own, counted up from `--seed`; the first that fails is printed with the command
 that replays it.
 """
 
 import argparse
+import json
 import logging
 import multiprocessing
 import os
@@ -21,7 +23,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,9 +44,12 @@ KILLS_A_JOB = 10
 FLIP_SHARES = 64
 BARE_A_JOB = 4
 BILLS_A_JOB = 500
+SURFACE = ROOT / "tests" / "support" / "surface.py"
+SURFACE_SHARES = 32
+EXAMPLES = 500
 REPORT_SECONDS = 20.0
 
-PARTS = ("powercut", "bitflip", "simulate", "kill", "bills")
+PARTS = ("powercut", "bitflip", "simulate", "kill", "bills", "surface")
 
 Result = tuple[Counter[str], set[bytes]]
 
@@ -91,14 +96,33 @@ def kill_job(seed: int) -> Result:
     """Kill the real daemon some times under mixed load."""
     if not KILL_TEST.exists():
         raise FileNotFoundError(f"{KILL_TEST} is not there")
-    path = os.pathsep.join(map(str, (ROOT / "daemon", ROOT, ROOT / "tests" / "support")))
-    env = {**os.environ, "SPENDGUARD_TEST_SEED": str(seed), "SPENDGUARD_TEST_KILLS": str(KILLS_A_JOB)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(KILL_TEST)]
-    done = subprocess.run(
-        command, env={**env, "PYTHONPATH": path}, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
+    seeds = {"SPENDGUARD_TEST_SEED": str(seed), "SPENDGUARD_TEST_KILLS": str(KILLS_A_JOB)}
+    run_apart("-m", "pytest", "-q", "-p", "no:cacheprovider", str(KILL_TEST), env=seeds)
     return Counter({"kills": KILLS_A_JOB}), set()
+
+
+def surface_job(seed: int, examples: int = EXAMPLES) -> Result:
+    """Ask one share of the operations of the document so often each; which share, the seed says."""
+    share = seed % SURFACE_SHARES
+    told = run_apart(str(SURFACE), *map(str, (seed, examples, share, SURFACE_SHARES)))
+    answers = [json.loads(line)[1] for line in told.splitlines()]
+    asked = sum(sum(counts.values()) for counts in answers)
+    return Counter({"operations": len(answers), "examples": asked, "shares": 1}), set()
+
+
+def run_apart(*command: str, env: Mapping[str, str] | None = None) -> str:
+    """Run Python with these arguments in a process of its own; return what it printed, if it ended well."""
+    path = os.pathsep.join(map(str, (ROOT / "daemon", ROOT, ROOT / "tests" / "support")))
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, **(env or {}), "PYTHONPATH": path},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-8_000:]
+    return done.stdout
 
 
 def bill_job(seed: int, providers: tuple[str, ...] = ()) -> Result:
@@ -221,6 +245,7 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--calls", type=int, help="simulated calls that are enough")
     parser.add_argument("--kills", type=int, help="kills that are enough")
     parser.add_argument("--bills", type=int, help="billed requests of each wire format that are enough")
+    parser.add_argument("--examples", type=int, help="examples of each operation of the API that are enough")
     parser.add_argument("--provider", action="append", default=[], help="bills of this provider only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--once", action="store_true", help="one job of each part")
@@ -242,6 +267,13 @@ def main(arguments: list[str] | None = None) -> int:
             partial(bill_job, providers=tuple(args.provider)),
             seed,
             args.bills,
+        ),
+        Part(
+            "surface",
+            "shares",
+            partial(surface_job, examples=args.examples or EXAMPLES),
+            seed,
+            SURFACE_SHARES if args.examples else None,
         ),
     ]
     if args.only:

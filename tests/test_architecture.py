@@ -22,6 +22,7 @@ LIFE = {
     "guard",
     "insistence",
     "outcome",
+    "own_policy",
     "pace",
     "patience",
     "planner",
@@ -67,8 +68,9 @@ ARROWS: dict[str, set[str]] = {
     "bill": PURE | {"ledger", "pricing", "call"},
     "planner": PURE
     | {"ledger", "pricing", "providers", "call", "settings", "provider_keys", "aside", "earlier"}
-    | {"scope", "whose"},
+    | {"own_policy", "scope", "whose"},
     "scope": PURE | {"agent_keys", "ledger", "pricing"},
+    "own_policy": {"ledger", "providers", "settings"},
     "whose": PURE | {"ledger", "pricing", "providers", "call"},
     "relay": PURE | {"ledger", "providers", "call", "outcome", "aside"},
     "booking": PURE | {"ledger", "call", "bill", "outcome", "relay"},

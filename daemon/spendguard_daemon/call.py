@@ -41,8 +41,9 @@ class Arrival:
 
     `provider` is empty on the bare root, where it follows from the model. `headers` have lower-case names,
     `query` holds parameters of the route's allow-list; `model` and `stream` are set where the path names
-    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider. `keys` is
-    the lineage of the agent key it came with, root first.
+    them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider, nor does
+    `wait_seconds`: how long the client lets the call wait for money or a lock, None where it did not say.
+    `keys` is the lineage of the agent key it came with, root first.
     """
 
     call_id: str
@@ -57,6 +58,7 @@ class Arrival:
     model: str = ""
     stream: bool = False
     keys: tuple[str, ...] = ()
+    wait_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

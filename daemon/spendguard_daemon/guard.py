@@ -30,13 +30,7 @@ from spendguard_daemon.outcome import Outcome
 from spendguard_daemon.pace import Pace
 from spendguard_daemon.patience import Patience
 from spendguard_daemon.planner import IMPLICIT_RUN, Planner, rewritten
-from spendguard_daemon.ports import (
-    Clock,
-    NotSentError,
-    Upstream,
-    UpstreamLostError,
-    UpstreamResponse,
-)
+from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostError, UpstreamResponse
 from spendguard_daemon.relay import Relay
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.sharpen import Sharpener
@@ -290,8 +284,12 @@ class Guard:
         return True
 
     async def close(self, grace_seconds: float) -> None:
-        """Take no new call, wait for those in flight, then cut the rest, which settles them at worst."""
+        """Take no new call, wait for those in flight, then cut the rest, which settles them at worst.
+
+        Calls that still wait for their hold are refused first.
+        """
         self._closing = True
+        self._ledger.stop_waiting()
         tasks = list(self._running.values())
         if tasks:
             await asyncio.wait(tasks, timeout=grace_seconds)

@@ -52,7 +52,9 @@ class Insistence:
         if len(self._runs) > RUNS_MAX:
             self._runs.popitem(last=False)
         waited_ns = now_ns - tries.first_ns
-        refusal.facts["waited_seconds"] = waited_ns // NS_PER_SECOND
+        own_seconds = refusal.facts.get("waited_seconds")  # of a call that waited in its request
+        run_seconds = waited_ns // NS_PER_SECOND
+        refusal.facts["waited_seconds"] = max(run_seconds, own_seconds if isinstance(own_seconds, int) else 0)
         if waited_ns >= ENOUGH_NS:
             refusal.facts["worth_waiting"] = False
             refusal.facts.pop("retry_after_ms", None)

@@ -15,8 +15,9 @@ from spendguard_daemon.codes import TABLE
 from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.ledger.commands import HoldCall, Offer
-from spendguard_daemon.ledger.events import AgentPolicy, Hold, Idempotency
+from spendguard_daemon.ledger.events import Hold, Idempotency
 from spendguard_daemon.ledger.state import Account, AgentKey
+from spendguard_daemon.own_policy import policy_of, wait_seconds
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
@@ -27,7 +28,6 @@ from spendguard_daemon.providers import (
     Asked,
     Format,
     Outgoing,
-    Policy,
     Request,
     format_for,
 )
@@ -136,7 +136,9 @@ class Planner:
         bounds = form.bounds(request, card.limits, state_tokens)
         trusted = [b for b in bounds if (provider, card.model, b.rung) not in distrusted] or bounds[-1:]
         wanted, floor = self._caps(form, request, card)
-        until_ns = from_ns + self._settings.absolute_seconds * NANOSECONDS
+        waits = wait_seconds(arrival.wait_seconds, account.policy, self._settings)
+        waits_at_most = self._settings.held_wait_seconds if waits is None else waits
+        until_ns = from_ns + (self._settings.absolute_seconds + waits_at_most) * NANOSECONDS
         hold = HoldCall(
             call_id=arrival.call_id,
             agent_id=arrival.agent_id,
@@ -163,6 +165,7 @@ class Planner:
             deadline_ns=until_ns,
             idempotency=reading.idempotency,
             keys=arrival.keys,
+            wait_seconds=waits,
         )
         bodiless = replace(asked, body=b"")
         return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)
@@ -197,18 +200,6 @@ class Planner:
         if arrival.run_id is not None:
             return arrival.run_id
         return IMPLICIT_RUN if self._settings.anonymous_run == "join" else f"own-{arrival.call_id}"
-
-
-def policy_of(settings: Settings, own: AgentPolicy | None) -> Policy:
-    """Return how an agent's requests are read: its own settings before `[policy]`; `allow` adds up."""
-    own = own or AgentPolicy()
-    return Policy(
-        hosted_tools=own.hosted_tools or settings.hosted_tools,
-        hosted_tool_uses=own.hosted_tool_uses or settings.hosted_tool_uses,
-        server_state=own.server_state or settings.server_state,
-        exact_count=own.exact_count or settings.exact_count,
-        allow=frozenset((*settings.allow, *(own.allow or ()))),
-    )
 
 
 async def rewritten(plan: Plan, hold: Hold) -> Outgoing:

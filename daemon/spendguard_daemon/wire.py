@@ -11,6 +11,29 @@ import msgspec
 CONTROL_JSON_BYTES_MAX = 64 * 1024
 
 
+class Health(msgspec.Struct, frozen=True):
+    """`GET /health`: the daemon runs."""
+
+    status: str = "ok"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /ready`: whether calls would be taken, and why not; `warnings` of dangers, where there are any."""
+
+    status: str
+    reasons: list[str]
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenApi(msgspec.Struct, frozen=True):
+    """`GET /openapi.json`: the members that every such document has (OpenAPI 3.1)."""
+
+    openapi: str
+    info: dict[str, object]
+    paths: dict[str, object]
+    components: dict[str, object]
+
+
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an agent has of its own in place of `[policy]`; `allow` adds to the list there."""
 
@@ -19,6 +42,8 @@ class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     server_state: str | None = None
     exact_count: str | None = None
     allow: list[str] | None = None
+    on_insufficient: str | None = None
+    wait_seconds: int | None = None
 
 
 class ChangePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +54,27 @@ class ChangePolicy(msgspec.Struct, frozen=True, kw_only=True):
     server_state: str | msgspec.UnsetType | None = msgspec.UNSET
     exact_count: str | msgspec.UnsetType | None = msgspec.UNSET
     allow: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    on_insufficient: str | msgspec.UnsetType | None = msgspec.UNSET
+    wait_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that waits for money or a lock, with no hold yet.
+
+    `code` is what it would be refused with now, `worst_case_usd` the most that it may cost. `lacking_cents`
+    is what the budget in its way (the agent's, or for daemon_cap the daemon's) lacks for that, rounded up;
+    null where no top-up would help.
+    """
+
+    call_id: str
+    agent_id: str
+    run_id: str
+    model: str
+    code: str
+    worst_case_usd: str
+    lacking_cents: int | None = None
+    since: str
+    until: str
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +102,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     policy: AgentPolicy = AgentPolicy()
     restored: bool = False
     keys: int = 0
+    waiting: list[Waiting] = []
 
 
 class Agents(msgspec.Struct, frozen=True):
@@ -380,6 +427,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     `addresses` are those on loopback. At `agents_url` agent keys alone count, as at each of `listening`, the
     addresses of [access] listen; `socket` is the path of the operator's Unix socket. `keys_required`: an
     agent's id alone is enough nowhere.
+    `calls_waiting` counts the calls that wait, which are not in flight; `waiting` shows the longest waiting.
     """
 
     state: str = "up"
@@ -403,6 +451,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
     unconfirmed: list[Unconfirmed] = []
     unconfirmed_agents: list[UnconfirmedAgent] = []
+    calls_waiting: int = 0
+    waiting: list[Waiting] = []
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,10 @@ from spendguard_cli.commands.policies import (
     HostedTools,
     HostedToolsAgain,
     HostedToolUses,
+    OnInsufficient,
+    OnInsufficientAgain,
     ServerState,
+    WaitSeconds,
     given,
     own_policy,
     split,
@@ -66,6 +69,8 @@ def create(
     server_state: ServerState = None,
     exact_count: ExactCount = None,
     allow: Allow = None,
+    on_insufficient: OnInsufficient = None,
+    wait_seconds: WaitSeconds = None,
 ) -> None:
     """Create an agent.
 
@@ -74,7 +79,9 @@ def create(
     session.operator_only("agent create")
     wanted: dict[str, object] = {"name": name, "concurrency": concurrency, "overflow": overflow}
     allowed = split(allow) or None
-    body = given(wanted) | own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allowed)
+    body = given(wanted) | own_policy(
+        hosted_tools, hosted_tool_uses, server_state, exact_count, allowed, on_insufficient, wait_seconds
+    )
     same = [agent.agent_id for agent in session.control.agents() if agent.name == name] if name else []
     made = session.control.create_agent(body | ({"mock": True} if mock else {}))
     session.out.show(made)
@@ -113,10 +120,11 @@ def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = No
         session.out.show(shapes.AgentDetail(agent=found, calls=calls))
         if found.restored:
             session.out.advise(f"spendguard agent unfreeze {agent_id} --spent <amount since the backup>")
-        return
-    whole = session.out.form is Form.JSON
-    shown = render.plain(calls) if whole else render.plain([shapes.call_line(call) for call in calls])
-    session.out.show(render.merged({}, found) | {"calls": shown})
+    else:
+        whole = session.out.form is Form.JSON
+        shown = render.plain(calls) if whole else render.plain([shapes.call_line(call) for call in calls])
+        session.out.show(render.merged({}, found) | {"calls": shown})
+    session.tell_ways_on([found])
 
 
 @verb(
@@ -191,6 +199,7 @@ def delete(
         "spendguard agent set my-agent --allow anthropic.tool:bash_20250124",
         "spendguard agent set my-agent --allow 'grok.chat.cap:reasoning, grok.fee:violation'",
         "spendguard agent set my-agent --hosted-tools inherit",
+        "spendguard agent set my-agent --on-insufficient wait --wait-seconds 120",
     ),
     exits=EXITS,
 )
@@ -207,8 +216,10 @@ def set_(
     exact_count: ExactCount = None,
     allow: Allow = None,
     disallow: Disallow = None,
+    on_insufficient: OnInsufficientAgain = None,
+    wait_seconds: WaitSeconds = None,
 ) -> None:
-    """Change how an agent's calls are read and admitted.
+    """Change how an agent's calls are read and admitted, and whether they wait.
 
     What an agent has of its own stands before [policy] in config.toml; --allow adds to what is allowed there.
     """
@@ -221,7 +232,9 @@ def set_(
         before = session.control.agent(agent_id).policy.allow or []
         allowed = [*(feature for feature in before if feature not in dropped), *added]
     body = given({"concurrency": concurrency, "overflow": overflow})
-    body |= own_policy(hosted_tools, hosted_tool_uses, server_state, exact_count, allowed)
+    body |= own_policy(
+        hosted_tools, hosted_tool_uses, server_state, exact_count, allowed, on_insufficient, wait_seconds
+    )
     if not body:
         raise SpendGuardError(
             Code.USAGE,

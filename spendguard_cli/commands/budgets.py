@@ -64,12 +64,15 @@ def set_(
 def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
     """Show an agent's budget.
 
-    What remains, what calls in flight hold, and which run they belong to. Inside spendguard exec, without an
-    agent: that of the program.
+    What remains, what calls in flight hold, and which run they belong to; what lets waiting calls go on. Inside
+    spendguard exec, without an agent: that of the program.
     """
     if agent is None and agent_option is None and session.connection.in_exec:
         agent = session.env.get("SPENDGUARD_AGENT_ID")
-    _show(session, session.control.budget(session.agent_id(named(agent, agent_option))))
+    agent_id = session.agent_id(named(agent, agent_option))
+    _show(session, session.control.budget(agent_id))
+    if not session.connection.in_exec:
+        session.tell_ways_on([session.control.agent(agent_id)])
 
 
 @verb(

@@ -175,9 +175,10 @@ def status(session: Session) -> None:
         _show_absent(session)
         raise typer.Exit(Exit.NO_DAEMON)
     now = control.status()
+    agents = control.agents() if session.out.is_terminal or now.waiting else []
     shown = render.merged({"state": now.state, "base_url": control.base_url}, now)
     if session.out.is_terminal:
-        session.out.show(shapes.StatusDetail(base_url=control.base_url, status=now, agents=control.agents()))
+        session.out.show(shapes.StatusDetail(base_url=control.base_url, status=now, agents=agents))
     elif session.out.form is Form.JSON or now.pricing is None:
         session.out.show(shown)
     else:
@@ -188,6 +189,7 @@ def status(session: Session) -> None:
     if now.unconfirmed:
         session.out.advise("spendguard ledger export --unconfirmed, to list all that was charged at worst")
         session.out.advise(f"spendguard budget adjust --call {now.unconfirmed[0].call_id} --to <usd>")
+    session.tell_ways_on(agents, now.daemon_budget)
 
 
 def logs(

@@ -62,6 +62,8 @@ def _overview(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
 
 def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") -> tuple[str, str]:
     """Return the command that an operator most likely wants next, and why."""
+    from spendguard_cli.ways_on import ways_on
+
     if not agents:
         return "spendguard agent create --name my-agent", "an agent is who has a budget"
     bare = next((agent for agent in agents if agent.hard_limit_cents is None), None)
@@ -70,6 +72,9 @@ def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
             f"spendguard budget set --agent {bare.agent_id} --limit 5000",
             "this agent can spend nothing until it has a budget",
         )
+    on = next(iter(ways_on(agents, status.daemon_budget)), None)
+    if on is not None:
+        return on, "lets a call go on that waits, in its own request, for money or for the lock"
     waits = next((agent for agent in agents if agent.restored), None)
     if waits is not None:
         return (

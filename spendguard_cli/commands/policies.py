@@ -34,6 +34,17 @@ Allow = Annotated[
         help="Let a feature pass, named as a refusal names it. May be repeated, or several with commas.",
     ),
 ]
+OnInsufficient = Annotated[
+    Literal["refuse", "wait"] | None,
+    typer.Option(help="A call that its budget or a lock refuses: refused at once, or waits for either."),
+]
+OnInsufficientAgain = Annotated[
+    Literal["refuse", "wait", "inherit"] | None,
+    typer.Option(help="The same as for agent create; inherit: as \\[policy] has it, with its seconds."),
+]
+WaitSeconds = Annotated[
+    int | None, typer.Option(metavar="N", help="How long such a call waits: 0 to 600 seconds.")
+]
 INHERIT = "inherit"
 Disallow = Annotated[
     list[str] | None,
@@ -47,6 +58,8 @@ def own_policy(
     server_state: str | None,
     exact_count: str | None,
     allow: list[str] | None,
+    on_insufficient: str | None,
+    wait_seconds: int | None,
 ) -> dict[str, object]:
     """Return the part of a body that sets an agent's own policy; nothing where nothing of it was given."""
     policy: dict[str, object] = given(
@@ -56,10 +69,14 @@ def own_policy(
             "server_state": server_state,
             "exact_count": exact_count,
             "allow": allow,
+            "on_insufficient": on_insufficient,
+            "wait_seconds": wait_seconds,
         }
     )
     if hosted_tools == INHERIT:
         policy["hosted_tools"] = None
+    if on_insufficient == INHERIT:
+        policy |= {"on_insufficient": None, "wait_seconds": wait_seconds}
     return {"policy": policy} if policy else {}
 
 

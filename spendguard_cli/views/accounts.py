@@ -1,5 +1,7 @@
 """What a person sees of agents and their money. Pure: wire values in, Rich renderables out."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -8,6 +10,7 @@ from spendguard_cli.render import count
 from spendguard_cli.views import ink
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 from spendguard_daemon import wire
+from spendguard_daemon.errors import Code
 
 
 def agent_created(value: wire.AgentCreated) -> RenderableType:
@@ -53,6 +56,8 @@ def state_of(value: wire.Agent, *, reason: bool) -> Text:
         return ink.foreign(f"run {value.locked_run_id} in flight", "cyan")
     if value.calls_in_flight:
         return Text(f"{count(value.calls_in_flight, 'call')} in flight", style="cyan")
+    if value.waiting:
+        return Text(f"{count(len(value.waiting), 'call')} waiting", style=CARE)
     return Text("ready", style=GOOD)
 
 
@@ -77,7 +82,37 @@ def agent(value: wire.Agent) -> RenderableType:
         ("created", ink.when(value.created_at)),
     ]
     rows += [(name.replace("_", " "), ink.foreign(text)) for name, text in own_policy(value.policy)]
-    return Group(ink.foreign(value.name, "bold"), ink.indent(ink.facts(rows)))
+    names = {value.agent_id: value.name}
+    shown: list[RenderableType] = [Text(), ink.indent(waiting(value.waiting, names))] if value.waiting else []
+    return Group(ink.foreign(value.name, "bold"), ink.indent(ink.facts(rows)), *shown)
+
+
+def waiting(values: list[wire.Waiting], names: Mapping[str, str]) -> RenderableType:
+    """Calls that wait: for what, how much, since and until when. `names` are those of the agents, by id."""
+    made = ink.table(
+        "WAITING CALL", "AGENT", "RUN", "FOR", "NEEDS", "SINCE", "UNTIL", right=("NEEDS",), fixed=("UNTIL",)
+    )
+    for value in values:
+        made.add_row(
+            ink.foreign(value.call_id, QUIET),
+            ink.foreign(names.get(value.agent_id, value.agent_id), "bold"),
+            ink.foreign(value.run_id),
+            ink.foreign(_WAITS_FOR.get(value.code, value.code), CARE),
+            ink.usd(value.worst_case_usd),
+            ink.when(value.since),
+            ink.when(value.until),
+        )
+    return made
+
+
+_WAITS_FOR: Mapping[str, str] = {
+    Code.INSUFFICIENT_BUDGET: "a top-up",
+    Code.BUDGET_NOT_SET: "a budget",
+    Code.DAEMON_CAP: "the cap of all",
+    Code.KEY_LIMIT: "its key's limit",
+    Code.BUDGET_HELD: "held money",
+    Code.BUDGET_LOCKED: "the lock",
+}
 
 
 def own_policy(value: wire.AgentPolicy) -> list[tuple[str, str]]:

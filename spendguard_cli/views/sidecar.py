@@ -49,7 +49,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         ("started", ink.when(now.started_at)),
         ("prices", _prices(now.pricing)),
         ("keys", _keys(now.providers)),
-        ("calls", Text(f"{count(now.calls_in_flight, 'call')} in flight")),
+        ("calls", _calls(now)),
     ]
     if now.daemon_budget.hard_limit_cents is not None:
         rows.append(("cap of all", accounts.daemon_budget_line(now.daemon_budget)))
@@ -64,6 +64,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         *_warnings(now.warnings),
         Text(),
         _agents(value.agents),
+        *_waiting(now, value.agents),
         *_unconfirmed(now),
     )
 
@@ -83,6 +84,23 @@ def _is_loopback(url: str) -> bool:
         return ip_address(urlsplit(url).hostname or "").is_loopback
     except ValueError:
         return False  # whatever it is, it is shown as what it may be at worst
+
+
+def _calls(now: wire.Status) -> Text:
+    line = Text(f"{count(now.calls_in_flight, 'call')} in flight")
+    if now.calls_waiting:
+        line.append(f", {now.calls_waiting} waiting", style=CARE)
+    return line
+
+
+def _waiting(now: wire.Status, agents: list[wire.Agent]) -> list[RenderableType]:
+    """The calls that wait for an operator, or for other calls; the longest waiting first."""
+    if not now.waiting:
+        return []
+    names = {agent.agent_id: agent.name for agent in agents}
+    more = now.calls_waiting - len(now.waiting)
+    rest = [Text(f"and {more} more", style=QUIET)] if more > 0 else []
+    return [Text(), accounts.waiting(now.waiting, names), *rest]
 
 
 def _unconfirmed(now: wire.Status) -> list[RenderableType]:

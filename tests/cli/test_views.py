@@ -29,6 +29,7 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values.setdefault(field.name, example(field.name, str(field.type)))
     if kind is wire.Agent:
         values["policy"] = made_fields(wire.AgentPolicy, {"allow": [HOSTILE]})
+        values["waiting"] = [made(wire.Waiting)]
     if kind is shapes.Overview:
         values["agents"] = [made(wire.Agent)]
     if kind is shapes.AgentDetail:
@@ -42,7 +43,7 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
     if kind is wire.Status:
         values |= {"pricing": made(wire.Pricing), "providers": [made(wire.Provider)]}
         values |= {"daemon_budget": made(wire.DaemonBudget), "unconfirmed": [made(wire.Unconfirmed)]}
-        values["unconfirmed_agents"] = [made(wire.UnconfirmedAgent)]
+        values |= {"unconfirmed_agents": [made(wire.UnconfirmedAgent)], "waiting": [made(wire.Waiting)]}
     if kind is wire.Pricing:
         values["last_error"] = made(wire.PricingError)
     if kind is results.Verified:

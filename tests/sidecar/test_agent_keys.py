@@ -196,7 +196,9 @@ def test_caveats_are_read_strictly(written: bytes) -> None:
     said = b"spendguard-agent-key-1\0" + b"0123456789abcdef" + PUBLIC + other.public_of(seed) + written
     signature = other.Ed25519PrivateKey.from_private_bytes(b"\1" * 32).sign(said)
     block = other.b64(signature + other.public_of(seed) + written)
-    assert not is_good(f"sg_agent_0123456789abcdef.{block}.{other.b64(seed)}", PUBLIC)
+    with pytest.raises(SpendGuardError) as refused:
+        parse(f"sg_agent_0123456789abcdef.{block}.{other.b64(seed)}")
+    assert refused.value.code is Code.KEY_UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -268,6 +270,7 @@ def test_a_key_stays_within_what_is_read() -> None:
     assert is_good(token, PUBLIC)
     with pytest.raises(MalformedError, match="4096"):
         mint(token, Caveats(None, SOON * NS, models), b"\5" * 32)
+    assert not is_good(other.mint(token, {"expires": SOON, "models": list(models)}, b"\5" * 32), PUBLIC)
 
 
 def test_models_by_pattern() -> None:
@@ -291,7 +294,7 @@ def test_what_the_page_mints_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The block of references/agent-keys.md, as it stands."""
     page = (Path(__file__).parents[2] / "references" / "agent-keys.md").read_text()
     block = page.partition("```python\n")[2].partition("```")[0]
-    assert len(block.splitlines()) <= 20
+    assert len(block.splitlines()) <= 30
     monkeypatch.setenv("SPENDGUARD_AGENT_KEY", ROOT)
     made: dict[str, str] = {}
     exec(block, made)

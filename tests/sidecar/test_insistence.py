@@ -38,6 +38,19 @@ def test_after_half_a_minute_it_is_in_vain() -> None:
     assert judged(made)["worth_waiting"] is True
 
 
+def test_a_call_that_waited_in_its_request_says_so() -> None:
+    """Where its run has not tried for longer."""
+    clock = SimClock()
+    made = Insistence(clock)
+    for later_seconds, waited_seconds in ((0, 12), (20, 20)):
+        clock.monotonic += later_seconds * SECOND
+        error = SpendGuardError(
+            Code.BUDGET_HELD, "held", facts={"worth_waiting": False, "waited_seconds": 12}
+        )
+        made.judge(error, "agent", "run-1")
+        assert error.facts == {"worth_waiting": False, "waited_seconds": waited_seconds}
+
+
 def test_after_a_silence_it_is_a_first_try() -> None:
     """Half a minute without a try: somebody else asks, or the same another time."""
     clock = SimClock()

@@ -172,7 +172,9 @@ def test_the_widest_key_there_can_be_is_added() -> None:
         models=["m" * 100] * 32,
         expires_ns=agent_keys.EXPIRES_NS_MAX - 1,
     )
-    assert len(book.execute(widest)) == 1
+    (event,) = book.execute(widest)
+    assert isinstance(event, ev.KeyAdd)
+    assert event.expires_at == "9999-12-31T23:59:59.999Z"
     assert len(book.execute(add_key("narrowest", limit_nusd=0, models=()))) == 1
     assert book.state.agent_keys["narrowest"].models == []
 

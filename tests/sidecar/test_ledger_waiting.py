@@ -19,7 +19,6 @@ from sim import Gate
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
-from spendguard_daemon.ledger.waiting import Waiting
 
 
 @pytest.fixture
@@ -117,19 +116,6 @@ async def test_the_wait_ends_with_a_refusal(desk: Desk) -> None:
     second = asyncio.ensure_future(ledger.hold(hold_call("c2", output_tokens=5, floor_output_tokens=5), LONG))
     assert await code_of(first) == "budget_held"
     assert (await asyncio.wait_for(second, LONG)).amount_nusd == 500
-
-
-async def test_agents_come_in_the_order_of_their_first_calls() -> None:
-    """Of those that wait now; who came later behind them does not count."""
-    waiting, loop = Waiting(), asyncio.get_running_loop()
-    first, second, _ = (
-        waiting.join(hold_call("c", agent_id=agent_id), loop.create_future()) for agent_id in ("a", "b", "a")
-    )
-    assert waiting.agents() == ["a", "b"]
-    waiting.leave(first)
-    assert waiting.agents() == ["b", "a"]
-    waiting.leave(second)
-    assert waiting.agents() == ["a"]
 
 
 async def test_a_short_wait_is_a_wait(desk: Desk) -> None:

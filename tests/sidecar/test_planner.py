@@ -14,7 +14,8 @@ from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.events import AgentPolicy, Hold
 from spendguard_daemon.ledger.state import Account, AgentKey
-from spendguard_daemon.planner import Planner, policy_of, rewritten
+from spendguard_daemon.own_policy import policy_of
+from spendguard_daemon.planner import Planner, rewritten
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
 from spendguard_daemon.provider_keys import ProviderKeys
@@ -49,6 +50,7 @@ async def planned(body: dict[str, Any], endpoint: str = "chat/completions", **ch
     owner = account(**{name: changes.pop(name) for name in ("mock", "policy") if name in changes})
     raw, keys = json.dumps(body).encode(), tuple(changes.get("agent_keys", {}))
     arrival = Arrival("c", "a", None, changes.pop("provider", ""), endpoint, {}, raw, keys=keys)
+    arrival = replace(arrival, wait_seconds=changes.pop("asked_wait_seconds", None))
     clock, agent_keys = SimClock(wall=NOW_NS), changes.pop("agent_keys", {})
     settings = Settings(**changes)
     planner = Planner(
@@ -88,6 +90,24 @@ def test_an_agents_own_policy_stands_before_the_operators() -> None:
     assert policy_of(settings, None) == Policy("refuse", 7, "window", "on_deny", frozenset({"a.b:c"}))
     own = AgentPolicy(hosted_tools="allow", exact_count="never", allow=["a.b:d"])
     assert policy_of(settings, own) == Policy("allow", 7, "window", "never", frozenset({"a.b:c", "a.b:d"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "waits", "until_seconds"),
+    [
+        ({}, None, 105),
+        ({"asked_wait_seconds": 600}, 600, 700),
+        ({"asked_wait_seconds": 0}, 0, 100),
+        ({"policy": AgentPolicy(on_insufficient="wait", wait_seconds=60)}, 60, 160),
+    ],
+)
+async def test_the_wait_is_a_part_of_the_time_that_is_priced(
+    changes: dict[str, Any], waits: int | None, until_seconds: int
+) -> None:
+    """The call may begin at the end of it, and then has its whole time; a wait for held money counts too."""
+    plan = await planned(CHAT, absolute_seconds=100, held_wait_seconds=5, **changes)
+    assert plan.hold.wait_seconds == waits
+    assert plan.hold.deadline_ns == NOW_NS + until_seconds * 10**9
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from spendguard_daemon.gateway.access import WAIT_HEADER, WAIT_SECONDS_MAX
 from spendguard_daemon.gateway.routes import match
 from spendguard_daemon.pricing import cards, catalogue
 from spendguard_daemon.pricing.wire_json import Row
 from spendguard_daemon.providers import FORMATS
 from spendguard_daemon.setting_values import OVERRIDES_HELP
-from spendguard_daemon.settings import KEY_NAMES, PROVIDERS, load
+from spendguard_daemon.settings import KEY_NAMES, PROVIDERS, RANGES, load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,3 +62,11 @@ def test_what_lets_others_in_is_what_the_settings_take(part: str) -> None:
 def test_the_ledgers_format_lists_who_is_billed_and_for_what(names: tuple[str, str]) -> None:
     row = next(line for line in FORMAT.splitlines() if line.startswith("| `provider` string, `endpoint`"))
     assert all(f"`{name}`" in row for name in names)
+
+
+def test_the_header_that_asks_for_a_wait_is_told_with_its_range() -> None:
+    told = f"`{WAIT_HEADER}: 120`"
+    routing = (ROOT / "references/routing-patterns.md").read_text(encoding="utf-8")
+    assert f"{told} (whole seconds, 0 to {WAIT_SECONDS_MAX}" in README
+    assert told in routing
+    assert RANGES["wait_seconds"] == (0, WAIT_SECONDS_MAX)

@@ -13,10 +13,13 @@ from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.text import holds_key
 
 IDEMPOTENCY_HEADER = "idempotency-key"
+WAIT_HEADER = "x-spendguard-wait"
+WAIT_SECONDS_MAX = 600
+RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 RUN_ID_FORM = "1 to 128 of A-Z a-z 0-9 . _ : -, and no key"
 
-_RUN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+_SECONDS = re.compile(r"[0-9]{1,4}")
 
 
 def check_transport(
@@ -89,13 +92,22 @@ def unauthorized(slots: Sequence[str]) -> SpendGuardError:
 
 def is_run_id(text: str) -> bool:
     """Tell whether `text` may name a run; a key may not, for runs are written down and shown."""
-    return _RUN_ID.fullmatch(text) is not None and not holds_key(text)
+    return RUN_ID.fullmatch(text) is not None and not holds_key(text)
 
 
 def idempotency_key(values: Sequence[str]) -> str | None:
     """Return the Idempotency-Key of a request, None without one; raise MALFORMED_REQUEST."""
     if not values:
         return None
-    if len(values) > 1 or not _IDEMPOTENCY_KEY.fullmatch(values[0]) or holds_key(values[0]):
+    if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]) or holds_key(values[0]):
         raise MalformedError(IDEMPOTENCY_HEADER, "once, 1 to 128 visible ASCII characters, and no key")
     return values[0]
+
+
+def wait_seconds(values: Sequence[str]) -> int | None:
+    """Return for how long a request says it waits, None where it does not; raise MALFORMED_REQUEST."""
+    if not values:
+        return None
+    if len(values) > 1 or not _SECONDS.fullmatch(values[0]) or int(values[0]) > WAIT_SECONDS_MAX:
+        raise MalformedError(WAIT_HEADER, f"once, whole seconds from 0 to {WAIT_SECONDS_MAX}")
+    return int(values[0])

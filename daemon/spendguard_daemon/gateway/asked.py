@@ -10,7 +10,7 @@ from spendguard_daemon.ledger.events import Idempotency
 
 ACTOR_HEADER = "x-spendguard-actor"
 
-_ACTOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
+ACTOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 class Asked:
@@ -22,7 +22,7 @@ class Asked:
         self.body = body
         self.agent_id = route.agent_id.lower()
         self.actor = headers.get(ACTOR_HEADER, "api")
-        if not _ACTOR.fullmatch(self.actor):
+        if not ACTOR.fullmatch(self.actor):
             raise MalformedError(ACTOR_HEADER, "a short word")
         self.idempotency = None if key is None else Idempotency(key, _scope(route), sha256_hex(body)[:32])
 

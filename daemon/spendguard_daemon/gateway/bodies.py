@@ -97,19 +97,22 @@ def _one_of(name: str) -> tuple[Callable[[Any], bool], str]:
     return CHOICES[name].__contains__, " or ".join(CHOICES[name])
 
 
-_USES_MIN, _USES_MAX = RANGES["hosted_tool_uses"]
+def _within(name: str) -> tuple[Callable[[Any], bool], str]:
+    least, most = RANGES[name]
+    return lambda value: least <= value <= most, f"a whole number from {least} to {most}"
+
+
 _POLICY: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "hosted_tools": _one_of("hosted_tools"),
-    "hosted_tool_uses": (
-        lambda value: _USES_MIN <= value <= _USES_MAX,
-        f"a whole number from {_USES_MIN} to {_USES_MAX}",
-    ),
+    "hosted_tool_uses": _within("hosted_tool_uses"),
     "server_state": _one_of("server_state"),
     "exact_count": _one_of("exact_count"),
     "allow": (
         lambda value: len(value) <= FEATURES_MAX and all(map(is_feature, value)),
         f"at most {FEATURES_MAX} features as refusals name them, such as anthropic.tool:bash_20250124",
     ),
+    "on_insufficient": _one_of("on_insufficient"),
+    "wait_seconds": _within("wait_seconds"),
 }
 """What each setting of an agent's own policy takes, and how to say so."""
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from spendguard_daemon import wire
+from spendguard_daemon.aside import LARGE_BYTES, aside
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, bodies, respond, views
+from spendguard_daemon.gateway import access, bodies, openapi, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.door import Door
@@ -69,12 +70,18 @@ class Control:
     def _now(self) -> cmd.Now:
         return cmd.Now(self._clock.wall_ns(), self._clock.monotonic_ns())
 
+    async def _openapi(self, _: Asked) -> web.Response:
+        # Made once, out of tables: as long a piece of work as reading a large body.
+        return web.Response(body=await aside(openapi.document, LARGE_BYTES), content_type=respond.JSON)
+
     # -- agents ---------------------------------------------------------------------------------------
 
     async def _list_agents(self, _: Asked) -> web.Response:
         state, now = self._ledger.state, self._now()
         live = [account for account in state.accounts.values() if not account.deleted]
-        return respond.value(wire.Agents([views.agent(account, state, now) for account in live]))
+        waiting = self._ledger.waiting
+        shown = [views.agent(account, state, now, waiting(account.agent_id)) for account in live]
+        return respond.value(wire.Agents(shown))
 
     async def _create_agent(self, asked: Asked) -> web.Response:
         new = bodies.decode(asked.body, wire.NewAgent)
@@ -100,7 +107,8 @@ class Control:
 
     async def _get_agent(self, asked: Asked) -> web.Response:
         state = self._ledger.state
-        return respond.value(views.agent(live_account(state, asked.agent_id), state, self._now()))
+        account, waiting = live_account(state, asked.agent_id), self._ledger.waiting(asked.agent_id)
+        return respond.value(views.agent(account, state, self._now(), waiting))
 
     async def _change_agent(self, asked: Asked) -> web.Response:
         change = bodies.decode(asked.body, wire.ChangeAgent)

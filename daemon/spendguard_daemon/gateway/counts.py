@@ -20,8 +20,8 @@ from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import ANSWERED, Guard
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.own_policy import policy_of
 from spendguard_daemon.pace import Pace
-from spendguard_daemon.planner import policy_of
 from spendguard_daemon.ports import Clock, Upstream
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import (

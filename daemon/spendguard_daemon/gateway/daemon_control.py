@@ -151,7 +151,7 @@ class DaemonControl:
         reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
         dangers = [said for said in self._settings.warnings if said.startswith(DANGER)]
-        shown = {"status": status, "reasons": reasons} | ({"warnings": dangers} if dangers else {})
+        shown = wire.Ready(status=status, reasons=reasons, warnings=dangers or msgspec.UNSET)
         return respond.value(shown, 503 if reasons else 200)
 
     def _root(self, _: web.BaseRequest, __: Door) -> web.Response:
@@ -169,6 +169,7 @@ class DaemonControl:
     async def _status(self, _: Asked) -> wire.Status:
         state, recovered, reasons = self._ledger.state, self._ledger.recovered, self._reasons()
         pricing = None if reasons else views.pricing(self._prices.report())
+        waiting = self._ledger.waiting()
         return wire.Status(
             state="draining" if self._stop.asked else "up",
             version=__version__,
@@ -197,6 +198,8 @@ class DaemonControl:
             ],
             unconfirmed=views.unconfirmed(state),
             unconfirmed_agents=views.unconfirmed_agents(state),
+            calls_waiting=len(waiting),
+            waiting=[views.waiting_call(waiter, state) for waiter in waiting[: views.WAITING_SHOWN]],
         )
 
     def _own_warnings(self) -> list[str]:

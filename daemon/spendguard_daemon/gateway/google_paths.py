@@ -49,11 +49,14 @@ ENDPOINTS = frozenset(path.endpoint for path in VERBS.values())
 KEY = "key"
 """The query parameter in which Google's clients may send a key: it may name an agent, and goes nowhere."""
 
-_ALT = {True: frozenset({"sse", "json"}), False: frozenset({"json"})}
+ALT = {True: frozenset({"sse", "json"}), False: frozenset({"json"})}
 """How Google may be asked to answer, of a route that streams and of one that does not."""
 
 PAGE = frozenset({"pageSize", "pageToken"})
-_COMPATIBLE = ["openai", "chat", "completions"]
+COMPATIBLE = "openai/chat/completions"
+"""Google's own path for who speaks OpenAI's format."""
+
+_COMPATIBLE = COMPATIBLE.split("/")
 
 
 def of_verb(rest: list[str]) -> Path | None:
@@ -96,5 +99,5 @@ def check_query(name: str, named: Mapping[str, str], *, stream: bool) -> None:
     allowed = {KEY, "alt"} | (PAGE if name == "models" else frozenset())
     if not named.keys() <= allowed:
         raise MalformedError("query", f"only {', '.join(sorted(allowed))}")
-    if named.get("alt", "json") not in _ALT[stream]:
-        raise MalformedError("query.alt", " or ".join(sorted(_ALT[stream])))
+    if named.get("alt", "json") not in ALT[stream]:
+        raise MalformedError("query.alt", " or ".join(sorted(ALT[stream])))

@@ -115,6 +115,7 @@ async def serve_call(
     """
     headers = request.headers
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
+    wait_seconds = access.wait_seconds(headers.getall(access.WAIT_HEADER, []))
     guard.check_agent(identity.agent_id)
     client = HttpClient(request, settings.idle_seconds, marks)
     # The arrival gets no name here: its body must not live as long as the call.
@@ -132,6 +133,7 @@ async def serve_call(
             query=route.query,
             model=route.params.get("model", ""),
             stream=route.stream,
+            wait_seconds=wait_seconds,
         ),
         client,
     )

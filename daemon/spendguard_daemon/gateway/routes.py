@@ -30,6 +30,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CONTROL = {
     "GET health": "health",
     "GET ready": "ready",
+    "GET openapi.json": "openapi",
     "GET v1/status": "status",
     "GET v1/agents": "list_agents",
     "POST v1/agents": "create_agent",

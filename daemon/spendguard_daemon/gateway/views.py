@@ -4,7 +4,7 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import msgspec
@@ -17,6 +17,7 @@ from spendguard_daemon.ledger.events import AgentPolicy, DaemonLimitSet, Event
 from spendguard_daemon.ledger.state import Account, AgentKey, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.ledger.views import CallView, RunView
+from spendguard_daemon.ledger.waiting import Waiter
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
 from spendguard_daemon.price_keeper import PriceReport
 from spendguard_daemon.pricing import catalogue
@@ -27,9 +28,12 @@ from spendguard_daemon.wire import iso
 UNCONFIRMED_SHOWN = 20
 """How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
 
+WAITING_SHOWN = 20
+"""How many waiting calls `status` and an agent list."""
 
-def agent(account: Account, state: State, now: Now) -> wire.Agent:
-    """Show an agent, with its money where a budget is set."""
+
+def agent(account: Account, state: State, now: Now, waiting: Sequence[Waiter] = ()) -> wire.Agent:
+    """Show an agent, with its money where a budget is set, and the first of its waiting calls."""
     lock = state.turns.lock(account.agent_id, now) if account.concurrency == "exclusive" else None
     has_budget = account.limit_nusd is not None
     return wire.Agent(
@@ -51,6 +55,31 @@ def agent(account: Account, state: State, now: Now) -> wire.Agent:
         policy=msgspec.convert(msgspec.to_builtins(account.policy or AgentPolicy()), wire.AgentPolicy),
         restored=account.restored,
         keys=sum(key.parent_id is None and key.live(now.wall_ns) for key in state.keys_of(account.agent_id)),
+        waiting=[waiting_call(waiter, state) for waiter in waiting[:WAITING_SHOWN]],
+    )
+
+
+def waiting_call(waiter: Waiter, state: State) -> wire.Waiting:
+    """Show a call that waits, and what the budget in its way lacks now."""
+    command, code = waiter.command, waiter.refused.code
+    lacking_nusd: int | None = None
+    match code:
+        case Code.INSUFFICIENT_BUDGET:
+            lacking_nusd = command.worst_nusd - state.accounts[command.agent_id].remaining_nusd
+        case Code.DAEMON_CAP:
+            lacking_nusd = command.worst_nusd - (state.daemon.remaining_nusd or 0)
+        case Code.BUDGET_NOT_SET:
+            lacking_nusd = command.worst_nusd
+    return wire.Waiting(
+        call_id=command.call_id,
+        agent_id=command.agent_id,
+        run_id=command.run_id,
+        model=command.model,
+        code=code.value,
+        worst_case_usd=format_usd(command.worst_nusd),
+        lacking_cents=None if lacking_nusd is None else cents_ceil(lacking_nusd),
+        since=iso(waiter.since.wall_ns),
+        until=iso(waiter.until_ns),
     )
 
 

@@ -141,7 +141,8 @@ class HoldCall:
     the client or injected by us; it may be clamped down to `floor_output_tokens`. A cap below
     `least_output_tokens` the provider would refuse, so none is proposed. `deadline_ns` is the wall time by
     which the call will have ended. `keys` is the lineage of the key that the call came with, the first key
-    first, empty where it came with none.
+    first, empty where it came with none. `wait_seconds` is how long the call waits where it is refused for
+    want of money or for a lock; None: as the ledger's caller says, and only for money that others hold.
     """
 
     call_id: str
@@ -162,6 +163,12 @@ class HoldCall:
     idempotency: Idempotency | None = None
     least_output_tokens: int = 1
     keys: tuple[str, ...] = ()
+    wait_seconds: int | None = None
+
+    @property
+    def worst_nusd(self) -> int:
+        """The most that the call can cost with all the output that it wants, by its cheapest offer."""
+        return min(offer.cost.at(self.output_tokens) for offer in self.offers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ CostLine = dict[str, int | str]
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one agent's requests are read by in place of `[policy]`; what is absent is as set there.
+    """What one agent's requests are read by in place of `[policy]`, and whether they wait; absent: as there.
 
     `allow` does not replace the operator's list: its features are allowed beside those of `[policy] allow`.
     """
@@ -32,6 +32,8 @@ class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     server_state: Literal["window", "refuse"] | None = None
     exact_count: Literal["on_deny", "never"] | None = None
     allow: list[str] | None = None
+    on_insufficient: Literal["refuse", "wait"] | None = None
+    wait_seconds: int | None = None
 
 
 class Idempotency(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ class Ledger:
         )
         self._book.sink = self._journal.append
         self._acks = Acks(opened.book.seq)
-        self._waiting = Waiting()
+        self._waiting = Waiting(self._grant, self._abandon, self._locked_out, self.now)
         self._desk = RefusalDesk(opened.book, room, lambda: self._journal.failure is None)
         self._compaction = self.compaction_kind(
             opened.folder,
@@ -136,19 +136,18 @@ class Ledger:
         self._journal.hurry()
         await self._acks.until(self._book.seq if seq is None else seq)
 
-    async def hold(self, command: HoldCall, wait_seconds: float) -> ev.Hold:
-        """Return a durable hold; money that others hold is waited for, in order, at most `wait_seconds`.
+    async def hold(self, command: HoldCall, held_wait_seconds: float) -> ev.Hold:
+        """Return a durable hold, if need be after a wait: as long as the command asks, for all that may mend.
 
-        Raises what `admit` raises, as `post` otherwise. A caller that is cancelled leaves no hold behind.
+        Where it asks for none, money that others hold is waited for, at most `held_wait_seconds`. Raises what
+        `admit` raises, as `post` otherwise. A caller that is cancelled leaves no hold behind.
         """
         if self._room.wants_ballast():
             await self._journal.run(self._room.ballast.make)
         try:
             hold, seq = self._admit(command)
         except SpendGuardError as refused:
-            if refused.code is not Code.BUDGET_HELD or wait_seconds <= 0:
-                raise
-            hold, seq = await self._wait(command, wait_seconds)
+            hold, seq = await self._waiting.wait(command, refused, held_wait_seconds)
         try:
             await self.durable(seq)
         except asyncio.CancelledError:
@@ -163,7 +162,18 @@ class Ledger:
 
     def detach(self, call_id: str) -> None:
         """Note that the call's client left: the call keeps its hold, but not its agent's lock."""
-        self.state.turns.detach(call_id, self._book.now().monotonic_ns)
+        call = self.state.open_calls.get(call_id)
+        if call is not None and self.state.turns.attached(call_id):
+            self.state.turns.detach(call_id, self._book.now().monotonic_ns)
+            self._waiting.serve((call.hold.agent_id,))
+
+    def waiting(self, agent_id: str | None = None) -> list[Waiter]:
+        """Return the waiting calls of an agent, or of all, the longest waiting first."""
+        return self._waiting.all() if agent_id is None else self._waiting.of(agent_id)
+
+    def stop_waiting(self) -> None:
+        """Let no call wait any more, since the daemon stops: those that do are refused, as others will be."""
+        self._waiting.refuse_all(fault(Code.SHUTTING_DOWN))
 
     def lock(self, agent_id: str) -> Lock | None:
         """Return who has an agent's lock now, None where no call with a client is in flight."""
@@ -178,7 +188,7 @@ class Ledger:
         if self._closing:
             return
         self._closing = True
-        self._waiting.refuse_all(fault(Code.SHUTTING_DOWN))
+        self.stop_waiting()
         try:
             await self._compaction.stop()
             self._desk.close()
@@ -207,14 +217,16 @@ class Ledger:
         if any(isinstance(event, ev.Overrun) for event in events):
             self._journal.hurry()  # the one record whose loss would count too little
         self._check_disk()
-        if events and self._waiting.queues:
+        if events and self._waiting:
             self._serve_after(events[-1])
         return events, seq
 
     def _admit(self, command: HoldCall) -> Granted:
-        """Decide a hold now; refuse with BUDGET_HELD also where earlier calls of the agent wait already."""
+        """Decide a hold now; BUDGET_HELD also where an earlier call of the agent waits for held money."""
         self._check_open()
-        return self._grant(command, queued=self._waiting.first(command.agent_id) is not None)
+        if self._waiting.wants_lock(command.agent_id) and self.lock(command.agent_id) is None:
+            self._waiting.serve((command.agent_id,))  # by now the lock may be theirs
+        return self._grant(command, queued=self._waiting.bars(command.agent_id))
 
     def _grant(self, command: HoldCall, *, queued: bool) -> Granted:
         self._room.check()
@@ -224,31 +236,17 @@ class Ledger:
                 raise refusal(self.state, command)
             events = self._book.execute(command)
         except SpendGuardError as refused:
-            if refused.code is Code.BUDGET_LOCKED and refused.facts["worth_waiting"]:
+            if refused.code is Code.BUDGET_LOCKED and (
+                command.wait_seconds or refused.facts["worth_waiting"]
+            ):
                 self.state.turns.claim(command.agent_id, command.run_id, self._book.now().monotonic_ns)
             raise
         self._check_disk()
         return next(event for event in events if isinstance(event, ev.Hold)), self._book.seq
 
-    async def _wait(self, command: HoldCall, wait_seconds: float) -> Granted:
-        waiter = self._waiting.join(command, asyncio.get_running_loop().create_future())
-        try:
-            await asyncio.wait((waiter.granted,), timeout=wait_seconds)
-        except asyncio.CancelledError:
-            if not waiter.granted.done():
-                self._leave(waiter)
-            elif waiter.granted.exception() is None:
-                self._abandon(waiter.granted.result()[0])
-            raise
-        if not waiter.granted.done():
-            self._leave(waiter)
-            raise refusal(self.state, command)
-        return waiter.granted.result()
-
-    def _leave(self, waiter: Waiter) -> None:
-        """Take a call out of its queue; the one behind it may be smaller, and fit."""
-        self._waiting.leave(waiter)
-        self._serve(waiter.command.agent_id)
+    def _locked_out(self, command: HoldCall) -> bool:
+        """Tell whether another run keeps this one from the lock; only for calls that met it before."""
+        return self.state.turns.block(command.agent_id, command.run_id, self._book.now()) is not None
 
     def _abandon(self, hold: ev.Hold) -> None:
         """Void a hold that nobody will use: not a byte of its call has left."""
@@ -260,21 +258,9 @@ class Ledger:
         if isinstance(event, ev.Hold | ev.Sent):
             return
         agent_id, cap_nusd = ev.agent_of(event), self.state.daemon.limit_nusd
-        for waiting_id in [agent_id] if agent_id and cap_nusd is None else self._waiting.agents():
-            self._serve(waiting_id)
-
-    def _serve(self, agent_id: str) -> None:
-        """Grant waiting calls of one agent in order, until one must wait on."""
-        while (waiter := self._waiting.first(agent_id)) is not None:
-            try:
-                granted = self._grant(waiter.command, queued=False)
-            except SpendGuardError as refused:
-                if refused.code is Code.BUDGET_HELD:
-                    return
-                waiter.granted.set_exception(refused)
-            else:
-                waiter.granted.set_result(granted)
-            self._waiting.leave(waiter)
+        whose = (agent_id,) if agent_id and cap_nusd is None else None
+        ended = isinstance(event, ev.Settle | ev.SettleWorst | ev.Void)  # an overrun may freeze its agent
+        self._waiting.serve(whose, all_of_them=not ended)
 
     def _on_durable(self, seq: int) -> None:
         self._acks.advance(seq, self._book.fresh)

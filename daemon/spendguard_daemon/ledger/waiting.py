@@ -1,58 +1,239 @@
-"""Calls that wait for held money: one queue for each agent, first come, first served. Decides nothing."""
+"""Calls that wait: for money that others hold, for a top-up, for a lock. Who is tried when, in which order.
+
+Decides no money: `grant` does. Rules: calls are tried in the order in which they came, whenever something of
+their agent changed (of any agent, where all share a cap). One that waits for held money is passed by no later
+call of its agent; one that waits for a top-up or for a lock is passed by those that fit. Only locks change by
+time alone (`turns`), so calls that wait for one are also tried once a second, which keeps their claims alive.
+Lives on the event loop and as long as the process; nothing of it is journaled.
+"""
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
+import heapq
+from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
 
-from spendguard_daemon.ledger.commands import HoldCall
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger.commands import HoldCall, Now
 from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.times import NS_PER_SECOND
+
+LOOK_AGAIN_SECONDS = 1.0
+"""How often calls that wait for a lock are tried; grace periods and claims live longer by far."""
+
+HELD = frozenset({Code.BUDGET_HELD})
+"""What every call waits for, if only for a short while."""
+
+TOO_LITTLE = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_NOT_SET, Code.DAEMON_CAP, Code.KEY_LIMIT})
+"""What only an operator mends: no call that ends leaves more than remained before."""
+
+MENDABLE = HELD | TOO_LITTLE | {Code.BUDGET_LOCKED}
+"""What a call that was asked to wait waits for: refusals that an operator or another call's end may mend."""
 
 Granted = tuple[Hold, int]
 """A hold that was decided, and the seq that must be durable before the call may leave."""
 
 
-@dataclass(eq=False, slots=True)
+class Grant(Protocol):
+    """Decide a hold now, or raise its refusal; `queued`: an earlier call waits for held money."""
+
+    def __call__(self, command: HoldCall, *, queued: bool) -> Granted:
+        """Return the hold and its seq."""
+
+
 class Waiter:
-    """One waiting call; `granted` resolves to its hold, or to the refusal that ended its wait."""
+    """One waiting call; `granted` resolves to its hold, or to the refusal that ended its wait.
 
-    command: HoldCall
-    ticket: int
-    granted: asyncio.Future[Granted]
+    `refused` is the latest refusal, which says what it waits for; `until_ns` (wall) when it gives up.
+    """
+
+    __slots__ = ("command", "granted", "refused", "since", "ticket", "until_ns")
+
+    def __init__(self, command: HoldCall, refused: SpendGuardError, since: Now, seconds: float, ticket: int):
+        self.command, self.refused, self.since, self.ticket = command, refused, since, ticket
+        self.until_ns = since.wall_ns + int(seconds * NS_PER_SECOND)
+        self.granted: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
+
+    @property
+    def bars(self) -> bool:
+        """Whether no later call of its agent may pass. What only its key holds is no matter of the others."""
+        return self.refused.code is Code.BUDGET_HELD and self.refused.facts.get("budget") != "key"
+
+    @property
+    def wants_lock(self) -> bool:
+        """Whether it waits for its agent's lock."""
+        return self.refused.code is Code.BUDGET_LOCKED
 
 
-@dataclass(slots=True)
 class Waiting:
-    """The queues. A waiter whose future is done has left its queue."""
+    """The queues, one for each agent. A waiter whose future is done has left its queue."""
 
-    queues: dict[str, deque[Waiter]] = field(default_factory=dict)
-    tickets: int = 0
+    def __init__(
+        self,
+        grant: Grant,
+        abandon: Callable[[Hold], None],
+        locked_out: Callable[[HoldCall], bool],
+        now: Callable[[], Now],
+    ) -> None:
+        self._grant, self._abandon, self._locked_out, self._now = grant, abandon, locked_out, now
+        self._queues: dict[str, dict[int, Waiter]] = {}
+        self._tickets = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._refused: SpendGuardError | None = None
 
-    def join(self, command: HoldCall, granted: asyncio.Future[Granted]) -> Waiter:
-        """Put a call at the end of its agent's queue."""
-        self.tickets += 1
-        waiter = Waiter(command, self.tickets, granted)
-        self.queues.setdefault(command.agent_id, deque()).append(waiter)
+    def __bool__(self) -> bool:
+        """Tell whether anybody waits."""
+        return bool(self._queues)
+
+    def all(self) -> list[Waiter]:
+        """Return everyone who waits, the longest waiting first."""
+        return sorted(
+            (waiter for queue in self._queues.values() for waiter in queue.values()), key=_ticket_of
+        )
+
+    def of(self, agent_id: str) -> list[Waiter]:
+        """Return the waiting calls of an agent in their order."""
+        return list(self._queues.get(agent_id, {}).values())
+
+    def bars(self, agent_id: str) -> bool:
+        """Tell whether a new call of an agent must stand in line, behind one that waits for held money."""
+        return any(waiter.bars for waiter in self._queues.get(agent_id, {}).values())
+
+    def wants_lock(self, agent_id: str) -> bool:
+        """Tell whether any call of an agent waits for its lock."""
+        return any(waiter.wants_lock for waiter in self._queues.get(agent_id, {}).values())
+
+    async def wait(self, command: HoldCall, refused: SpendGuardError, held_seconds: float) -> Granted:
+        """Wait as long as the command asks, or `held_seconds` for held money; raise the refusal in the end.
+
+        A caller that is cancelled leaves no hold behind.
+        """
+        seconds = held_seconds if command.wait_seconds is None else command.wait_seconds
+        if seconds <= 0 or refused.code not in _mended_by_waiting(command):
+            raise refused
+        if self._refused is not None:
+            raise self._refused
+        waiter = self._join(command, refused, seconds)
+        try:
+            await asyncio.wait((waiter.granted,), timeout=seconds)
+        except asyncio.CancelledError:
+            if not waiter.granted.done():
+                self._leave(waiter)
+            elif waiter.granted.exception() is None:
+                self._abandon(waiter.granted.result()[0])
+            raise
+        if not waiter.granted.done():
+            self._last_look(waiter)
+        if not waiter.granted.done():
+            self._leave(waiter)
+            raise _out_of_time(waiter)
+        return waiter.granted.result()
+
+    def serve(self, agent_ids: Collection[str] | None, *, all_of_them: bool = False) -> None:
+        """Try the waiting calls of some agents, or of all, in the order in which they came.
+
+        Without `all_of_them` only those whom a call that ends, or lets go of its lock, can help: not those
+        behind one that waits on for held money, nor those for whom there is too little, or a lock in the way.
+        With it all are tried, to hear what has become of their agent, key or lock; those behind get nothing.
+        """
+        barred: set[str] = set()
+        known = self._queues if agent_ids is None else agent_ids
+        lines = [self._line(agent_id, barred, all_of_them=all_of_them) for agent_id in list(known)]
+        for waiter in heapq.merge(*lines, key=_ticket_of):
+            agent_id = waiter.command.agent_id
+            if not all_of_them and self._beyond_help(waiter):
+                continue
+            self._try(waiter, queued=agent_id in barred)
+            if not waiter.granted.done() and waiter.bars:
+                barred.add(agent_id)
+
+    def refuse_all(self, error: SpendGuardError) -> None:
+        """End every wait, and those to come, with an error."""
+        self._refused = error
+        for waiter in self.all():
+            self._remove(waiter)
+            waiter.granted.set_exception(error)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _line(self, agent_id: str, barred: Collection[str], *, all_of_them: bool) -> Iterator[Waiter]:
+        for waiter in self.of(agent_id):
+            if agent_id in barred and not all_of_them:
+                return
+            yield waiter
+
+    def _beyond_help(self, waiter: Waiter) -> bool:
+        return waiter.refused.code in TOO_LITTLE or (waiter.wants_lock and self._locked_out(waiter.command))
+
+    def _last_look(self, waiter: Waiter) -> None:
+        """Let a call at the end of its time hear what is in its way now; time alone may free a lock."""
+        wanted_lock = waiter.wants_lock
+        self._try(waiter, queued=True)
+        if wanted_lock and not waiter.granted.done() and not waiter.wants_lock:
+            self.serve((waiter.command.agent_id,))
+
+    def _try(self, waiter: Waiter, *, queued: bool) -> None:
+        try:
+            granted = self._grant(waiter.command, queued=queued)
+        except SpendGuardError as refused:
+            if refused.code in _mended_by_waiting(waiter.command):
+                self._wait_on(waiter, refused)
+                return
+            waiter.granted.set_exception(refused)
+        else:
+            waiter.granted.set_result(granted)
+        self._remove(waiter)
+
+    def _join(self, command: HoldCall, refused: SpendGuardError, seconds: float) -> Waiter:
+        self._tickets += 1
+        waiter = Waiter(command, refused, self._now(), seconds, self._tickets)
+        self._queues.setdefault(command.agent_id, {})[waiter.ticket] = waiter
+        self._wait_on(waiter, refused)
         return waiter
 
-    def leave(self, waiter: Waiter) -> None:
-        """Take a call out of its queue, wherever it stands."""
-        queue = self.queues[waiter.command.agent_id]
-        queue.remove(waiter)
+    def _wait_on(self, waiter: Waiter, refused: SpendGuardError) -> None:
+        waiter.refused = refused
+        if waiter.wants_lock and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self._look_again)
+
+    def _remove(self, waiter: Waiter) -> None:
+        queue = self._queues[waiter.command.agent_id]
+        del queue[waiter.ticket]
         if not queue:
-            del self.queues[waiter.command.agent_id]
+            del self._queues[waiter.command.agent_id]
 
-    def first(self, agent_id: str) -> Waiter | None:
-        """Return the call whose turn it is."""
-        queue = self.queues.get(agent_id)
-        return queue[0] if queue else None
+    def _leave(self, waiter: Waiter) -> None:
+        """Take a call out of its queue; the one behind it may be smaller, and fit."""
+        self._remove(waiter)
+        if waiter.bars:
+            self.serve((waiter.command.agent_id,))
 
-    def agents(self) -> list[str]:
-        """Return the agents with waiting calls, the one whose first call waits longest first."""
-        return sorted(self.queues, key=lambda agent_id: self.queues[agent_id][0].ticket)
+    def _look_again(self) -> None:
+        self._timer = None
+        self.serve([agent_id for agent_id in self._queues if self.wants_lock(agent_id)], all_of_them=True)
 
-    def refuse_all(self, error: Exception) -> None:
-        """End every wait with `error`."""
-        for queue in self.queues.values():
-            for waiter in queue:
-                waiter.granted.set_exception(error)
-        self.queues.clear()
+
+def _mended_by_waiting(command: HoldCall) -> frozenset[Code]:
+    return HELD if command.wait_seconds is None else MENDABLE
+
+
+def _out_of_time(waiter: Waiter) -> SpendGuardError:
+    """Return the refusal of a call that has waited to the end.
+
+    One that was asked to wait says for how long. What others held all the while is not worth another try.
+    """
+    refused, facts = waiter.refused, waiter.refused.facts
+    seconds = waiter.command.wait_seconds
+    if seconds is None:
+        return refused
+    tried = facts.get("waited_seconds")
+    facts["waited_seconds"] = max(seconds, tried) if isinstance(tried, int) else seconds
+    refused.detail += f"; it waited {seconds} s for that to change"
+    if refused.code is Code.BUDGET_HELD:
+        facts["worth_waiting"] = False
+        facts.pop("retry_after_ms", None)
+    return refused
+
+
+def _ticket_of(waiter: Waiter) -> int:
+    return waiter.ticket
