@@ -275,6 +275,32 @@ async def test_nobody_is_adopted_by_a_request_that_is_refused(doors: Doors) -> N
     assert len(door.call(bearer(door.child(child, GRANDCHILD, seconds=30 * 86_400))).keys) == 3
 
 
+async def test_minted_keys_do_not_fill_the_disk(doors: Doors) -> None:
+    """They cost their holder nothing, and us a record each: short-lived ones were adopted without end."""
+    door = await doors()
+    root = door.key()
+    seeds = (number.to_bytes(32, "big") for number in range(1, 10**6))
+
+    def minted() -> tuple[str, str]:
+        door.clock.advance(0.01)  # so few of them are alive at a time
+        soon = Caveats(limit_nusd=0, expires_ns=(door.clock.wall_ns() // NS + 2) * NS)
+        return ("authorization", f"Bearer {mint(root, soon, next(seeds))}")
+
+    adopted = 0
+    while adopted <= 3_000:
+        try:
+            door.call(minted())
+        except SpendGuardError as error:
+            assert error.code is Code.RATE_LIMITED
+            break
+        adopted += 1
+    assert 1_000 <= adopted <= 3_000
+    known = ("authorization", f"Bearer {root}")
+    assert door.call(known).keys == (KEY_ID,)
+    door.clock.advance(60)
+    assert len(door.call(minted()).keys) == 2
+
+
 async def test_a_child_cannot_leave_its_chain_behind(doors: Doors) -> None:
     """Its id and secret are known to the ledger; shown as a root key they would have no limit above them."""
     door = await doors()

@@ -23,6 +23,7 @@ from spendguard_daemon.ledger.agent_keys import has_agent_key
 from spendguard_daemon.ledger.commands import AddKey
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.state import AgentKey
+from spendguard_daemon.pace import Pace
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.settings import Settings
 
@@ -33,6 +34,10 @@ SESSION_HEADER = "x-claude-code-session-id"
 
 CHAINS_MAX = 1024
 """How many verified chains are remembered: their signatures take a hundred times as long to check."""
+
+ADOPTIONS_PER_SECOND, ADOPTIONS_BURST = 1, 1000
+"""How often keys of an agent are adopted. To mint one costs nothing, and each leaves a record of some 400
+bytes in the journal, also where it has no money: a day of these makes 35 MB."""
 
 _NS_PER_DAY = 86_400 * 1_000_000_000
 
@@ -73,12 +78,13 @@ class Identifier:
         self._token = token
         self._clock = clock
         self._chains: dict[bytes, tuple[Presented, str]] = {}
+        self._adoptions = Pace(per_second=ADOPTIONS_PER_SECOND, burst=ADOPTIONS_BURST, clock=clock)
 
     def of_call(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> Identity:
         """Return for whom a request to a model route is; with `keys_only` an agent key alone will do.
 
         Raises MISSING_AGENT, IDENTITY_CONFLICT, KEY_UNKNOWN, KEY_EXPIRED, KEY_REQUIRED, SUBSCRIPTION_TOKEN,
-        MALFORMED_REQUEST for a run id, and what adopting a key raises (KEYS_TOO_MANY).
+        MALFORMED_REQUEST for a run id, and what adopting a key raises (KEYS_TOO_MANY, RATE_LIMITED).
         """
         slots = _slots(headers, route)
         held = self._held(slots)
@@ -183,6 +189,7 @@ class Identifier:
         if any((link.caveats.expires_ns or 0) > last_ns for link, _ in held.links):
             raise _unknown(f": it was minted for more than {agent_keys.CHILD_DAYS_MAX} days")
         for link, parent_id in held.links:
+            self._adoptions.check(held.agent_id)
             caveats = link.caveats
             self._ledger.post(
                 AddKey(
