@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -22,10 +21,12 @@ import msgspec
 from spendguard_daemon import __version__, log, price_sources, runtime
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.gateway import descriptors
 from spendguard_daemon.gateway.app import Gateway, listen, serve
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
+from spendguard_daemon.gateway.fairness import Fairness
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.upstream import HttpUpstream
@@ -44,9 +45,6 @@ from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
 from spendguard_daemon.wire import iso
 
-OPEN_FILES_WANTED = 10_240
-"""Two for each call in flight. The most that every macOS takes; there programs start with 256."""
-
 logger = logging.getLogger("spendguard")
 
 
@@ -63,7 +61,7 @@ def main() -> int:
     env, disk = dict(os.environ), SystemDisk()
     try:
         home = runtime.home_of(env)
-        _raise_open_files_limit()
+        descriptors.raise_limit()
         runtime.prepare(home, disk)
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
@@ -178,20 +176,32 @@ def _gateway(parts: _Parts, identity: Identity, stopping: "_Stopping") -> tuple[
         clock=clock,
         stop=stopping,
     )
+    accounts = ledger.state.accounts
+    fairness = Fairness(
+        settings, clock, calls_open=lambda agent_id: accounts[agent_id].calls_open, note=ledger.refuse
+    )
     counts = CountRoutes(
-        ledger=ledger, guard=guard, keys=keys, upstreams=upstreams, settings=settings, clock=clock
+        ledger=ledger,
+        guard=guard,
+        fairness=fairness,
+        keys=keys,
+        upstreams=upstreams,
+        settings=settings,
+        clock=clock,
     )
     gateway = Gateway(
         guard=guard,
         counts=counts,
-        models=ModelList(state=ledger.state, prices=prices, keys=keys, clock=clock),
+        models=ModelList(state=ledger.state, fairness=fairness, prices=prices, keys=keys, clock=clock),
         control=Control(
             ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
         ),
+        fairness=fairness,
         settings=settings,
         token=identity.token,
         port=identity.port,
         rng=rng,
+        clock=clock,
     )
     return guard, gateway
 
@@ -254,15 +264,6 @@ def _fail_stop(error: BaseException) -> None:
     with suppress(OSError):  # whoever started us may be gone
         _report(disk_fault(error))
     os._exit(Exit.DISK)
-
-
-def _raise_open_files_limit() -> None:
-    """Let a thousand clients be served where the machine allows it; beyond the limit connections fail."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES_WANTED:
-        wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
-        with suppress(OSError, ValueError):  # some systems have a lower ceiling that they do not tell
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _report(error: SpendGuardError) -> int:

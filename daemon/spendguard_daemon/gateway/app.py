@@ -8,24 +8,48 @@ import asyncio
 import errno
 import logging
 import socket
+from typing import cast
 
 from aiohttp import web
 
+from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, respond
-from spendguard_daemon.gateway.connections import Connections
+from spendguard_daemon.gateway import access, descriptors, respond
+from spendguard_daemon.gateway.connections import Connection, Connections
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
+from spendguard_daemon.gateway.crowd import Crowd
+from spendguard_daemon.gateway.fairness import AGAIN_MS, Brake, Fairness
 from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, GOOGLE_KEY, ModelList
 from spendguard_daemon.gateway.proxy import serve_call
 from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, asker, match
 from spendguard_daemon.guard import Guard
-from spendguard_daemon.ports import Rng
+from spendguard_daemon.ports import Clock, Rng
 from spendguard_daemon.providers import FORMATS
 from spendguard_daemon.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1")
 BACKLOG = 1024
+
+STRANGE = frozenset(
+    {
+        Code.MISDIRECTED_HOST,
+        Code.FORBIDDEN_ORIGIN,
+        Code.ROUTE_NOT_FOUND,
+        Code.METHOD_NOT_ALLOWED,
+        Code.MISSING_AGENT,
+        Code.IDENTITY_CONFLICT,
+        Code.AGENT_NOT_FOUND,
+        Code.UNAUTHORIZED,
+        Code.KEY_UNKNOWN,
+        Code.KEY_EXPIRED,
+        Code.KEY_REQUIRED,
+    }
+)
+"""Refusals of requests that named nobody whose share they could be counted on."""
+
+FREE = OPEN | {"models", "model"}
+"""Routes that need no name."""
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +64,12 @@ class Gateway:
         counts: CountRoutes,
         models: ModelList,
         control: Control,
+        fairness: Fairness,
         settings: Settings,
         token: str,
         port: int,
         rng: Rng,
+        clock: Clock,
     ):
         self._guard = guard
         self._counts = counts
@@ -53,6 +79,15 @@ class Gateway:
         self._token = token
         self._served = access.served_hosts(port)
         self._rng = rng
+        self._fairness = fairness
+        self._brake = Brake(clock)
+        self._crowd = Crowd[Connection](settings.connections_max, settings.header_seconds)
+
+    def connections(self) -> Connections:
+        """Make a server of connections; all that are made share the room there is."""
+        return Connections(
+            self.handle, self.refuse_broken, self.refuse_full, self._crowd, self._settings.idle_seconds
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error becomes an answer here."""
@@ -68,6 +103,8 @@ class Gateway:
                 headers.getall("sec-fetch-site", []),
             )
             route = match(request.method, request.raw_path)
+            if route.name in FREE:
+                await self._slow_down(request)
             if route.name in MODEL_ROUTES:
                 return await self._of_agent(request, route, call_id)
             if route.name not in OPEN and self._settings.control != "open-loopback":
@@ -75,7 +112,14 @@ class Gateway:
                 access.require_admin(slots, self._token)
             return await self._control.handle(request, route)
         except SpendGuardError as error:
-            return respond.refusal(error, call_id, *_asker(request, route))
+            answer = respond.refusal(error, call_id, *_asker(request, route))
+            if error.code in STRANGE:
+                await self._slow_down(request)
+                if cast("Connection", request.protocol).note_strange():
+                    answer.force_close()
+            elif error.code is Code.RATE_LIMITED:
+                await self._slow_down(request, str(error.facts.get("agent_id", "")))
+            return answer
         except Exception:  # the last fence: whatever it is, the client gets an answer and the log the trace
             log.exception("internal error", extra={"facts": {"call_id": call_id, "route": route.name}})
             fault = SpendGuardError(Code.INTERNAL, f"Internal error: call {call_id}; see the daemon's log")
@@ -84,10 +128,24 @@ class Gateway:
     async def _of_agent(self, request: web.BaseRequest, route: Route, call_id: str) -> web.StreamResponse:
         """Answer what agents ask for: a call, or something free."""
         if route.name == "call":
-            return await serve_call(self._guard, self._settings, request, route, call_id)
+            return await serve_call(self._guard, self._fairness, self._settings, request, route, call_id)
         if route.name == "count":
             return await self._counts.serve(request, route, call_id)
         return self._models.serve(request, route)
+
+    async def _slow_down(self, request: web.BaseRequest, agent_id: str = "") -> None:
+        """Let an answer that costs its asker nothing wait; who waits for it keeps nobody out."""
+        wait_seconds = self._brake.wait_seconds(agent_id)
+        if wait_seconds:
+            cast("Connection", request.protocol).rest(request)
+            await asyncio.sleep(wait_seconds)
+
+    def refuse_full(self) -> web.Response:
+        """Answer where there is no room for one more connection."""
+        full = SpendGuardError(
+            Code.CONNECTIONS_FULL, TABLE[Code.CONNECTIONS_FULL].title, facts={"retry_after_ms": AGAIN_MS}
+        )
+        return respond.refusal(full, self._rng.uuid4())
 
     def refuse_broken(self) -> web.Response:
         """Answer what is no HTTP request, or none that two servers would read alike."""
@@ -159,9 +217,10 @@ def _bind(address: str, port: int) -> socket.socket | None:
 
 async def serve(gateway: Gateway, sockets: list[socket.socket]) -> web.ServerRunner:
     """Start serving; the caller cleans the runner up."""
-    runner = web.ServerRunner(Connections(gateway.handle, gateway.refuse_broken), handle_signals=False)
+    descriptors.hear_no_accept_twice(asyncio.get_running_loop())
+    runner = web.ServerRunner(gateway.connections(), handle_signals=False)
     await runner.setup()
     for bound in sockets:
-        await web.SockSite(runner, bound).start()
+        await web.SockSite(runner, bound, backlog=BACKLOG).start()
     await asyncio.sleep(0)
     return runner
