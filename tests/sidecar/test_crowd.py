@@ -18,15 +18,16 @@ def full_of(guests: str, *, connections_max: int) -> Crowd[str]:
     return made
 
 
-def test_who_has_asked_nothing_goes_first_and_then_who_rests_longest() -> None:
+def test_who_has_been_idle_longest_goes_first_and_nobody_at_work() -> None:
     made = full_of("abcd", connections_max=4)
     for guest, second in (("b", 5), ("a", 6)):
         assert made.ask(guest)
         made.rest(guest, second)
     made.ask("c")
-    assert [made.enter(guest, 7) for guest in "xyz"] == ["d", "x", "y"]
+    assert [made.enter(guest, 7) for guest in "xyz"] == ["d", "b", "a"]
+    made.ask("x")
     made.ask("z")
-    assert [made.enter("q", 8), made.ask("q"), made.enter("r", 9)] == ["b", True, "a"]
+    assert [made.enter(guest, 8) for guest in "qr"] == ["y", "q"]
 
 
 def test_the_first_byte_of_a_head_is_a_new_beginning() -> None:

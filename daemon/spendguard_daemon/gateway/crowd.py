@@ -1,9 +1,8 @@
 """Who is connected, and who must go when there is no room: decides, closes nothing. Pure, time is passed in.
 
 A connection sends a head, has a request under way, or rests between two requests. One with a request under
-way is never closed to make room; of the others, those in a head go first, as they have asked nothing, and
-then whoever rests longest. So neither a thousand silent connections nor a thousand idle ones keep anybody
-out. Where all are at work, a few more are let in to be told so.
+way is never closed to make room; of the others, the one that has been idle longest goes. So a thousand
+connections that are silent, slow or idle keep nobody out. Where all are at work, a few more are let in to be told so.
 """
 
 from collections.abc import Hashable
@@ -52,7 +51,8 @@ class Crowd(Generic[Guest]):
 
     def idlest(self) -> Guest | None:
         """Return the connection to be closed first, None where all are at work."""
-        return next(iter(self._heads), None) or next(iter(self._resting), None)
+        firsts = [next(iter(place.items())) for place in (self._heads, self._resting) if place]
+        return min(firsts, key=lambda first: first[1])[0] if firsts else None
 
     def begin(self, guest: Guest, now: float) -> None:
         """Note the first byte of a request's head: from now on its deadline runs."""
