@@ -48,6 +48,9 @@ STRANGE = frozenset(
 )
 """Refusals of requests that named nobody whose share they could be counted on."""
 
+LEFT_ALONE = frozenset({Code.MISDIRECTED_HOST, Code.FORBIDDEN_ORIGIN})
+"""Refusals after which nothing more is read from a connection: it is a page's, or meant for somebody else."""
+
 FREE = OPEN | {"models", "model"}
 """Routes that need no name."""
 
@@ -115,7 +118,7 @@ class Gateway:
             answer = respond.refusal(error, call_id, *_asker(request, route))
             if error.code in STRANGE:
                 await self._slow_down(request)
-                if cast("Connection", request.protocol).note_strange():
+                if cast("Connection", request.protocol).note_strange() or error.code in LEFT_ALONE:
                     answer.force_close()
             elif error.code is Code.RATE_LIMITED:
                 await self._slow_down(request, str(error.facts.get("agent_id", "")))

@@ -2,7 +2,8 @@
 
 A connection sends a head, has a request under way, or rests between two requests. One with a request under
 way is never closed to make room; of the others, the one that has been idle longest goes. So a thousand
-connections that are silent, slow or idle keep nobody out. Where all are at work, a few more are let in to be told so.
+connections that are silent, slow or idle keep nobody out. Where all are at work, a few more are let in to be
+told so.
 """
 
 from collections.abc import Hashable
