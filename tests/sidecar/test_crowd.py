@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from spendguard_daemon.gateway import crowd
 from spendguard_daemon.gateway.crowd import LATE_MAX, RESTING_SECONDS, Crowd
 
-HEADER_SECONDS = 10.0
+HEADER_SECONDS, ANSWER_SECONDS = 10.0, 300.0
 
 
 def full_of(guests: str, *, connections_max: int) -> Crowd[str]:
     """Return a crowd of these, come in at 0, 1, 2..."""
-    made = Crowd[str](connections_max, HEADER_SECONDS)
+    made = Crowd[str](connections_max, HEADER_SECONDS, ANSWER_SECONDS)
     for second, guest in enumerate(guests):
         assert made.enter(guest, second) is None
     return made
@@ -70,6 +70,19 @@ def test_resting_has_an_end_too_and_work_has_none() -> None:
     assert made.due(10_000) == ["a"]
 
 
+def test_an_answer_is_waited_for_with_only_so_long() -> None:
+    made = full_of("ab", connections_max=2)
+    assert made.ask("a") and made.ask("b")
+    made.answer("a", 1_000)
+    made.answer("b", 1_001)
+    made.answered("b")
+    assert made.due(1_299) == []
+    assert made.due(1_300) == ["a"]
+    assert made.enter("c", 1_400) is None  # still at work until it is closed
+    made.leave("a")
+    assert made.due(10_000) == ["c"]
+
+
 STEPS = st.tuples(st.sampled_from(["enter", "begin", "ask", "rest", "leave"]), st.integers(0, 9))
 
 
@@ -77,7 +90,7 @@ STEPS = st.tuples(st.sampled_from(["enter", "begin", "ask", "rest", "leave"]), s
 def test_never_more_than_there_is_room_for_and_none_at_work_is_closed(
     steps: list[tuple[str, int]], connections_max: int
 ) -> None:
-    made = Crowd[int](connections_max, HEADER_SECONDS)
+    made = Crowd[int](connections_max, HEADER_SECONDS, ANSWER_SECONDS)
     inside, busy, number = dict[int, int](), set[int](), 0
     for second, (step, which) in enumerate(steps):
         if step == "enter":

@@ -84,13 +84,13 @@ class Gateway:
         self._rng = rng
         self._fairness = fairness
         self._brake = Brake(clock)
-        self._crowd = Crowd[Connection](settings.connections_max, settings.header_seconds)
+        self._crowd = Crowd[Connection](
+            settings.connections_max, settings.header_seconds, settings.idle_seconds
+        )
 
     def connections(self) -> Connections:
         """Make a server of connections; all that are made share the room there is."""
-        return Connections(
-            self.handle, self.refuse_broken, self.refuse_full, self._crowd, self._settings.idle_seconds
-        )
+        return Connections(self.handle, self.refuse_broken, self.refuse_full, self._crowd)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error becomes an answer here."""

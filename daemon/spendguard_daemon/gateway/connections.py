@@ -33,13 +33,12 @@ log = logging.getLogger(__name__)
 class Connection(web.RequestHandler):
     """One connection from a client."""
 
-    def __init__(self, server: "Connections", refuse: Refuse, idle_seconds: int):
+    def __init__(self, server: "Connections", refuse: Refuse):
         # The body is taken as it comes, since what is compressed is refused. No access log, as it has paths:
         # None is what `web.Server` itself passes for that, whatever the annotation says.
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, auto_decompress=False, access_log=None)  # type: ignore[arg-type]
         self._refuse = refuse
-        self._idle_seconds = idle_seconds
         self._crowd = server.crowd
         self._wire: asyncio.Transport | None = None
         self._has_room, self._under_way = True, False
@@ -96,14 +95,12 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send what is left of an answer; a client that does not take it in time is cut off."""
         self._body = request.content
+        self._crowd.answer(self, self._loop.time())
         try:
-            async with asyncio.timeout(self._idle_seconds):
-                return await super().finish_response(request, resp, start_time)
-        except TimeoutError:
-            self.cut()
-            return resp, True
+            return await super().finish_response(request, resp, start_time)
         finally:
             self._ahead_bytes, self._maybe_large = 0, False
+            self._crowd.answered(self)
             if not self._messages:
                 self.rest(request)
 
@@ -148,21 +145,18 @@ class Connections(web.Server):
     must not be cancelled runs in the guard's own tasks. `full` answers where there is no room.
     """
 
-    def __init__(
-        self, handle: Handle, refuse: Refuse, full: Refuse, crowd: Crowd[Connection], idle_seconds: int
-    ):
+    def __init__(self, handle: Handle, refuse: Refuse, full: Refuse, crowd: Crowd[Connection]):
         super().__init__(self._serve, handler_cancellation=True)
         self.crowd = crowd
         self._serve_request = handle
         self._refuse, self._full = refuse, full
-        self._idle_seconds = idle_seconds
         self._descriptors_max = descriptors.first_but(descriptors.RESERVE)
         self._logged_at: float | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     def __call__(self) -> Connection:
         """Make one."""
-        return Connection(self, self._refuse, self._idle_seconds)
+        return Connection(self, self._refuse)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Let a connection in, for which another may have to go."""

@@ -21,13 +21,14 @@ Guest = TypeVar("Guest", bound=Hashable)
 class Crowd(Generic[Guest]):
     """All connections of all doors. Seconds are of one clock, monotonic."""
 
-    def __init__(self, connections_max: int, header_seconds: float):
+    def __init__(self, connections_max: int, header_seconds: float, answer_seconds: float):
         self._max = connections_max
-        self._header_seconds = header_seconds
+        self._header_seconds, self._answer_seconds = header_seconds, answer_seconds
         # Each in the order of the times in it, so that whoever is due or may be closed stands first.
         self._heads: dict[Guest, float] = {}
         self._resting: dict[Guest, float] = {}
         self._late: dict[Guest, float] = {}
+        self._answers: dict[Guest, float] = {}
         self._busy: set[Guest] = set()
 
     def __len__(self) -> int:
@@ -73,6 +74,14 @@ class Crowd(Generic[Guest]):
         self._busy.add(guest)
         return True
 
+    def answer(self, guest: Guest, now: float) -> None:
+        """Note that the last of an answer is being sent: from now on the client's time to take it runs."""
+        self._answers[guest] = now
+
+    def answered(self, guest: Guest) -> None:
+        """Note that all of an answer has been taken."""
+        self._answers.pop(guest, None)
+
     def rest(self, guest: Guest, now: float) -> None:
         """Note that nothing is under way on a connection any more."""
         if guest in self._busy:
@@ -82,7 +91,7 @@ class Crowd(Generic[Guest]):
     def leave(self, guest: Guest) -> None:
         """Forget a connection; safe to repeat."""
         self._busy.discard(guest)
-        for place in (self._heads, self._resting, self._late):
+        for place in (self._heads, self._resting, self._late, self._answers):
             place.pop(guest, None)
 
     def due(self, now: float) -> list[Guest]:
@@ -91,6 +100,7 @@ class Crowd(Generic[Guest]):
         for place, seconds in (
             (self._heads, self._header_seconds),
             (self._late, self._header_seconds),
+            (self._answers, self._answer_seconds),
             (self._resting, RESTING_SECONDS),
         ):
             for guest, since in place.items():
