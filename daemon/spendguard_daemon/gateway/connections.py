@@ -65,36 +65,33 @@ class Connection(web.RequestHandler):
         """Read on; what is a head, and what comes ahead of its turn, is counted."""
         if self._force_close:
             return
-        in_body = self._body is not None and not self._body.is_eof()
+        # All that is asked before the data is read on, as with it the body may come to its end.
+        body = self._current_request.content if self._current_request else self._body
+        in_body = body is not None and not body.is_eof()
+        ahead = body is not None and not in_body
         if not self._under_way and self._head_bytes + len(data) > HEAD_BYTES_MAX:
             self._maybe_large = True
         requests = self._request_count
         super().data_received(data)
         if self._request_count > requests:
-            self._head_bytes = 0
+            self._head_bytes, self._body = 0, None
             if not self._under_way:
-                self._under_way, self._has_room, self._body = True, self._crowd.ask(self), None
+                self._under_way, self._has_room = True, self._crowd.ask(self)
         elif self._under_way:
-            self._count_ahead(len(data))
+            self._ahead_bytes += len(data) if ahead else 0
         elif data and not in_body:
             if not self._head_bytes:
                 self._crowd.begin(self, self._loop.time())
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self.cut()
-
-    def _count_ahead(self, n_bytes: int) -> None:
-        body = self._current_request.content if self._current_request else self._body
-        if body is not None and body.is_eof():
-            self._ahead_bytes += n_bytes
-            if self._ahead_bytes > HEAD_BYTES_MAX:
-                self.cut()
+        if max(self._head_bytes, self._ahead_bytes) > HEAD_BYTES_MAX:
+            self.cut()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send what is left of an answer; a client that does not take it in time is cut off."""
-        self._body = request.content
+        # A client that asks on as soon as it has its answer may be heard before this is over.
+        self._body = None if self._messages else request.content
         self._crowd.answer(self, self._loop.time())
         try:
             return await super().finish_response(request, resp, start_time)
