@@ -235,6 +235,20 @@ async def test_what_comes_ahead_of_its_turn_has_a_size(small: Sidecar, upstream:
     await asyncio.to_thread(until, lambda: [c["state"] for c in small.calls(agent)] == ["settled"])
 
 
+async def test_large_bodies_one_after_another_on_one_connection_are_none_of_that(small: Sidecar) -> None:
+    """What belongs to a body is not taken for a head, nor for what comes ahead of its turn."""
+    agent = small.agent()
+    body = json.dumps(HELLO).encode() + b" " * 2**20
+    raw = request(small.port, CHAT, {"x-cynsta-agent-id": agent}, body).replace(b"connection: close\r\n", b"")
+    async with connected(small) as (reader, writer):
+        for _ in range(10):
+            writer.write(raw)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+
+
 async def test_ten_thousand_requests_at_once_on_one_connection(sidecar: Sidecar) -> None:
     """They are read as they are answered; another agent is served meanwhile."""
     agent = sidecar.agent()
