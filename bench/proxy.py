@@ -113,8 +113,11 @@ def _env(home: Path, upstream_port: int) -> dict[str, str]:
         "SPENDGUARD_HOME": str(home),
         "SPENDGUARD_OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
         "OPENAI_API_KEY": "sk-bench",
+        # As fast as it goes is the question; what an agent may is set elsewhere.
+        "SPENDGUARD_LIMITS_AGENT_REQUESTS_PER_SECOND": "100000",
     }
-    return {"PATH": os.environ["PATH"], **ours}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {**kept, **ours}
 
 
 def _sidecar(home: Path, process: "subprocess.Popen[str]") -> Target:

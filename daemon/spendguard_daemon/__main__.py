@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,14 +20,17 @@ import msgspec
 from spendguard_daemon import __version__, log, memory_dumps, price_sources, runtime
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import SpendGuardError
-from spendguard_daemon.gateway.app import Gateway, serve
+from spendguard_daemon.gateway import descriptors
+from spendguard_daemon.gateway.app import Gateway
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
 from spendguard_daemon.gateway.daemon_control import GRACE_SECONDS, DaemonControl, Identity, KeyRing
 from spendguard_daemon.gateway.door import Doors
+from spendguard_daemon.gateway.fairness import Fairness
 from spendguard_daemon.gateway.identity import Identifier
 from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.models import ModelList
+from spendguard_daemon.gateway.serving import serve
 from spendguard_daemon.gateway.sockets import open_doors
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
@@ -47,9 +49,6 @@ from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
 from spendguard_daemon.wire import iso
 
-OPEN_FILES_WANTED = 10_240
-"""Two for each call in flight. The most that every macOS takes; there programs start with 256."""
-
 logger = logging.getLogger("spendguard")
 
 
@@ -67,7 +66,7 @@ def main() -> int:
     env, disk = dict(os.environ), SystemDisk()
     try:
         home = runtime.home_of(env)
-        _raise_open_files_limit()
+        descriptors.raise_limit()
         runtime.prepare(home, disk)
         flagged = {"port": flags.port, "unsafe_fs": flags.unsafe_fs}
         settings = load(runtime.read_text(home.config), env, flagged)
@@ -129,7 +128,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     )
     parts = _Parts(ledger, prices, keys, upstreams, settings, clock, rng)
     guard, gateway = _gateway(parts, identity, bound.doors, stopping)
-    runner = await serve(gateway, bound.sockets)
+    runner = await serve(gateway.connections(), bound.sockets)
     keeper = asyncio.create_task(prices.keep())
     vigil = Vigil(clock, asyncio.get_running_loop().time, settings.idle_seconds)
     watcher = asyncio.create_task(vigil.keep(lambda: list(ledger.state.open_calls), guard.abort))
@@ -191,21 +190,33 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
         clock=clock,
         stop=stopping,
     )
+    accounts = ledger.state.accounts
+    fairness = Fairness(
+        settings, clock, calls_open=lambda agent_id: accounts[agent_id].calls_open, note=ledger.refuse
+    )
     counts = CountRoutes(
-        ledger=ledger, guard=guard, keys=keys, upstreams=upstreams, settings=settings, clock=clock
+        ledger=ledger,
+        guard=guard,
+        fairness=fairness,
+        keys=keys,
+        upstreams=upstreams,
+        settings=settings,
+        clock=clock,
     )
     gateway = Gateway(
         guard=guard,
         identifier=Identifier(ledger=ledger, settings=settings, token=identity.token, clock=clock),
         counts=counts,
-        models=ModelList(state=ledger.state, prices=prices, keys=keys, clock=clock),
+        models=ModelList(state=ledger.state, fairness=fairness, prices=prices, keys=keys, clock=clock),
         control=Control(
             ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
         ),
+        fairness=fairness,
         settings=settings,
         token=identity.token,
         doors=doors,
         rng=rng,
+        clock=clock,
     )
     return guard, gateway
 
@@ -227,15 +238,6 @@ def _fail_stop(error: BaseException) -> None:
     with suppress(OSError):  # whoever started us may be gone
         _report(disk_fault(error))
     os._exit(Exit.DISK)
-
-
-def _raise_open_files_limit() -> None:
-    """Let a thousand clients be served where the machine allows it; beyond the limit connections fail."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES_WANTED:
-        wanted = OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_WANTED)
-        with suppress(OSError, ValueError):  # some systems have a lower ceiling that they do not tell
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _report(error: SpendGuardError) -> int:

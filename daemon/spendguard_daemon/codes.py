@@ -441,6 +441,16 @@ TABLE: dict[Code, Entry] = {
         "spendguard up",
         retry=True,
     ),
+    Code.CONNECTIONS_FULL: Entry(
+        503,
+        Exit.FAILED,
+        "Too many connections",
+        "All connections that the sidecar takes at a time have a request under way, or it has no file "
+        "descriptors left for more.",
+        "Wait for the time that retry-after-ms names, then send it again.",
+        "wait a moment; [limits] connections_max sets how many, ulimit -n how many files",
+        retry=True,
+    ),
     Code.INTERNAL: Entry(
         500,
         Exit.FAILED,

@@ -67,6 +67,7 @@ class Code(StrEnum):
     PROVIDER_KEY_MISSING = "provider_key_missing"
     PROVIDER_KEY_REJECTED = "provider_key_rejected"
     SHUTTING_DOWN = "shutting_down"
+    CONNECTIONS_FULL = "connections_full"
     INTERNAL = "internal"
     # the ledger and the home
     LEDGER_DAMAGED = "ledger_damaged"

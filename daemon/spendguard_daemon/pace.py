@@ -24,10 +24,10 @@ these seconds are over, for its program may mean well and the provider be short 
 class Pace:
     """One bucket for each name; a full one need not be kept."""
 
-    def __init__(self, *, per_second: float, burst: int, clock: Clock, debt_seconds: int = 0):
+    def __init__(self, *, per_second: float, burst: int, clock: Clock, debt_seconds: float = 0):
         self._step_ns = round(NS_PER_SECOND / per_second)
         self._most_ns = burst * self._step_ns
-        self._debt_ns = debt_seconds * NS_PER_SECOND
+        self._debt_ns = round(debt_seconds * NS_PER_SECOND)
         self._clock = clock
         self._full_at_ns: dict[str, int] = {}
 
@@ -52,6 +52,12 @@ class Pace:
         self._full_at_ns[name] = min(full_at_ns, now_ns + self._most_ns + self._debt_ns)
         if len(self._full_at_ns) > NAMES_MAX:
             del self._full_at_ns[next(iter(self._full_at_ns))]
+
+    def book(self, name: str) -> int:
+        """Take one in any case; return in how many milliseconds its time has come, 0 for now."""
+        wait_ms = self._wait_ms(name)
+        self.charge(name)
+        return wait_ms
 
     def check(self, name: str) -> None:
         """Take one; raise RATE_LIMITED where there is none."""

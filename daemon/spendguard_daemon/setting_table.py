@@ -84,7 +84,7 @@ class Settings:
     body_seconds: int = _setting("limits", 60, "how long a client may take to send its request body")
     header_seconds: int = _setting("limits", 10, "how long a client may take to send its request's head")
     connections_max: int = _setting(
-        "limits", 1024, "connections at a time; beyond, those that have asked nothing yet are closed"
+        "limits", 1024, "connections at a time; beyond, the one that has been idle longest is closed"
     )
     agent_calls_max: int = _setting("limits", 256, "requests of one agent at a time, waiting ones included")
     agent_requests_per_second: int = _setting(

@@ -4,6 +4,7 @@ Knows nothing of what is stored. Invariants: files are 0600 and folders 0700, no
 that we start; what `sync` and `sync_folder` returned for survives a power cut; a lock file is never unlinked.
 """
 
+import errno
 import fcntl
 import os
 import sys
@@ -18,6 +19,9 @@ from spendguard_daemon.ports import SyncError
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+
+DESCRIPTOR_TRIES, DESCRIPTOR_WAIT_SECONDS = 200, 0.025
+"""Five seconds for a file descriptor to come free."""
 
 UNSAFE_FILE_SYSTEMS = {
     0x6969: "NFS",
@@ -129,11 +133,11 @@ class SystemDisk:
 
     def open_append(self, path: Path) -> SystemFile:
         """Open a file for appending, made if it is not there."""
-        return SystemFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE))
+        return SystemFile(_opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
 
     def open_update(self, path: Path) -> SystemFile:
         """Open a file for `write_at`, made if it is not there."""
-        return SystemFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        return SystemFile(_opened(path, os.O_WRONLY | os.O_CREAT))
 
     def replace(self, path: Path, data: bytes) -> None:
         """Put `data` at `path`, whole or not at all, and durably."""
@@ -162,7 +166,7 @@ class SystemDisk:
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable; raise SyncError."""
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = _opened(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with _as_sync_error():
                 os.fsync(fd)
@@ -203,6 +207,21 @@ class SystemDisk:
                 os.close(fd)
                 raise
             os.close(fd)
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a file; wait a while where descriptors are short, as a burst of clients gives them back soon.
+
+    Else the disk would count as failed, and the daemon stop, for connections that it closes anyway.
+    """
+    for _ in range(DESCRIPTOR_TRIES - 1):
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        time.sleep(DESCRIPTOR_WAIT_SECONDS)
+    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The HTTP server: one handler for every request, whatever the door, and nothing routed by a library.
+"""One handler for every request, whatever the door, and nothing routed by a library.
 
 aiohttp's low-level server is used on purpose: its routers decode and normalise paths, ours (`routes`) must
 not.
@@ -7,27 +7,55 @@ not.
 import asyncio
 import logging
 import os
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 
+from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access, pages, respond
-from spendguard_daemon.gateway.connections import Connections
+from spendguard_daemon.gateway.asker import asker_of
+from spendguard_daemon.gateway.connections import Connection, Connections
 from spendguard_daemon.gateway.control import Control
 from spendguard_daemon.gateway.counts import CountRoutes
+from spendguard_daemon.gateway.crowd import Crowd
 from spendguard_daemon.gateway.door import Door, Doors
+from spendguard_daemon.gateway.fairness import AGAIN_MS, Brake, Fairness
 from spendguard_daemon.gateway.identity import Identifier
-from spendguard_daemon.gateway.models import ANTHROPIC_VERSION, GOOGLE_KEY, ModelList
+from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.proxy import serve_call
-from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, asker, match
-from spendguard_daemon.gateway.sockets import BACKLOG, peer_uid
+from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, match
+from spendguard_daemon.gateway.sockets import peer_uid
 from spendguard_daemon.guard import Guard
-from spendguard_daemon.ports import Rng
-from spendguard_daemon.providers import FORMATS
+from spendguard_daemon.ports import Clock, Rng
 from spendguard_daemon.settings import Settings
+
+STRANGE = frozenset(
+    {
+        Code.MISDIRECTED_HOST,
+        Code.FORBIDDEN_ORIGIN,
+        Code.ROUTE_NOT_FOUND,
+        Code.METHOD_NOT_ALLOWED,
+        Code.MISSING_AGENT,
+        Code.IDENTITY_CONFLICT,
+        Code.AGENT_NOT_FOUND,
+        Code.UNAUTHORIZED,
+        Code.KEY_UNKNOWN,
+        Code.KEY_EXPIRED,
+        Code.KEY_REQUIRED,
+        Code.SUBSCRIPTION_TOKEN,
+    }
+)
+"""Refusals of requests that named nobody whose share they could be counted on."""
+
+LEFT_ALONE = frozenset({Code.MISDIRECTED_HOST, Code.FORBIDDEN_ORIGIN})
+"""Refusals after which nothing more is read from a connection: it is a page's, or meant for somebody else."""
+
+FREE = OPEN | {"models", "model"}
+"""Routes that need no name."""
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +84,12 @@ class Gateway:
         counts: CountRoutes,
         models: ModelList,
         control: Control,
+        fairness: Fairness,
         settings: Settings,
         token: str,
         doors: Doors,
         rng: Rng,
+        clock: Clock,
     ):
         self._guard = guard
         self._identifier = identifier
@@ -70,6 +100,15 @@ class Gateway:
         self._token = token
         self._doors = doors
         self._rng = rng
+        self._fairness = fairness
+        self._brake = Brake(clock)
+        self._crowd = Crowd[Connection](
+            settings.connections_max, settings.header_seconds, settings.idle_seconds
+        )
+
+    def connections(self) -> Connections:
+        """Make a server of connections; all that are made share the room there is."""
+        return Connections(self.handle, self.refuse_broken, self.refuse_full, self._crowd)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error becomes an answer here."""
@@ -80,19 +119,29 @@ class Gateway:
             if visit.page is not None and request.method == "OPTIONS":
                 return web.Response(status=204, headers=_preflight(request, visit.page, visit.door))
             route = match(request.method, request.raw_path, visit.door.served)
+            if route.name in FREE:
+                await self._slow_down(request)
             if route.name in MODEL_ROUTES:
                 marks = pages.marks(visit.page)
                 return _marked(await self._of_agent(request, route, call_id, visit, marks), marks)
             if visit.page is not None:
                 raise pages.refused()
-            self._check_reader(request, route, visit.door)
-            return await self._control.handle(request, route, visit.door)
+            reader = self._check_reader(request, route, visit.door)
+            with nullcontext() if reader is None else self._fairness.enter(reader):
+                return await self._control.handle(request, route, visit.door)
         except SpendGuardError as error:
-            return _marked(respond.refusal(error, call_id, *_asker(request, route)), marks)
+            answer = respond.refusal(error, call_id, *asker_of(request, route))
+            if error.code in STRANGE:
+                await self._slow_down(request)
+                if cast("Connection", request.protocol).note_strange() or error.code in LEFT_ALONE:
+                    answer.force_close()
+            elif error.code is Code.RATE_LIMITED:
+                await self._slow_down(request, str(error.facts.get("agent_id", "")))
+            return _marked(answer, marks)
         except Exception:  # the last fence: whatever it is, the client gets an answer and the log the trace
             log.exception("internal error", extra={"facts": {"call_id": call_id, "route": route.name}})
             fault = SpendGuardError(Code.INTERNAL, f"Internal error: call {call_id}; see the daemon's log")
-            return _marked(respond.refusal(fault, call_id, *_asker(request, route)), marks)
+            return _marked(respond.refusal(fault, call_id, *asker_of(request, route)), marks)
 
     def _enter(self, request: web.BaseRequest) -> Visit:
         """Return how a request came in; raise MISDIRECTED_HOST, FORBIDDEN_ORIGIN, UNAUTHORIZED."""
@@ -112,17 +161,20 @@ class Gateway:
         )
         return Visit(door, page)
 
-    def _check_reader(self, request: web.BaseRequest, route: Route, door: Door) -> None:
-        """Refuse whom no control route is for; where the door has none, all but an agent's own reads."""
+    def _check_reader(self, request: web.BaseRequest, route: Route, door: Door) -> str | None:
+        """Refuse whom no control route is for; where the door has none, all but an agent's own reads.
+
+        Returns the agent that reads, None where it is an operator or anybody.
+        """
         if route.name in OPEN:
-            return
+            return None
         if self._settings.control == "open-loopback" and door.name == "loopback":
-            return
+            return None
         headers = request.headers
         slots = access.key_slots(headers.getall("authorization", []), headers.getall("x-api-key", []))
         if door.control and access.is_admin(slots, self._token):
-            return
-        self._identifier.check_reader(headers, route, keys_only=door.keys_only)
+            return None
+        return self._identifier.check_reader(headers, route, keys_only=door.keys_only)
 
     async def _of_agent(
         self, request: web.BaseRequest, route: Route, call_id: str, visit: Visit, marks: Mapping[str, str]
@@ -138,30 +190,28 @@ class Gateway:
             return self._models.serve(identity, request, route)
         if route.name == "count":
             return await self._counts.serve(identity, request, route, call_id)
-        return await serve_call(self._guard, self._settings, identity, request, route, call_id, marks)
+        return await serve_call(
+            self._guard, self._fairness, self._settings, identity, request, route, call_id, marks
+        )
+
+    async def _slow_down(self, request: web.BaseRequest, agent_id: str = "") -> None:
+        """Let an answer that costs its asker nothing wait; who waits for it keeps nobody out."""
+        wait_seconds = self._brake.wait_seconds(agent_id)
+        if wait_seconds:
+            cast("Connection", request.protocol).rest(request)
+            await asyncio.sleep(wait_seconds)
+
+    def refuse_full(self) -> web.Response:
+        """Answer where there is no room for one more connection."""
+        full = SpendGuardError(
+            Code.CONNECTIONS_FULL, TABLE[Code.CONNECTIONS_FULL].title, facts={"retry_after_ms": AGAIN_MS}
+        )
+        return respond.refusal(full, self._rng.uuid4())
 
     def refuse_broken(self) -> web.Response:
         """Answer what is no HTTP request, or none that two servers would read alike."""
         broken = MalformedError("HTTP request", "one that follows RFC 9112")
         return respond.refusal(broken, self._rng.uuid4())
-
-
-def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str, str]:
-    """Return the provider and endpoint whose error shape the asker understands, and its User-Agent."""
-    return *_dialect(request, route), request.headers.get("user-agent", "")
-
-
-def _dialect(request: web.BaseRequest, route: Route) -> tuple[str, str]:
-    if route.endpoint:
-        return route.speaker, route.endpoint
-    provider, endpoint = asker(request.raw_path)
-    if provider:
-        return provider, endpoint
-    if ANTHROPIC_VERSION in request.headers and ("anthropic", "messages") in FORMATS:
-        return "anthropic", "messages"
-    if GOOGLE_KEY in request.headers and ("gemini", "generateContent") in FORMATS:
-        return "gemini", "generateContent"
-    return "openai", "chat/completions"
 
 
 def _preflight(request: web.BaseRequest, page: str, door: Door) -> Mapping[str, str]:
@@ -180,37 +230,3 @@ def _marked(answer: web.StreamResponse, marks: Mapping[str, str]) -> web.StreamR
     if not answer.prepared:
         answer.headers.update(marks)
     return answer
-
-
-class _UnixSite(web.BaseSite):
-    """A Unix socket that is bound already; aiohttp's own would bind it, and open to others for a moment."""
-
-    def __init__(self, runner: web.ServerRunner, bound: socket.socket, *, backlog: int):
-        super().__init__(runner, backlog=backlog)
-        self._bound = bound
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return f"unix:{self._bound.getsockname()}"
-
-    async def start(self) -> None:
-        """Take connections."""
-        await super().start()
-        if self._runner.server is None:
-            raise RuntimeError("the runner was not set up")
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            self._runner.server, sock=self._bound, backlog=self._backlog
-        )
-
-
-async def serve(gateway: Gateway, sockets: Sequence[socket.socket]) -> web.ServerRunner:
-    """Start serving; the caller cleans the runner up."""
-    runner = web.ServerRunner(Connections(gateway.handle, gateway.refuse_broken), handle_signals=False)
-    await runner.setup()
-    for bound in sockets:
-        site = _UnixSite if bound.family == socket.AF_UNIX else web.SockSite
-        await site(runner, bound, backlog=BACKLOG).start()
-    await asyncio.sleep(0)
-    return runner

@@ -14,12 +14,14 @@ from spendguard_daemon.codes import TABLE
 from spendguard_daemon.earlier import earlier
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.free import FreeAnswer, UnansweredError, ask, post
+from spendguard_daemon.gateway.fairness import Fairness, Stay
 from spendguard_daemon.gateway.identity import Identity
 from spendguard_daemon.gateway.proxy import lower, read_body
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import ANSWERED, Guard
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.own_policy import policy_of
 from spendguard_daemon.pace import Pace
 from spendguard_daemon.ports import Clock, Upstream
@@ -48,6 +50,7 @@ class CountRoutes:
         *,
         ledger: Ledger,
         guard: Guard,
+        fairness: Fairness,
         keys: Callable[[], ProviderKeys],
         upstreams: Callable[[str], Upstream],
         settings: Settings,
@@ -55,6 +58,7 @@ class CountRoutes:
     ):
         self._ledger = ledger
         self._guard = guard
+        self._fairness = fairness
         self._keys = keys
         self._upstreams = upstreams
         self._settings = settings
@@ -67,8 +71,14 @@ class CountRoutes:
         account = live_account(self._ledger.state, identity.agent_id)
         if account.mock:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
-        self._pace.check(account.agent_id)
-        body = await read_body(request, self._settings.body_bytes_max, self._settings.body_seconds)
+        with self._fairness.enter(account.agent_id) as stay:
+            self._pace.check(account.agent_id)
+            return await self._count(request, route, account, stay, call_id)
+
+    async def _count(
+        self, request: web.BaseRequest, route: Route, account: Account, stay: Stay, call_id: str
+    ) -> web.Response:
+        body = await read_body(request, self._settings.body_bytes_max, self._settings.body_seconds, stay)
         policy = policy_of(self._settings, account.policy)
         asked = Asked(
             body,

@@ -103,11 +103,11 @@ class Identifier:
             self._adopt(held)
         return Identity(agent_id, run_id, held.keys, held.models)
 
-    def check_reader(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> None:
+    def check_reader(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> str:
         """Let an agent read of itself, by its key or, where it has none, by the header; refuse all else.
 
-        For control requests that come without the admin token. Raises UNAUTHORIZED, CALL_NOT_FOUND, and what
-        `of_call` raises of identities.
+        For control requests that come without the admin token; returns the agent. Raises UNAUTHORIZED,
+        CALL_NOT_FOUND, and what `of_call` raises of identities.
         """
         slots = _slots(headers, route)
         if route.name not in OWN_READS:
@@ -125,6 +125,7 @@ class Identifier:
             call = self._ledger.history.call(call_id)
             if call is None or call.agent_id != agent_id:
                 raise SpendGuardError(Code.CALL_NOT_FOUND, "Call not found")
+        return agent_id or ""
 
     def _check_bare(self, agent_id: str | None, *, keys_only: bool) -> None:
         """Raise KEY_REQUIRED where an id alone is not enough."""

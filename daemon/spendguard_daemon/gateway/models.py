@@ -12,6 +12,7 @@ from aiohttp import web
 
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import respond
+from spendguard_daemon.gateway.fairness import Fairness
 from spendguard_daemon.gateway.identity import Identity
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.ledger.budgets import live_account
@@ -50,8 +51,17 @@ Many = Callable[[Sequence[Named], Mapping[str, str]], Mapping[str, object]]
 class ModelList:
     """Answers both routes."""
 
-    def __init__(self, *, state: State, prices: PriceSource, keys: Callable[[], ProviderKeys], clock: Clock):
+    def __init__(
+        self,
+        *,
+        state: State,
+        fairness: Fairness,
+        prices: PriceSource,
+        keys: Callable[[], ProviderKeys],
+        clock: Clock,
+    ):
         self._state = state
+        self._fairness = fairness
         self._prices = prices
         self._keys = keys
         self._clock = clock
@@ -81,7 +91,9 @@ class ModelList:
         """Tell whether a mock agent asks. Who names no agent sees what is real."""
         if identity is None:
             return route.provider == "mock"
-        return live_account(self._state, identity.agent_id).mock
+        account = live_account(self._state, identity.agent_id)
+        with self._fairness.enter(account.agent_id):
+            return account.mock
 
     def _callable(self, route: Route, *, mock: bool, dialect: str) -> list[Named]:
         book, keys = self._prices.current(self._clock.wall_ns()), self._keys()

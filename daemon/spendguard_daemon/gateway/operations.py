@@ -17,8 +17,17 @@ from spendguard_daemon.gateway.routes import OPEN, OWN_READS
 
 Shape = type[msgspec.Struct]
 
-ANYWHERE = frozenset({Code.MALFORMED_REQUEST, Code.MISDIRECTED_HOST, Code.FORBIDDEN_ORIGIN, Code.INTERNAL})
-"""Of every route: what is no HTTP, has a query that it does not take, comes from elsewhere, or fails here."""
+ANYWHERE = frozenset(
+    {
+        Code.MALFORMED_REQUEST,
+        Code.MISDIRECTED_HOST,
+        Code.FORBIDDEN_ORIGIN,
+        Code.CONNECTIONS_FULL,
+        Code.INTERNAL,
+    }
+)
+"""Of every route: what is no HTTP, has a query that it does not take, comes from elsewhere, finds no room, or
+fails here."""
 
 BODY = frozenset({Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA})
 WRITE = frozenset({Code.DISK_FAILED, Code.LEDGER_FULL, Code.SHUTTING_DOWN})
@@ -41,12 +50,16 @@ IDENTITY = frozenset(
         Code.KEY_REQUIRED,
         Code.KEYS_TOO_MANY,
         Code.IDENTITY_CONFLICT,
+        Code.SUBSCRIPTION_TOKEN,
         Code.AGENT_NOT_FOUND,
+        Code.RATE_LIMITED,
     }
 )
-"""Of whatever an agent asks for: who it is."""
+"""Of whatever an agent asks for: who it is, and its share."""
 
-READER = frozenset({Code.KEY_UNKNOWN, Code.KEY_EXPIRED, Code.KEY_REQUIRED, Code.IDENTITY_CONFLICT})
+READER = frozenset(
+    {Code.KEY_UNKNOWN, Code.KEY_EXPIRED, Code.KEY_REQUIRED, Code.IDENTITY_CONFLICT, Code.RATE_LIMITED}
+)
 """Of what an agent may read of itself, by its key."""
 
 PROVIDER = frozenset(
@@ -71,7 +84,6 @@ CALLED = frozenset(
     {
         Code.MISSING_AGENT,
         Code.KEY_SCOPE,
-        Code.SUBSCRIPTION_TOKEN,
         Code.UNKNOWN_MODEL,
         Code.UPSTREAM_FAILED,
         Code.UPSTREAM_TIMEOUT,
@@ -196,7 +208,7 @@ MODEL: Mapping[str, Operation] = {
     ),
     "count": Operation(
         "How many tokens a request has; free, as the provider counts",
-        refuses=IDENTITY | BODY | PROVIDER | CONTENT | {Code.MISSING_AGENT, Code.SUBSCRIPTION_TOKEN},
+        refuses=IDENTITY | BODY | PROVIDER | CONTENT | {Code.MISSING_AGENT},
         relays=True,
     ),
     "models": Operation(

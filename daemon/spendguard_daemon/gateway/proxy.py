@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from aiohttp import web
 
-from spendguard_daemon.call import AnswerTornError, Arrival, ClientGoneError
+from spendguard_daemon.call import Answer, AnswerTornError, Arrival, ClientGoneError
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access
+from spendguard_daemon.gateway.fairness import Fairness, OverLimitError, Stay
 from spendguard_daemon.gateway.identity import Identity
 from spendguard_daemon.gateway.routes import Route
 from spendguard_daemon.guard import Guard
+from spendguard_daemon.ledger.refusals import Refusal
+from spendguard_daemon.planner import IMPLICIT_RUN
 from spendguard_daemon.settings import Settings
 
 Sent = TypeVar("Sent")
@@ -20,14 +24,16 @@ Sent = TypeVar("Sent")
 class HttpClient:
     """The client of one streamed call. A client that takes no byte for the idle time counts as gone."""
 
-    def __init__(self, request: web.BaseRequest, idle_seconds: int, marks: Mapping[str, str]):
+    def __init__(self, request: web.BaseRequest, idle_seconds: int, stay: Stay, marks: Mapping[str, str]):
         self.response: web.StreamResponse | None = None
         self._marks = marks
         self._request = request
+        self._stay = stay
         self._idle_seconds = idle_seconds
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the head of an answer."""
+        """Send the head of an answer; the request's body has been sent on and let go of by then."""
+        self._stay.free_body()
         self.response = web.StreamResponse(status=status, headers={**headers, **self._marks})
         await self._within(self.response.prepare, self._request)
 
@@ -54,8 +60,16 @@ class HttpClient:
             raise ClientGoneError(type(error).__name__) from error
 
 
-async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> bytes:
-    """Return a request's JSON body; raise UNSUPPORTED_MEDIA, BODY_TOO_LARGE or MALFORMED_REQUEST."""
+async def read_body(
+    request: web.BaseRequest, bytes_max: int, seconds: int, stay: Stay | None = None
+) -> bytes:
+    """Return a request's JSON body; raise UNSUPPORTED_MEDIA, BODY_TOO_LARGE or MALFORMED_REQUEST.
+
+    Of an agent's request, `stay` has room for the body, or raises RATE_LIMITED: for all that is announced
+    before it is read, and for chunks as they come.
+    """
+    reserve = stay.reserve if stay else _no_limit
+    bytes_max = min(bytes_max, stay.body_bytes_max) if stay else bytes_max
     encodings = request.headers.getall("content-encoding", [])
     if any(encoding.strip().lower() != "identity" for encoding in encodings):
         raise SpendGuardError(
@@ -67,8 +81,10 @@ async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> b
         )
     if (request.content_length or 0) > bytes_max:
         raise _too_large(bytes_max)
+    reserve(request.content_length or 0)
     if request.headers.get("expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        with suppress(ConnectionError):  # who is gone already is noticed where its body is read
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     body = bytearray()
     try:
@@ -77,11 +93,16 @@ async def read_body(request: web.BaseRequest, bytes_max: int, seconds: int) -> b
                 body += chunk
                 if len(body) > bytes_max:
                     raise _too_large(bytes_max)
+                reserve(len(body))
     except TimeoutError:
         raise MalformedError("body", f"whole within {seconds} s") from None
     except web.RequestPayloadError:
         raise MalformedError("body", "chunks that follow RFC 9112") from None
     return bytes(body)
+
+
+def _no_limit(_: int) -> None:
+    """Have room for whatever an operator sends, which is small."""
 
 
 def _too_large(bytes_max: int) -> SpendGuardError:
@@ -102,6 +123,7 @@ def lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 async def serve_call(
     guard: Guard,
+    fairness: Fairness,
     settings: Settings,
     identity: Identity,
     request: web.BaseRequest,
@@ -117,26 +139,37 @@ async def serve_call(
     key = access.idempotency_key(headers.getall(access.IDEMPOTENCY_HEADER, []))
     wait_seconds = access.wait_seconds(headers.getall(access.WAIT_HEADER, []))
     guard.check_agent(identity.agent_id)
-    client = HttpClient(request, settings.idle_seconds, marks)
-    # The arrival gets no name here: its body must not live as long as the call.
-    called = guard.call(
-        Arrival(
-            call_id=call_id,
-            agent_id=identity.agent_id,
-            run_id=identity.run_id,
-            keys=identity.keys,
-            provider=route.provider,
-            endpoint=route.endpoint,
-            headers=lower(headers),
-            body=await read_body(request, settings.body_bytes_max, settings.body_seconds),
-            idempotency_key=key,
-            query=route.query,
-            model=route.params.get("model", ""),
-            stream=route.stream,
-            wait_seconds=wait_seconds,
-        ),
-        client,
-    )
+    try:
+        with fairness.enter(identity.agent_id) as stay:
+            client = HttpClient(request, settings.idle_seconds, stay, marks)
+            # The arrival gets no name here: its body must not live as long as the call.
+            called = guard.call(
+                Arrival(
+                    call_id=call_id,
+                    agent_id=identity.agent_id,
+                    run_id=identity.run_id,
+                    keys=identity.keys,
+                    provider=route.provider,
+                    endpoint=route.endpoint,
+                    headers=lower(headers),
+                    body=await read_body(request, settings.body_bytes_max, settings.body_seconds, stay),
+                    idempotency_key=key,
+                    query=route.query,
+                    model=route.params.get("model", ""),
+                    stream=route.stream,
+                    wait_seconds=wait_seconds,
+                ),
+                client,
+            )
+            return await _answered(called, client)
+    except OverLimitError as error:
+        error.facts |= {"agent_id": identity.agent_id, "run_id": identity.run_id or IMPLICIT_RUN}
+        fairness.note(_refused(error, route, call_id))
+        raise
+
+
+async def _answered(called: Awaitable[Answer | None], client: HttpClient) -> web.StreamResponse:
+    """Return what is still to be sent of a call's answer."""
     try:
         answer = await called
     except (AnswerTornError, SpendGuardError):
@@ -149,3 +182,17 @@ async def serve_call(
     if client.response is None:
         raise SpendGuardError(Code.INTERNAL, "Internal error: a call ended without an answer")
     return client.response
+
+
+def _refused(error: OverLimitError, route: Route, call_id: str) -> Refusal:
+    return Refusal(
+        call_id=call_id,
+        agent_id=str(error.facts["agent_id"]),
+        run_id=str(error.facts["run_id"]),
+        provider=route.provider,
+        endpoint=route.endpoint,
+        model="",
+        code=error.code,
+        detail=error.detail,
+        facts=error.facts,
+    )

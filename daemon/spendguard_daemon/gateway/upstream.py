@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from spendguard_daemon.gateway import descriptors
 from spendguard_daemon.ports import NotSentError, UpstreamLostError, UpstreamRequest, UpstreamResponse
 
 CONNECT_SECONDS = 10
@@ -74,6 +75,7 @@ class HttpUpstream:
 
     def __init__(self, base_urls: Mapping[str, str]):
         self._base_urls = dict(base_urls)
+        self._descriptors_max = descriptors.first_but(descriptors.JOURNALS_RESERVE)
         self._session = aiohttp.ClientSession(
             connector=_Connector(),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
@@ -86,6 +88,8 @@ class HttpUpstream:
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one request, once; return when the answer's head is there."""
         provider = request.provider
+        if descriptors.next_free() >= self._descriptors_max:
+            raise NotSentError(f"{provider}: no file descriptor is left for a connection")
         sending = self._session.request(
             request.method,
             URL(self._base_urls[provider] + request.path, encoded=True),

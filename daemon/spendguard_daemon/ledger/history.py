@@ -99,10 +99,11 @@ class History:
     def note_run(self, agent_id: str, run_id: str, wall_ns: int) -> RunView:
         """Note that a run was made or seen."""
         runs = self._runs.setdefault(agent_id, {})
-        run = runs.setdefault(run_id, RunView(run_id=run_id, first_ns=wall_ns, last_ns=wall_ns))
+        run = runs.pop(run_id, None) or RunView(run_id=run_id, first_ns=wall_ns, last_ns=wall_ns)
         run.last_ns = max(run.last_ns, wall_ns)
+        runs[run_id] = run  # the one seen longest ago stands first: a loop of new runs costs no search
         if len(runs) > RUNS_PER_AGENT_MAX:
-            del runs[min(runs, key=lambda run_id: runs[run_id].last_ns)]
+            del runs[next(iter(runs))]
         return run
 
     def note_refusal(
