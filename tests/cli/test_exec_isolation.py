@@ -38,14 +38,19 @@ def fast_open():
 def through(link): os.symlink(home + "/admin.token", link); return open(link).read()
 def raw():
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP): pass
-def bind_mount(): os.makedirs("bound", exist_ok=True); call(libc.mount(home.encode(), b"bound", None, 4096, None))
+def bind_mount():
+    os.makedirs("bound", exist_ok=True)
+    call(libc.mount(home.encode(), b"bound", None, 4096, None))
 def overlaid(): call(libc.unshare(0x10020000)); bind_mount()
 proc = f"/proc/{pid}/"
+disks = ["/dev/" + name for name in os.listdir("/dev") if name[:2] in ("vd", "sd", "nv")]
 attempts = {
-    "read the token": reads(home + "/admin.token"), "read the journal": reads(home + "/ledger/lock"),
+    "read the token": reads(home + "/admin.token"),
+    "read the journal": reads(home + "/ledger/lock"),
     "change a file": writes(home + "/trust.toml"), "make a file": writes(home + "/config.toml"),
     "truncate": lambda: os.truncate(home + "/trust.toml", 0),
-    "delete": lambda: os.unlink(home + "/admin.token"), "rename": lambda: os.rename(home + "/trust.toml", home + "/x"),
+    "delete": lambda: os.unlink(home + "/admin.token"),
+    "rename": lambda: os.rename(home + "/trust.toml", home + "/x"),
     "take out": lambda: os.rename(home + "/admin.token", "token"),
     "put in": lambda: (open("config.toml", "w"), os.rename("config.toml", home + "/config.toml")),
     "move the home": lambda: os.rename(home, home + "-2"),
@@ -58,19 +63,22 @@ attempts = {
     "root": lambda: os.readlink(proc + "root"), "cwd": lambda: os.readlink(proc + "cwd"),
     "a descriptor": lambda: [os.readlink(proc + "fd/" + name) for name in os.listdir(proc + "fd")][0],
     "the environ of exec": reads(f"/proc/{os.getppid()}/environ"),
-    "kill the daemon": lambda: os.kill(pid, signal.SIGKILL), "stop the daemon": lambda: os.kill(pid, signal.SIGSTOP),
+    "kill the daemon": lambda: os.kill(pid, signal.SIGKILL),
+    "stop the daemon": lambda: os.kill(pid, signal.SIGSTOP),
     "kill exec": lambda: os.kill(os.getppid(), signal.SIGKILL),
     "ptrace": lambda: call(libc.ptrace(16, pid, 0, 0)), "seize": lambda: call(libc.ptrace(0x4206, pid, 0, 0)),
     "read its memory": lambda: call(libc.process_vm_readv(pid, None, 0, None, 0, 0)) or reads(proc + "mem")(),
     "take a descriptor": lambda: call(libc.syscall(438, call(libc.syscall(434, pid, 0)), 5, 0)),
-    "connect": connects(socket.AF_INET, ("127.0.0.1", port)), "connect by IPv6": connects(socket.AF_INET6, ("::1", port)),
+    "connect": connects(socket.AF_INET, ("127.0.0.1", port)),
+    "connect by IPv6": connects(socket.AF_INET6, ("::1", port)),
     "connect by another name": connects(socket.AF_INET, ("127.0.0.2", port)),
-    "multipath TCP": connects(socket.AF_INET, ("127.0.0.1", port), 262), "fast open": fast_open, "raw packets": raw,
+    "multipath TCP": connects(socket.AF_INET, ("127.0.0.1", port), 262),
+    "fast open": fast_open, "raw packets": raw,
     "io_uring": lambda: call(libc.syscall(425, 8, ctypes.create_string_buffer(248))),
     "change our code": writes(code + "/spendguard_cli/app.py"), "add to our code": writes(code + "/httpx.py"),
     "change a module": writes(os.path.join(sys.prefix, "pyvenv.cfg")),
     "add a module": writes(os.path.join(sys.prefix, "lib", "sitecustomize.py")),
-    "a raw disk": lambda: [open("/dev/" + name, "rb").read(1) for name in os.listdir("/dev") if name[:2] in ("vd", "sd", "lo")][0],
+    "a raw disk": lambda: [open(disk, "rb").read(1) for disk in disks][0],
 }
 done = {}
 for name, attempt in attempts.items():
@@ -84,7 +92,8 @@ import json, os, socket, sys
 def asked(*head):
     with socket.socket(socket.AF_UNIX) as made:
         made.settimeout(10); made.connect(sys.argv[1])
-        body = b'{"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], "topup_cents": 1}'
+        asked = [{"role": "user", "content": "hello"}]
+        body = json.dumps({"model": "mock-small", "messages": asked, "topup_cents": 1}).encode()
         lines = [*head, "host: localhost", "content-type: application/json", f"content-length: {len(body)}"]
         made.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         return int(made.recv(64).split()[1])
@@ -114,7 +123,8 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 with tempfile.TemporaryDirectory() as folder:
     with socket.socket(socket.AF_UNIX) as made: made.bind(folder + "/s"); print("own socket")
     sqlite3.connect(folder + "/db").execute("create table t(a)"); print("own database")
-print(subprocess.run([sys.executable, "-c", "print('own python')"], capture_output=True, text=True).stdout.strip())
+own = subprocess.run([sys.executable, "-c", "print('own python')"], capture_output=True, text=True)
+print(own.stdout.strip())
 with multiprocessing.Pool(2) as pool: print(sum(pool.map(abs, [-1, -2])))
 for host, port in (("127.0.0.1", 1), ("192.0.2.1", 443)):
     made = socket.socket(); made.settimeout(0.5)
@@ -268,10 +278,11 @@ def test_a_folder_with_the_home_in_it_is_told_of(shell: Shell, project: Path) ->
 WITHOUT_LANDLOCK = """
 import ctypes, os, sys
 class Step(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_uint16), ("a", ctypes.c_uint8), ("b", ctypes.c_uint8), ("k", ctypes.c_uint32))
+    _fields_ = tuple(zip("cabk", (ctypes.c_uint16, ctypes.c_uint8, ctypes.c_uint8, ctypes.c_uint32)))
 class Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("steps", ctypes.POINTER(Step)))
-steps = (Step * 4)(Step(0x20, 0, 0, 0), Step(0x15, 0, 1, 444), Step(6, 0, 0, 0x50000 | 38), Step(6, 0, 0, 0x7FFF0000))
+refuse = Step(6, 0, 0, 0x50000 | 38)
+steps = (Step * 4)(Step(0x20, 0, 0, 0), Step(0x15, 0, 1, 444), refuse, Step(6, 0, 0, 0x7FFF0000))
 libc = ctypes.CDLL(None)
 libc.prctl(38, 1, 0, 0, 0)
 assert libc.prctl(22, 2, ctypes.byref(Program(4, steps)), 0, 0) == 0
