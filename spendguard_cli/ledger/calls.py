@@ -35,7 +35,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is a call's (design 6), or `entered` for what was spent between a backup and its restore, or
     `adjusted` for a correction of a call whose own records are not there. `charged_nusd` is what it was
-    charged at first, where it was adjusted since. `unconfirmed`: the cost is only a bound.
+    charged at first, where it was adjusted since. `unconfirmed`: the cost is only a bound. `keys` are the
+    agent's keys that paid for it, the first one first, with spaces between them.
     """
 
     call_id: str
@@ -64,6 +65,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     charged_nusd: int | None = None
     unconfirmed: bool = False
     reason: str | None = None
+    keys: str = ""
 
 
 Moment = tuple[int, Row]
@@ -129,6 +131,7 @@ class _Teller:
             created_at=iso(held_ns),
             hold_usd=format_usd(hold.amount_nusd),
             hold_nusd=hold.amount_nusd,
+            keys=" ".join(hold.keys),
         )
 
     def _end(self, event: ev.EndEvent, ended_ns: int) -> Row:
@@ -168,6 +171,7 @@ class _Teller:
             charged_nusd=None if corrected_nusd is None else ended.cost_nusd,
             unconfirmed=corrected_nusd is None,
             reason=ended.reason,
+            keys=" ".join(ended.keys),
         )
 
     def _refused(self, event: ev.Refused) -> Row:

@@ -33,6 +33,8 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values["agents"] = [made(wire.Agent)]
     if kind is shapes.AgentDetail:
         values |= {"agent": made(wire.Agent), "calls": [made(wire.Call)]}
+    if kind is shapes.KeyShown:
+        values["made"] = made(wire.KeyMade)
     if kind is shapes.BudgetDetail:
         values["budget"] = made(wire.Budget)
     if kind is shapes.StatusDetail:

@@ -209,7 +209,7 @@ async def test_conflicting_identities(target: Target, path: str, lines: tuple[st
 async def test_an_unknown_agent_key(target: Target) -> None:
     """What looks like an agent key and is none does not fall back to the header."""
     for line in ("authorization: Bearer sg_agent_0000", "x-api-key: sg_agent_0000"):
-        assert_refused(await target.ask(lines=(line,)), 401, "unauthorized")
+        assert_refused(await target.ask(lines=(line,)), 401, "key_unknown")
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ class ClaudeCode:
             "user-agent": "claude-cli/2.1.197 (external, cli)",
             "x-cynsta-agent-id": agent,
             "x-claude-code-session-id": self.session,
-            "authorization": "Bearer sk-ant-oat-of-the-person",
+            "authorization": "Bearer sk-ant-of-the-person",
             "anthropic-version": "2023-06-01",
             "anthropic-beta": CLAUDE_BETAS,
             "anthropic-dangerous-direct-browser-access": "true",

@@ -690,7 +690,7 @@ async def test_no_control_without_the_token(sidecar: Sidecar, header: str) -> No
     agents = sidecar.control("GET", "/v1/agents")
     sent = header.format(token=sidecar.token)
     for method, path in CONTROL:
-        head = f"{method} /{path.format(agent='a', call='c', provider='openai')} HTTP/1.1\r\n"
+        head = f"{method} /{path.format(agent='a', call='c', provider='openai', key='k')} HTTP/1.1\r\n"
         head += f"host: 127.0.0.1:{sidecar.port}\r\nconnection: close\r\ncontent-type: application/json\r\n"
         head += "content-length: 2\r\n" + (sent + "\r\n" if sent else "") + "\r\n{}"
         answer = await send(sidecar.port, head.encode("latin-1"))

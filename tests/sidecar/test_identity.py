@@ -245,6 +245,7 @@ async def test_children_are_adopted_at_their_first_call(doors: Doors) -> None:
     free = door.call(bearer(grandchild), route=Route("count", "messages", "anthropic"))
     assert door.ledger.state.agent_keys == before
     assert door.call(bearer(grandchild)).keys == free.keys
+    assert free.models == (("openai/*",),)
     _, first, second = (door.ledger.state.agent_keys[key_id] for key_id in free.keys)
     assert (first.limit_nusd, first.models, first.label, first.parent_id) == (
         5,
@@ -364,7 +365,9 @@ async def test_an_agent_reads_of_itself_and_nothing_else(doors: Doors) -> None:
     own = sorted(identities.OWN_READS - {"get_call"})
     for name in own:
         assert door.reads(name, named()) is None
-        assert door.reads(name, named(OTHER)) is Code.IDENTITY_CONFLICT
+        assert door.reads(name, named(OTHER)) is Code.UNAUTHORIZED
+        assert door.reads(name, named("nobody")) is Code.UNAUTHORIZED
+        assert door.reads(name, named(), named(OTHER)) is Code.IDENTITY_CONFLICT
         assert door.reads(name) is Code.UNAUTHORIZED, "the path alone is what is asked about, not who asks"
         assert door.reads(name, bearer("sk-wrong")) is Code.UNAUTHORIZED
     key = door.key()

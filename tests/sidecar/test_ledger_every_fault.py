@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ledger_kit import AGENT, FOLDER, Failures, grant, hold_call, new_agent, settle
+from ledger_kit import AGENT, FOLDER, Failures, add_key, grant, hold_call, new_agent, settle
 from sim import SimClock, SimRng
 from simulator.disk import SimDisk
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -34,6 +34,7 @@ from spendguard_daemon.ledger.room import RoomLimits
 
 LIMITS = RoomLimits(free_bytes_min=20_000, ballast_bytes=10_000)
 SEGMENT_BYTES = 4_000
+KEYS = (add_key(limit_nusd=500_000), add_key("child", parent_id="root", expires_ns=2**61))
 STOPPED = (Code.DISK_FAILED, Code.LEDGER_FULL)
 
 
@@ -106,6 +107,7 @@ class Life:
     async def _first(self, ledger: Ledger, clock: SimClock) -> None:
         ledger.start(asyncio.get_running_loop())
         await self._do(ledger, new_agent(concurrency="shared"), grant(900_000))
+        await self._do(ledger, *KEYS)
         for index in range(6):
             await self._call(ledger, clock, index)
             await settled_down()
@@ -113,7 +115,7 @@ class Life:
         await self._do(
             ledger, cmd.AdjustCall("c1", 7, "the bill says so", "me"), cmd.Freeze(AGENT, "mad", "me")
         )
-        await self._do(ledger, cmd.Unfreeze(AGENT, "me"))
+        await self._do(ledger, cmd.Unfreeze(AGENT, "me"), cmd.RotateKey(AGENT, "root", "another", "me"))
         await settled_down()
         try:
             await ledger.close("done")
@@ -125,6 +127,7 @@ class Life:
         for index in range(6, 10):
             await self._call(ledger, clock, index)
             await settled_down()
+        await self._do(ledger, cmd.RevokeKey(AGENT, "root", "me"))
         await self._hold(ledger, "left open")
 
     async def _call(self, ledger: Ledger, clock: SimClock, index: int) -> None:
@@ -142,7 +145,10 @@ class Life:
 
     async def _hold(self, ledger: Ledger, call_id: str) -> bool:
         try:
-            await ledger.hold(hold_call(call_id, idempotency=Idempotency(call_id, "chat", "b")), 0)
+            key = ledger.state.agent_keys.get("child")
+            keys = ("root", "child") if key is not None and not key.revoked else ()
+            again = Idempotency(call_id, "chat", "b")
+            await ledger.hold(hold_call(call_id, idempotency=again, keys=keys), 0)
         except SpendGuardError as error:
             self.refused.append(error.code)
             assert error.code in STOPPED, error
@@ -204,6 +210,7 @@ def operations_of_a_whole_life() -> int:
     assert not life.refused
     kinds = Counter(json.loads(line)["t"] for line in records(life.disk).values())
     assert {"hold", "sent", "settle", "settle_worst", "void", "overrun", "adjust", "refused"} <= set(kinds)
+    assert {"key_add", "key_rotate", "key_revoke"} <= set(kinds)
     assert {"checkpoint", "close", "open"} <= set(kinds)
     assert life.disk.exists(FOLDER / "archive")
     return life.disk.operations

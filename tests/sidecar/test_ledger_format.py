@@ -20,8 +20,19 @@ from compacting import AGENTS, SEGMENT_BYTES, busy, compact, first_steps
 from ledger_kit import BARE, FOLDER, HEAD, SEGMENT, hold_call, open_ledger
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.ledger import (
+    agent_keys,
+    compaction,
+    history,
+    key_ring,
+    keys,
+    lines,
+    outcomes,
+    refusals,
+    rolling,
+    state,
+)
 from spendguard_daemon.ledger import commands as cmd
-from spendguard_daemon.ledger import compaction, history, keys, lines, outcomes, refusals, rolling, state
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.backup import back_up
 from spendguard_daemon.ledger.ledger import Ledger
@@ -31,7 +42,7 @@ from spendguard_daemon.ledger.refusals import FACTS, PLAIN_FACTS, Refusal
 from spendguard_daemon.ledger.restore import restore
 from spendguard_daemon.ledger.room import LIMITS
 from spendguard_daemon.ledger.snapshot import KeyBound, Snapshot
-from spendguard_daemon.ledger.state import Account, Bound, DaemonAccount, EndedCall, OpenCall
+from spendguard_daemon.ledger.state import Account, AgentKey, Bound, DaemonAccount, EndedCall, OpenCall
 from spendguard_daemon.ledger.views import AgentRun, CallView, RunView
 from spendguard_daemon.money import LinearCost
 from spendguard_daemon.usage import _COUNTS
@@ -60,7 +71,7 @@ def read_lines(segments: list[bytes]) -> list[dict[str, Any]]:
         record = json.loads(line)
         if (record["seq"], record["prev"]) != (seq + 1, prev) or not 0 <= record["ack"] <= seq:
             raise DamageError(f"after {seq}: not the next record")
-        if record["v"] > 1 or record.get("min_reader", 0) > 1:
+        if record["v"] > 1 or record.get("min_reader", 0) > 2:
             raise DamageError(f"record {seq + 1} is for a newer reader")
         seq, prev = seq + 1, h
         records.append(record)
@@ -106,6 +117,42 @@ def read_balances(records: list[dict[str, Any]]) -> dict[str, list[int]]:
             if sums != [r["settled_nusd"], r["held_nusd"]]:
                 raise DamageError(f"record {r['seq']}: the sums of all agents do not add up")
     return agents
+
+
+def read_keys(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Add up each key's [S, H, whether a record has ended it] ("Agents' keys")."""
+    keys: dict[str, list[Any]] = {}
+    made: dict[str, dict[str, Any]] = {}
+    holds: dict[str, dict[str, Any]] = {}
+    for r in records:
+        if r["t"] == "key_add":
+            keys[r["key_id"]], made[r["key_id"]] = [0, 0, False], r
+        elif r["t"] in ("key_rotate", "key_revoke"):
+            ended = {r["key_id"]}
+            for key_id, record in made.items():
+                ended |= {key_id} if record["parent_id"] in ended else set()
+            for key_id in ended - ({r["key_id"]} if r["t"] == "key_rotate" else set()):
+                keys[key_id][2] = True
+        elif r["t"] == "restore_confirmed":
+            for key_id, record in made.items():
+                keys[key_id][0] += r["spent_nusd"] if record["agent_id"] == r["agent_id"] else 0
+        elif r["t"] in ("hold", "settle", "settle_worst", "overrun", "void", "adjust"):
+            holds.setdefault(r["call_id"], r)
+            settled = r.get("cost_nusd", 0) if r["t"] != "adjust" else r["to_nusd"] - r["from_nusd"]
+            for key_id in holds[r["call_id"]].get("keys", []):
+                keys[key_id][0] += settled
+                keys[key_id][1] += r.get("amount_nusd", 0) - r.get("hold_nusd", 0)
+                _check_key(r, made[key_id], keys[key_id])
+    return keys
+
+
+def _check_key(record: dict[str, Any], made: dict[str, Any], key: list[Any]) -> None:
+    """A `hold` is written only where each of its keys has not ended, and has room for it."""
+    if record["t"] == "hold":
+        settled, held, ended = key
+        late = made["expires_at"] is not None and record["ts"] >= made["expires_at"].replace("Z", "000000Z")
+        if ended or late or (made["limit_nusd"] is not None and settled + held > made["limit_nusd"]):
+            raise DamageError(f"record {record['seq']} goes past key {made['key_id']}")
 
 
 def read_sealed(raw: bytes) -> dict[str, Any]:
@@ -291,12 +338,20 @@ def test_a_long_life_reads_by_the_documents_words() -> None:
         "void",
         "adjust",
         "settle_worst",
+        "key_add",
+        "key_rotate",
+        "key_revoke",
     }
     accounts = ledger.state.accounts.values()
     assert read_balances(records) == {
         a.agent_id: [a.funded_nusd, a.settled_nusd, a.held_nusd] for a in accounts
     }
     assert read_head(disk.read(HEAD)) == (records[-1]["seq"], records[-1]["h"], 2)
+    read, known = read_keys(records), ledger.state.agent_keys
+    assert any("keys" in record for record in records)
+    assert {key.key_id: [key.settled_nusd, key.held_nusd, key.revoked] for key in known.values()} == {
+        key_id: read[key_id] for key_id in known
+    }
 
     checkpoint = next(record for record in reversed(records) if record["t"] == "checkpoint")
     raw = disk.read(FOLDER / checkpoint["snapshot"])
@@ -329,6 +384,7 @@ SHAPES = {
     "agent's run": AgentRun,
     "run": RunView,
     "call view": CallView,
+    "agent's key": AgentKey,
     "manifest": Manifest,
     "file": FileEntry,
     "idempotency": ev.Idempotency,
@@ -386,7 +442,7 @@ def test_every_record_is_documented_with_its_fields_in_order() -> None:
 def _marked(kind: type[msgspec.Struct]) -> list[str]:
     marked = []
     for field in msgspec.structs.fields(kind):
-        absent = field.default is not msgspec.NODEFAULT and kind.__struct_config__.omit_defaults
+        absent = not field.required and kind.__struct_config__.omit_defaults
         null = kind_of(typing.get_type_hints(kind)[field.name]).endswith("or null")
         marked.append(field.name + (" or absent" if absent else " or null" if null else ""))
     return marked
@@ -428,7 +484,7 @@ def test_the_envelope_the_facts_and_the_counts_are_documented() -> None:
     assert set(re.findall(r"`(\w+_tokens)`", usage)) == set(_COUNTS)
     (lines,) = [cells[1] for cells in rows("Fields") if cells[0] == "`lines` array"]
     assert re.findall(r"`(\w+)`", lines) == ["name", "quantity", "unit", "rate", "cost_nusd"]
-    assert (VERSION, READER) == (1, 1)
+    assert (VERSION, READER) == (1, 2)
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
@@ -458,6 +514,10 @@ def test_the_bounds_are_those_of_the_code() -> None:
         ("the last 5,000 calls", history.KEPT_CALLS),
         ("the last 500 refused calls", history.KEPT_REFUSALS),
         ("the latest 2 are kept", compaction.SNAPSHOTS_KEPT),
+        ("has at most 1,000 keys", agent_keys.KEYS_MAX),
+        ("all but the last 100 in the order", key_ring.DEAD_KEPT),
+        ("for people, at most 100 characters", agent_keys.LABEL_CHARS_MAX),
+        ("at most 32 of", agent_keys.MODELS_MAX),
     ):
         assert phrase in text, phrase
         (number,) = re.findall(r"[0-9][0-9,]*", phrase)

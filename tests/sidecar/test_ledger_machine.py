@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ class LedgerMachine(TwoLedgers):
     """The real ledger on a simulated disk beside the model; each rule does one thing to both."""
 
     agents = Bundle("agents")
+    keys = Bundle("keys")
     calls = Bundle("calls")
 
     @initialize(target=agents, count=st.integers(1, 2))
@@ -79,6 +82,8 @@ class LedgerMachine(TwoLedgers):
         if self.alive(agent) and dice == 0:
             self.do(cmd.DeleteAgent(agent, "test"))
             self.model.agents[agent]["deleted"] = True
+            for key in self.model.keys.values():
+                key["dead"] |= key["agent"] == agent
             self.refused(cmd.DeleteAgent(agent, "test"), "agent_not_found")
 
     @rule(agent=agents, reason=st.sampled_from(["mad", "worse", None]))
@@ -152,8 +157,22 @@ class LedgerMachine(TwoLedgers):
         wanted=st.integers(0, 40),
         floor=st.integers(0, 40),
         injected=st.booleans(),
+        key=st.none() | keys,
+        own=st.integers(0, 9),
     )
-    def hold(self, agent: str, run: str, offers: Any, wanted: int, floor: int, injected: bool) -> Any:
+    def hold(
+        self,
+        agent: str,
+        run: str,
+        offers: Any,
+        wanted: int,
+        floor: int,
+        injected: bool,
+        key: str | None,
+        own: int,
+    ) -> Any:
+        if key is not None and own:  # mostly the agent's own
+            agent = self.model.keys[key]["agent"]
         call_id = self.unique("call")
         command = hold_call(
             call_id,
@@ -163,8 +182,11 @@ class LedgerMachine(TwoLedgers):
             output_tokens=wanted,
             floor_output_tokens=floor,
             injected=injected,
+            keys=self.model.lineage(key),
         )
-        expected = self.model.blocked(agent, run) or self.model.choose(agent, offers, wanted, floor, injected)
+        expected = self.model.blocked(agent, run, key, self.now_ns()) or self.model.choose(
+            agent, offers, wanted, floor, injected, key
+        )
         if isinstance(expected, str):
             self.refused(command, expected)
             return multiple()
@@ -178,9 +200,92 @@ class LedgerMachine(TwoLedgers):
             "hold": hold.amount_nusd,
             "cost": None,
             "attached": True,
+            "keys": self.model.lineage(key),
         }
+        for above in self.model.lineage(key):  # I1, for keys
+            limit = self.model.keys[above]["limit"]
+            spent_and_held = self.model.key_spent(above) + self.model.key_held(above)
+            assert limit is None or spent_and_held <= limit
         self.refused(command, "ledger_refused")
         return call_id
+
+    def now_ns(self) -> int:
+        """Return the wall time of the next command."""
+        return self.clock.wall_ns() + 1_000_000
+
+    @rule(target=keys, agent=agents, limit=AMOUNTS | st.none(), seconds=st.integers(0, 60) | st.none())
+    def add_key(self, agent: str, limit: int | None, seconds: int | None) -> Any:
+        return self.make_key(agent, None, limit, seconds)
+
+    @rule(target=keys, parent=keys, limit=AMOUNTS | st.none(), seconds=st.integers(0, 90))
+    def adopt_child(self, parent: str, limit: int | None, seconds: int) -> Any:
+        return self.make_key(self.model.keys[parent]["agent"], parent, limit, seconds)
+
+    def make_key(self, agent: str, parent: str | None, limit: int | None, seconds: int | None) -> Any:
+        key = self.unique("key")
+        ends = None if seconds is None else self.now_ns() // 10**6 * 10**6 + seconds * 10**9
+        command = cmd.AddKey(
+            agent,
+            key,
+            f"{key}-public",
+            "child" if parent else "agent",
+            "test",
+            parent_id=parent,
+            limit_nusd=limit,
+            expires_ns=ends,
+        )
+        if not self.alive(agent):
+            self.refused(command, "agent_not_found")
+        elif parent is not None and self.model.keys[parent]["dead"]:
+            self.refused(command, "key_unknown")
+        elif min(self.model.key_ends(parent) if parent else inf, inf if ends is None else ends) <= (
+            self.now_ns()
+        ):
+            self.refused(command, "key_expired")
+        else:
+            self.do(command)
+            self.model.keys[key] = {
+                "agent": agent,
+                "parent": parent,
+                "limit": limit,
+                "ends": inf if ends is None else ends,
+                "dead": False,
+            }
+            assert self.do(command) == ()
+            self.refused(replace(command, public="another"), "key_unknown")
+            return key
+        return multiple()
+
+    @rule(key=keys, dice=st.integers(0, 3))
+    def revoke_key(self, key: str, dice: int) -> None:
+        agent = self.model.keys[key]["agent"]
+        command = cmd.RevokeKey(agent, key, "test")
+        if not self.alive(agent):
+            self.refused(command, "agent_not_found")
+        elif dice == 0:
+            assert bool(self.do(command)) == (not self.model.keys[key]["dead"])
+            self.model.end_key(key, itself=True)
+            assert self.do(command) == ()
+
+    @rule(key=keys)
+    def rotate_key(self, key: str) -> None:
+        model = self.model.keys[key]
+        command = cmd.RotateKey(model["agent"], key, self.unique("public"), "test")
+        if not self.alive(model["agent"]):
+            self.refused(command, "agent_not_found")
+        elif model["parent"] is not None:
+            self.refused(command, "ledger_refused")
+        elif model["dead"]:
+            self.refused(command, "key_unknown")
+        elif model["ends"] <= self.now_ns():
+            self.refused(command, "key_expired")
+        else:
+            self.do(command)
+            self.model.end_key(key, itself=False)
+
+    @rule(seconds=st.integers(1, 40))
+    def pass_time(self, seconds: int) -> None:
+        self.clock.advance(seconds)
 
     @rule(call=calls)
     def sent(self, call: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from compacting import AGENTS, SEGMENT_BYTES, busy, busy_ledger, compact, first_steps, no_pause
-from ledger_kit import AGENT, FOLDER, HEAD, funded_book, grant, hold_call, open_ledger, settle
+from ledger_kit import AGENT, FOLDER, HEAD, NOW, add_key, funded_book, grant, hold_call, open_ledger, settle
 from sim import SimClock, SimDisk, SimRng
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
@@ -235,7 +235,7 @@ def test_a_checkpoint_of_another_record_is_found() -> None:
 def test_a_newer_ledger_is_a_finding() -> None:
     """This version cannot say whether it is right."""
     disk = SimDisk()
-    ledger = busy_ledger(disk, 0)
+    ledger = busy_ledger(disk, 0, segment_bytes=10**7)
     ledger._journal.append([Entry(ledger._book.seq + 1, 5, b'{"t":"splice","crit":true}')])
     finding = found(disk)
     assert "newer version" in finding.what
@@ -325,7 +325,7 @@ class Audited:
                     held_nusd=0,
                 ),
             )
-            for promise in self.auditor.check(event)
+            for promise in self.auditor.check(event, NOW.wall_ns)
         ]
 
     def do(self, command: cmd.Command) -> list[str]:
@@ -333,12 +333,12 @@ class Audited:
         return [
             promise.split(":")[0]
             for event in self.book.execute(command)
-            for promise in self.auditor.check(event)
+            for promise in self.auditor.check(event, NOW.wall_ns)
         ]
 
     def check(self, event: ev.Event) -> list[str]:
         """Show the auditor a record that was not applied."""
-        return [promise.split(":")[0] for promise in self.auditor.check(event)]
+        return [promise.split(":")[0] for promise in self.auditor.check(event, NOW.wall_ns)]
 
 
 def _agent_new() -> ev.AgentNew:
@@ -406,7 +406,7 @@ def test_an_agent_that_is_overdrawn_in_a_trusted_state_is_excused() -> None:
     audited.do(settle("c1", 1_500))
     auditor = Auditor.of(audited.book.state)
     (event,) = audited.book.execute(cmd.TopUp(AGENT, 100, "test"))
-    assert list(auditor.check(event)) == []
+    assert list(auditor.check(event, NOW.wall_ns)) == []
 
 
 def test_holds_may_take_all_there_is() -> None:
@@ -431,7 +431,7 @@ def test_the_auditor_goes_on_from_a_state() -> None:
     audited.do(hold_call("c1"))
     auditor = Auditor.of(audited.book.state)
     (event,) = audited.book.execute(settle("c1", 7))
-    assert list(auditor.check(event)) == []
+    assert list(auditor.check(event, NOW.wall_ns)) == []
     assert list(auditor.sums()) == []
 
 
@@ -495,6 +495,72 @@ def test_a_hold_past_the_daemons_cap_is_told() -> None:
     audited.do(hold_call("c1"))
     audited.book.state.daemon.limit_nusd = audited.book.state.daemon.funded_nusd = 999
     assert audited.check(_hold("c2", 10, 10_000, 0, 1_010))[0] == "I1"
+
+
+def test_a_hold_past_a_key_is_told() -> None:
+    """Past its limit by a nano-dollar, or at the moment when its time is over; its parent's likewise."""
+    audited = Audited(50_000)
+    ends_ns = NOW.wall_ns + 10**9
+    for command in (
+        add_key("root", limit_nusd=3_000),
+        add_key("child", parent_id="root", limit_nusd=1_500, expires_ns=ends_ns),
+        hold_call("c1", keys=("root", "child")),
+        hold_call("c2"),
+    ):
+        assert audited.do(command) == []
+    assert audited.do(settle("c1", 1_000)) == []
+    right = msgspec.structs.replace(_hold("c3", 500, 50_000, 1_000, 1_500), keys=["root", "child"])
+    assert "I1" not in audited.check(right)
+    assert audited.check(msgspec.structs.replace(right, call_id="c4", amount_nusd=1))[0] == "I1"
+    assert "I1" not in audited.check(_hold("c5", 1, 50_000, 1_000, 1_502)), "no key, none is exceeded"
+    late = msgspec.structs.replace(_hold("c6", 0, 50_000, 1_000, 1_502), keys=["root", "child"])
+    (what,) = [what for what in audited.auditor.check(late, ends_ns) if "expired" in what]
+    assert what == "I1: the hold of call c6 was given to key child, which had expired"
+    assert not any("expired" in what for what in audited.auditor.check(late, ends_ns - 1))
+
+
+def test_what_a_key_has_spent_is_added_up_once_more() -> None:
+    """Ends, corrections, and what was entered after a restore; a trusted state is gone on from."""
+    audited = Audited(50_000)
+    audited.do(add_key("root"))
+    audited.do(add_key("child", parent_id="root", expires_ns=NOW.wall_ns + 10**12))
+    for call_id in ("c1", "c2", "c3", "c4"):
+        audited.do(hold_call(call_id, keys=("root", "child")))
+    audited.do(settle("c1", 400))
+    audited.do(cmd.VoidCall("c2", "", None))
+    audited.do(cmd.AdjustCall("c1", 300, "the bill", "test"))
+    audited.book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="test"))
+    audited.do(cmd.ConfirmRestored(AGENT, 7, "the bill", "test"))
+    assert list(audited.auditor.sums()) == []
+    trusting = Auditor.of(audited.book.state)
+    (event,) = audited.book.execute(settle("c3", 5))
+    for auditor in (audited.auditor, trusting):
+        assert list(auditor.check(event, NOW.wall_ns)) == []
+        assert list(auditor.sums()) == []
+    keys = audited.book.state.agent_keys
+    keys["root"].held_nusd += 1
+    keys["child"].settled_nusd -= 1
+    assert [what.split(" has")[0] for what in audited.auditor.sums()] == [
+        "I2: what key root",
+        "I2: what key child",
+    ]
+    keys["root"].held_nusd -= 1
+    audited.book.state.forget_key(keys["child"])
+    assert list(audited.auditor.sums()) == []
+    audited.do(cmd.AdjustCall("c1", 1, "the bill", "test"))
+    assert list(audited.auditor.sums()) == [], "what was forgotten has no sums any more"
+    audited.auditor.keys.keys.clear()
+    assert list(audited.auditor.sums()) == ["I2: key root is in no record"]
+
+
+def test_a_correction_of_a_call_that_is_not_known_moves_no_key() -> None:
+    """Only what was applied does."""
+    audited = Audited(50_000)
+    audited.do(add_key("root"))
+    balances = {"funded_nusd": 50_000, "settled_nusd": 5, "held_nusd": 0}
+    adjust = ev.Adjust(call_id="x", agent_id=AGENT, from_nusd=0, to_nusd=5, reason="", actor="", **balances)
+    assert audited.check(adjust) == ["I9"]
+    assert audited.auditor.keys.keys["root"].settled_nusd == 0
 
 
 def test_sums_over_all_agents_are_told() -> None:

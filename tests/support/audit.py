@@ -29,11 +29,25 @@ class Sums:
 
 
 @dataclass
+class Key:
+    """One agent's key in nUSD: what it may spend in its life (None: all), and what it has spent and holds."""
+
+    agent_id: str
+    parent_id: str | None
+    limit: int | None
+    expires_at: str | None
+    settled: int = 0
+    held: int = 0
+    ended: bool = False
+
+
+@dataclass
 class Audit:
-    """What the journal says: all records, each agent's sums, and holds and ends by call."""
+    """What the journal says: all records, each agent's and key's sums, and holds and ends by call."""
 
     records: list[Record] = field(default_factory=list)
     agents: dict[str, Sums] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
     holds: dict[str, Record] = field(default_factory=dict)
     ends: dict[str, Record] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
@@ -51,6 +65,7 @@ def audit(folder: Path) -> Audit:
     for record in _chain(folder):
         found.records.append(record)
         _follow(found, record)
+        _follow_keys(found, record)
         if "funded_nusd" in record and "agent_id" in record:
             _check_sums(found.agents[record["agent_id"]], record)
     return found
@@ -106,6 +121,41 @@ def _follow(found: Audit, record: Record) -> None:
         assert call_id in found.ends
         agent.settled += record["to_nusd"] - record["from_nusd"]
         agent.excused |= record["to_nusd"] > record["from_nusd"]
+
+
+def _follow_keys(found: Audit, record: Record) -> None:
+    """Charge each key of a call with what the call is charged; none goes past its limit by a hold."""
+    kind = record["t"]
+    if kind == "key_add":
+        given = (record[name] for name in ("agent_id", "parent_id", "limit_nusd", "expires_at"))
+        found.keys[record["key_id"]] = Key(*given)
+    elif kind in ("key_rotate", "key_revoke"):
+        found.keys[record["key_id"]].ended |= kind == "key_revoke"
+        below = {record["key_id"]}
+        for key_id, key in found.keys.items():
+            if key.parent_id in below:
+                below.add(key_id)
+                key.ended = True
+    elif kind == "agent_del":
+        for key in found.keys.values():
+            key.ended |= key.agent_id == record["agent_id"]
+    elif kind in ("hold", "adjust", *_ENDS):
+        settled = record["to_nusd"] - record["from_nusd"] if kind == "adjust" else record.get("cost_nusd", 0)
+        parent_id = None
+        for key_id in found.holds[record["call_id"]].get("keys", ()):
+            key = found.keys[key_id]
+            key.settled += settled
+            key.held += record.get("amount_nusd", 0) - record.get("hold_nusd", 0)
+            if kind == "hold":
+                _check_key(key, record, parent_id)
+            parent_id = key_id
+
+
+def _check_key(key: Key, record: Record, parent_id: str | None) -> None:
+    where = f"the keys of record {record['seq']}"
+    assert (key.agent_id, key.parent_id, key.ended) == (record["agent_id"], parent_id, False), where
+    assert key.expires_at is None or record["ts"] < key.expires_at.replace("Z", "000000Z"), where
+    assert key.limit is None or key.settled + key.held <= key.limit, f"{where}: past a key's limit"
 
 
 def _end(found: Audit, agent: Sums, record: Record) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ledger_kit import FOLDER, grant, hold_call, new_agent, open_ledger, settle
+from ledger_kit import FOLDER, add_key, grant, hold_call, new_agent, open_ledger, settle
 from sim import SimClock, SimDisk
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
@@ -16,6 +16,7 @@ from spendguard_daemon.ledger.folder import LedgerFolder
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.recovery import plan
 from spendguard_daemon.ledger.replay import replay
+from spendguard_daemon.ledger.state import AgentKey
 
 SEGMENT_BYTES = 3_000
 AGENTS = ("agent-1", "agent-2", "agent-é")
@@ -45,6 +46,7 @@ def first_steps(ledger: Ledger) -> None:
     for agent_id in AGENTS:
         ledger.post(new_agent(agent_id, name=f"{agent_id} \N{SNOWMAN}", concurrency="shared"))
         ledger.post(grant(500_000, agent_id=agent_id))
+        ledger.post(add_key(f"key-{agent_id[-1]}", agent_id=agent_id, limit_nusd=20_000))
     ledger.post(cmd.AcceptPrices(7, "d" * 64, "key-1", "local"))
     ledger.post(cmd.SetDaemonLimit(900_000, None, "test"))
 
@@ -89,7 +91,16 @@ def _replayed(disk: SimDisk, folder: Path, basis: Basis) -> Basis:
 def same_ledger(one: Basis, other: Basis) -> None:
     """Check that two replays made the same of the journal, the order of what is kept included."""
     assert one.state == other.state
-    for name in ("accounts", "open_calls", "ended", "unconfirmed", "keys", "answers", "high_water"):
+    for name in (
+        "accounts",
+        "agent_keys",
+        "open_calls",
+        "ended",
+        "unconfirmed",
+        "keys",
+        "answers",
+        "high_water",
+    ):
         assert list(getattr(one.state, name)) == list(getattr(other.state, name)), name
     assert one.history.kept() == other.history.kept()
 
@@ -124,12 +135,16 @@ def _command(ledger: Ledger, chance: random.Random) -> cmd.Command:
     agent_id = chance.choice(AGENTS)
     open_calls = list(ledger.state.open_calls)
     ended = list(ledger.state.ended)
+    if chance.random() < 0.15:
+        return _key_command(ledger, agent_id, chance)
     dice = chance.randrange(20)
     if dice < 9 or (dice < 16 and not open_calls):
         key = Idempotency(str(chance.randrange(30)), "chat/completions", "b") if dice < 3 else None
         run_id = f"run-{chance.randrange(4)}"
         call_id = f"call-{ledger._book.seq}"
-        return hold_call(call_id, agent_id=agent_id, run_id=run_id, idempotency=key)
+        live = [key for key in ledger.state.keys_of(agent_id) if key.live(ledger.now().wall_ns)]
+        keys = _lineage(ledger, chance.choice([None, *live]))
+        return hold_call(call_id, agent_id=agent_id, run_id=run_id, idempotency=key, keys=keys)
     if dice < 16:
         return _ending(chance.choice(open_calls), chance)
     if dice == 16 and ended:
@@ -140,6 +155,30 @@ def _command(ledger: Ledger, chance: random.Random) -> cmd.Command:
     if dice == 18:
         return cmd.Freeze(agent_id, "why", "test")
     return cmd.Unfreeze(agent_id, "test")
+
+
+def _lineage(ledger: Ledger, key: AgentKey | None) -> tuple[str, ...]:
+    """Return the keys that a call with this one names."""
+    if key is None:
+        return ()
+    return (*_lineage(ledger, ledger.state.agent_keys.get(key.parent_id or "")), key.key_id)
+
+
+def _key_command(ledger: Ledger, agent_id: str, chance: random.Random) -> cmd.Command:
+    key_id = f"key-{ledger._book.seq}"
+    parents = [None, *(key.key_id for key in ledger.state.keys_of(agent_id))]
+    limit_nusd = chance.choice((None, 3_000, 20_000))
+    dice = chance.randrange(8)
+    if dice < 5:
+        parent_id = chance.choice(parents)
+        ends_ns = ledger.now().wall_ns + chance.randrange(1, 60) * 10**9
+        return add_key(
+            key_id, agent_id=agent_id, parent_id=parent_id, limit_nusd=limit_nusd, expires_ns=ends_ns
+        )
+    known = chance.choice(parents) or key_id
+    if dice == 5:
+        return cmd.RotateKey(agent_id, known, f"public {key_id}", "test")
+    return cmd.RevokeKey(agent_id, known, "test")
 
 
 def _ending(call_id: str, chance: random.Random) -> cmd.Command:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ledger_kit import FOLDER, HEAD, SEGMENT, grant, hold_call, new_agent, settle
+from ledger_kit import FOLDER, HEAD, SEGMENT, add_key, grant, hold_call, new_agent, settle
 from sim import SimClock, SimDisk
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.book import Book
@@ -88,12 +88,17 @@ def _note_states(recorded: RecordedJournal) -> None:
 
 
 def long_script(seed: int = 1, steps: int = 18) -> list[list[cmd.Command]]:
-    """Return a script of batches with every record type that moves money, and calls left open at the end."""
+    """Return a script of batches with every record type that moves money, and calls left open at the end.
+
+    Some of them, begun with a key, end after it was revoked.
+    """
     chance = random.Random(seed)
     script: list[list[cmd.Command]] = [
         [new_agent(concurrency="shared"), grant(100_000)],
         [cmd.AcceptPrices(7, "d" * 64, "key-1", "local"), cmd.SetDaemonLimit(90_000, None, "test")],
+        [add_key("root", limit_nusd=80_000), add_key("child", parent_id="root", expires_ns=2**61)],
     ]
+    lineages: list[tuple[str, ...]] = [(), ("root",), ("root", "child")]
     open_calls: list[str] = []
     for step in range(steps):
         batch: list[cmd.Command] = []
@@ -102,8 +107,12 @@ def long_script(seed: int = 1, steps: int = 18) -> list[list[cmd.Command]]:
                 batch.append(_ending(open_calls.pop(0), chance.randrange(4)))
             else:
                 open_calls.append(f"call-{step}-{part}")
-                batch.append(hold_call(open_calls[-1]))
+                batch.append(hold_call(open_calls[-1], keys=lineages[(step + part) % len(lineages)]))
+        if step == steps // 2:
+            batch.append(cmd.RotateKey("agent-1", "root", "another", "test"))
+            lineages.pop()
         script.append(batch)
+    script.append([cmd.RevokeKey("agent-1", "root", "test")])
     script.append([hold_call("last-1"), cmd.MarkSent("last-1", ["max_tokens"]), hold_call("last-2")])
     return script
 

@@ -65,6 +65,13 @@ def grant(limit_nusd: int, topup_nusd: int | None = None, agent_id: str = AGENT)
     return cmd.GrantBudget(agent_id, limit_nusd, topup_nusd, "test")
 
 
+def add_key(key_id: str = "root", **changes: Any) -> cmd.AddKey:
+    """Return a command to add a key; a child where it has a parent."""
+    kind = "child" if changes.get("parent_id") else "agent"
+    values: dict[str, Any] = {"public": f"public of {key_id}", "kind": kind, "actor": "test"}
+    return cmd.AddKey(**({"agent_id": AGENT, "key_id": key_id} | values | changes))
+
+
 def settle(call_id: str, cost_nusd: int) -> cmd.SettleCall:
     """Return a command to settle a call at a known cost."""
     usage = {"input_tokens": 3, "output_tokens": 4}

@@ -14,6 +14,7 @@ Offers = list[tuple[str, int, int]]  # rung, fixed nUSD, nUSD for each output to
 class ModelLedger:
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)  # cost None: open
+    keys: dict[str, dict[str, Any]] = field(default_factory=dict)  # parent, agent, limit, ends, dead
     cap: dict[str, Any] = field(default_factory=lambda: {"limit": None, "funded": 0})
 
     def spent(self, agent: str | None = None) -> int:
@@ -30,10 +31,38 @@ class ModelLedger:
         extra = topup if money["limit"] is not None else (topup or limit)
         money.update(limit=limit, funded=spent + min(limit, remaining + extra))
 
-    def blocked(self, agent: str, run: str) -> str | None:
+    def lineage(self, key: str | None) -> tuple[str, ...]:
+        return () if key is None else (*self.lineage(self.keys[key]["parent"]), key)
+
+    def key_spent(self, key: str) -> int:
+        return sum(c["cost"] or 0 for c in self.calls.values() if key in c["keys"])
+
+    def key_held(self, key: str) -> int:
+        return sum(c["hold"] for c in self.calls.values() if key in c["keys"] and c["cost"] is None)
+
+    def key_ends(self, key: str) -> float:
+        return min(self.keys[above]["ends"] for above in self.lineage(key))
+
+    def end_key(self, key: str, *, itself: bool) -> None:
+        for below in self.keys:
+            if key in self.lineage(below) and (itself or below != key):
+                self.keys[below]["dead"] = True
+
+    def key_refused(self, agent: str, key: str | None, now: int) -> str | None:
+        for above in self.lineage(key):
+            if self.keys[above]["agent"] != agent or self.keys[above]["dead"]:
+                return "key_unknown"
+            if now >= self.keys[above]["ends"]:
+                return "key_expired"
+        return None
+
+    def blocked(self, agent: str, run: str, key: str | None, now: int) -> str | None:
         a = self.agents.get(agent)
         if a is None or a["deleted"]:
             return "agent_not_found"
+        refused = self.key_refused(agent, key, now)
+        if refused is not None:
+            return refused
         if a["frozen"] is not None:
             return "agent_frozen"
         if a["limit"] is None:
@@ -42,12 +71,17 @@ class ModelLedger:
         locked = a["concurrency"] == "exclusive" and any(c["run"] != run for c in here)
         return "budget_locked" if locked else None
 
-    def choose(self, agent: str, offers: Offers, wanted: int, floor: int, injected: bool) -> Any:
+    def choose(
+        self, agent: str, offers: Offers, wanted: int, floor: int, injected: bool, key: str | None
+    ) -> Any:
         """Return (rung, cap, amount), or the code of the refusal."""
         a = self.agents[agent]
         left = a["funded"] - self.spent(agent)
         all_left = self.cap["funded"] - self.spent() if self.cap["limit"] is not None else 10**18
-        free = min(left - self.held(agent), all_left - self.held())
+        limited = [above for above in self.lineage(key) if self.keys[above]["limit"] is not None]
+        keys_left = [self.keys[above]["limit"] - self.key_spent(above) for above in limited]
+        keys_free = [one - self.key_held(above) for one, above in zip(keys_left, limited, strict=True)]
+        free = min(left - self.held(agent), all_left - self.held(), *keys_free)
         clamp = a["overflow"] == "clamp"
         floor = min(floor, wanted) if clamp else wanted
         halve = clamp and injected and (a["concurrency"] == "shared" or self.held(agent) or self.busy(agent))
@@ -59,9 +93,11 @@ class ModelLedger:
                 if fixed + each * cap <= money:
                     return rung, cap, fixed + each * cap
         need = min(fixed + each * floor for _, fixed, each in offers)
-        if need <= min(left, all_left):
+        if need <= min(left, all_left, *keys_left):
             return "budget_held"
-        return "insufficient_budget" if need > left else "daemon_cap"
+        if need > left:
+            return "insufficient_budget"
+        return "key_limit" if need > min(keys_left, default=need) else "daemon_cap"
 
     def busy(self, agent: str) -> bool:
         return any(c["agent"] == agent and c["cost"] is None for c in self.calls.values())

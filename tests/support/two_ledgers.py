@@ -66,6 +66,16 @@ class TwoLedgers(RuleBasedStateMachine):
         assert (state.daemon.settled_nusd, state.daemon.held_nusd) == (self.model.spent(), self.model.held())
         assert state.daemon.limit_nusd == self.model.cap["limit"]
         assert state.daemon.limit_nusd is None or state.daemon.funded_nusd == self.model.cap["funded"]
+        for key, model in self.model.keys.items():
+            real = state.agent_keys[key]
+            spends = (self.model.key_spent(key), self.model.key_held(key))
+            assert (real.settled_nusd, real.held_nusd) == spends
+            assert (real.revoked, real.limit_nusd, real.agent_id) == (
+                model["dead"],
+                model["limit"],
+                model["agent"],
+            )
+        assert set(state.agent_keys) == set(self.model.keys), "so few keys are not forgotten"
         is_open = {call for call, model in self.model.calls.items() if model["cost"] is None}
         assert set(state.open_calls) == is_open
         assert set(state.ended) == set(self.model.calls) - is_open

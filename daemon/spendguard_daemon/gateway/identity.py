@@ -44,11 +44,15 @@ _NS_PER_DAY = 86_400 * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """For whom a request is: an agent's id, the run if one is named, and the key's lineage, root first."""
+    """For whom a request is: an agent's id, the run if one is named, and the key's lineage, root first.
+
+    `models` are the lists of the lineage that narrow what may be called.
+    """
 
     agent_id: str
     run_id: str | None
     keys: tuple[str, ...] = ()
+    models: tuple[Sequence[str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class _Held:
     agent_id: str
     keys: tuple[str, ...]
     run_id: str | None
+    models: tuple[Sequence[str], ...]
     links: tuple[tuple[Link, str], ...]
 
 
@@ -90,10 +95,12 @@ class Identifier:
             self._check_bare(agent_id, keys_only=keys_only)
         if agent_id is None:
             raise _missing(route)
-        identity = Identity(agent_id, _run(headers, route, held), held.keys if held else ())
-        if held is not None and route.name == "call":
+        run_id = _run(headers, route, held)
+        if held is None:
+            return Identity(agent_id, run_id)
+        if route.name == "call":
             self._adopt(held)
-        return identity
+        return Identity(agent_id, run_id, held.keys, held.models)
 
     def check_reader(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> None:
         """Let an agent read of itself, by its key or, where it has none, by the header; refuse all else.
@@ -106,11 +113,12 @@ class Identifier:
             raise access.unauthorized(slots)
         held = self._held(slots)
         agent_id = _one_agent(_named(headers), held)
-        if agent_id is None:
-            raise access.unauthorized(slots)
-        _one_agent([agent_id, route.agent_id], held)
         if held is None:
-            self._check_bare(agent_id, keys_only=keys_only)
+            account = self._ledger.state.accounts.get(agent_id or "")
+            if account is None or route.agent_id.lower() not in ("", account.agent_id):
+                raise access.unauthorized(slots)
+            self._check_bare(account.agent_id, keys_only=keys_only)
+        _one_agent([route.agent_id], held)
         call_id = route.params.get("call")
         if call_id is not None:
             call = self._ledger.history.call(call_id)
@@ -151,7 +159,9 @@ class Identifier:
             else:
                 _check_known(known, link, root.agent_id, keys[-1])
             keys.append(link.key_id)
-        return _Held(root.agent_id, tuple(keys), root.run_id, tuple(new))
+        lists = (root.models, *(link.caveats.models for link in presented.links))
+        models = tuple(models for models in lists if models is not None)
+        return _Held(root.agent_id, tuple(keys), root.run_id, models, tuple(new))
 
     def _verified(self, token: str) -> tuple[Presented, AgentKey]:
         """Return what a token says, proven by its root key, and that key as the ledger has it now."""

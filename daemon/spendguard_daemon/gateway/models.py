@@ -2,7 +2,7 @@
 
 From the price document, in the asker's shape; nothing is asked of a provider. Listed is only what a call
 could be sent to: a priced model whose provider is served and has a key, under every name that the card knows.
-A mock agent sees the mock models alone.
+A mock agent sees the mock models alone, and who comes with a key that names models sees those.
 """
 
 import re
@@ -21,6 +21,7 @@ from spendguard_daemon.ports import Clock
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import BARE_ROOT, FORMATS
+from spendguard_daemon.scope import may_call
 from spendguard_daemon.wire import iso
 
 ANTHROPIC_VERSION = "anthropic-version"
@@ -59,6 +60,10 @@ class ModelList:
         """Answer with the list, or with the one model that is named; raise ROUTE_NOT_FOUND for a stranger."""
         dialect = _dialect(request, route)
         found = self._callable(route, mock=self._is_mock(identity, route), dialect=dialect)
+        if identity is not None:
+            found = [
+                named for named in found if all(may_call(models, named[1]) for models in identity.models)
+            ]
         one, many = _SHAPES[dialect]
         if route.name == "models":
             return respond.value(many(found, route.query))

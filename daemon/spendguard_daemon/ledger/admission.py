@@ -6,7 +6,6 @@ is within what is available to the agent, to each key of the call that has a lim
 above all agents, to all of them together.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spendguard_daemon.codes import NOTHING_FITS, TABLE
@@ -15,7 +14,7 @@ from spendguard_daemon.ledger.agent_keys import check_lineage
 from spendguard_daemon.ledger.commands import HoldCall, Now, Offer
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.ledger.keys import check_call
-from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.state import Account, AgentKey, DaemonAccount, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND, format_time_ms
 from spendguard_daemon.ledger.turns import Block
 from spendguard_daemon.money import format_usd
@@ -26,26 +25,19 @@ LOCKED_RETRY_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """One of the budgets that a call must fit: `available_nusd` now, `remaining_nusd` once nothing is held.
-
-    `short` is what a call is refused with that this one is too small for; `key_id` names a key's.
-    """
+    """One of the budgets that a call must fit; `short` is what a call is refused with that does not."""
 
     name: str
     short: Code
-    limit_nusd: int
-    funded_nusd: int
-    settled_nusd: int
-    held_nusd: int
-    key_id: str | None = None
+    account: Account | AgentKey | DaemonAccount
 
     @property
     def remaining_nusd(self) -> int:
-        return self.funded_nusd - self.settled_nusd
+        return self.account.remaining_nusd or 0
 
     @property
     def available_nusd(self) -> int:
-        return self.funded_nusd - self.settled_nusd - self.held_nusd
+        return self.account.available_nusd or 0
 
 
 def admit(state: State, command: HoldCall, now: Now) -> Hold:
@@ -172,31 +164,14 @@ def _free_nusd(state: State, command: HoldCall) -> int:
 
 def _budgets(state: State, command: HoldCall) -> list[_Budget]:
     """Return the budgets that a call must fit: the agent's, the keys' (the least first), the daemon's."""
-    account, daemon = state.accounts[command.agent_id], state.daemon
-    budgets = [
-        _Budget(
-            "agent",
-            Code.INSUFFICIENT_BUDGET,
-            account.limit_nusd or 0,
-            account.funded_nusd,
-            account.settled_nusd,
-            account.held_nusd,
-        )
-    ]
-    budgets += sorted(_of_keys(state, command), key=lambda budget: budget.remaining_nusd)
-    if daemon.limit_nusd is not None:
-        funded_nusd = daemon.funded_nusd or 0
-        money = (daemon.limit_nusd, funded_nusd, daemon.settled_nusd, daemon.held_nusd)
-        budgets.append(_Budget("daemon", Code.DAEMON_CAP, *money))
+    budgets = [_Budget("agent", Code.INSUFFICIENT_BUDGET, state.accounts[command.agent_id])]
+    # A key that is not there was forgotten while the call waited for money.
+    keys = [state.agent_keys[key_id] for key_id in command.keys if key_id in state.agent_keys]
+    limited = [_Budget("key", Code.KEY_LIMIT, key) for key in keys if key.limit_nusd is not None]
+    budgets += sorted(limited, key=lambda budget: budget.remaining_nusd)
+    if state.daemon.limit_nusd is not None:
+        budgets.append(_Budget("daemon", Code.DAEMON_CAP, state.daemon))
     return budgets
-
-
-def _of_keys(state: State, command: HoldCall) -> Iterator[_Budget]:
-    for key_id in command.keys:
-        key = state.agent_keys.get(key_id)  # None: it was forgotten while the call waited for money
-        if key is not None and key.limit_nusd is not None:
-            money = (key.limit_nusd, key.limit_nusd, key.settled_nusd, key.held_nusd)
-            yield _Budget("key", Code.KEY_LIMIT, *money, key_id=key_id)
 
 
 def _floor(account: Account, command: HoldCall) -> int:
@@ -233,13 +208,13 @@ def _choose(account: Account, command: HoldCall, free_nusd: int) -> tuple[Offer,
 
 def _balances(budget: _Budget) -> dict[str, Fact]:
     facts: dict[str, Fact] = {"budget": budget.name}
-    if budget.key_id is not None:
-        facts["key_id"] = budget.key_id
+    if isinstance(budget.account, AgentKey):
+        facts["key_id"] = budget.account.key_id
     return facts | {
-        "limit_usd": format_usd(budget.limit_nusd),
+        "limit_usd": format_usd(budget.account.limit_nusd or 0),
         "remaining_usd": format_usd(budget.remaining_nusd),
         "available_usd": format_usd(budget.available_nusd),
-        "held_usd": format_usd(budget.held_nusd),
+        "held_usd": format_usd(budget.account.held_nusd),
     }
 
 

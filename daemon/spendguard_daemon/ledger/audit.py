@@ -3,8 +3,8 @@
 Pure. Follows record after record beside `apply`, with sums of its own, so that a fault in one is seen by the
 other. The promises, by their names in ledger-and-security 1.7:
 
-I1   no hold goes past what was granted, to the agent or to all; nothing else does, but for an overrun, a cut
-     limit, a charge that was raised, or what was entered after a restore
+I1   no hold goes past what was granted, to the agent, to a key of it or to all; nothing else does, but for an
+     overrun, a cut limit, a charge that was raised, or what was entered after a restore
 I2   what is settled is the sum of all charges, nothing clamped
 I5   each call has one hold and one end; calls that a crash left open end before anything new is held
 I7   what is unknown is charged at the hold, what is known within it, an overrun above it
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.audit_keys import KeyAuditor
 from spendguard_daemon.ledger.state import State
 
 
@@ -38,6 +39,7 @@ class Auditor:
     state: State
     holds: dict[str, ev.Hold] = field(default_factory=dict)
     agents: dict[str, _Sums] = field(default_factory=dict)
+    keys: KeyAuditor = field(default_factory=KeyAuditor)
     orphans: set[str] = field(default_factory=set)
     settled_nusd: int = 0
     held_nusd: int = 0
@@ -46,7 +48,7 @@ class Auditor:
     @classmethod
     def of(cls, state: State) -> "Auditor":
         """Go on from a state that is trusted: nothing in it is added up again."""
-        auditor = cls(state)
+        auditor = cls(state, keys=KeyAuditor.of(state))
         for account in state.accounts.values():
             auditor.agents[account.agent_id] = _Sums(
                 account.funded_nusd, account.settled_nusd, account.held_nusd, excused=True
@@ -55,29 +57,32 @@ class Auditor:
         auditor.settled_nusd, auditor.held_nusd = state.daemon.settled_nusd, state.daemon.held_nusd
         return auditor
 
-    def check(self, event: ev.Event) -> Iterator[str]:
-        """Yield each promise that a record breaks, in words that begin with its name."""
+    def check(self, event: ev.Event, wall_ns: int) -> Iterator[str]:
+        """Yield each promise that a record of `wall_ns` breaks, in words that begin with its name."""
         before_nusd = self.settled_nusd
-        yield from self._follow(event)
+        yield from self._follow(event, wall_ns)
         if isinstance(event, ev.MoneyEvent):
             yield from self._balances(event)
         if self.settled_nusd < before_nusd and not isinstance(event, ev.Adjust):
             yield f"I12: a {type(event).__name__} gave back {before_nusd - self.settled_nusd} settled nUSD"
 
-    def _follow(self, event: ev.Event) -> Iterator[str]:
+    def _follow(self, event: ev.Event, wall_ns: int) -> Iterator[str]:
         if isinstance(event, ev.Open):
             self.orphans = set(self.holds)
         elif isinstance(event, ev.AgentNew):
             self.agents[event.agent_id] = _Sums()
         elif isinstance(event, ev.Hold):
             yield from self._hold(event)
+            yield from self.keys.hold(event, wall_ns)
+        elif isinstance(event, ev.KeyAdd):
+            self.keys.add(event)
         elif isinstance(event, ev.EndEvent):
             yield from self._end(event)
         elif isinstance(event, ev.Adjust):
-            self._move(event.agent_id, settled=event.to_nusd - event.from_nusd)
-            self.agents[event.agent_id].excused |= event.to_nusd > event.from_nusd
+            self._adjust(event)
         elif isinstance(event, ev.RestoreConfirmed):
             self._move(event.agent_id, settled=event.spent_nusd)
+            self.keys.move(self.keys.of_agent(event.agent_id), settled=event.spent_nusd)
             self.agents[event.agent_id].excused = True
         elif isinstance(event, ev.BudgetSet):
             self.agents[event.agent_id].funded_nusd += event.applied_nusd - event.cut_nusd
@@ -92,6 +97,7 @@ class Auditor:
             yield f"I9: all agents have settled {settled_nusd} nUSD, the records say {self.settled_nusd}"
         if self.state.open_calls.keys() != self.holds.keys():
             yield "I5: the calls that are open are not those without an end"
+        yield from self.keys.sums(self.state)
 
     def _hold(self, event: ev.Hold) -> Iterator[str]:
         if self.orphans:
@@ -111,6 +117,7 @@ class Auditor:
         self.orphans.discard(event.call_id)
         cost_nusd = 0 if isinstance(event, ev.Void) else event.cost_nusd
         self._move(event.agent_id, settled=cost_nusd, held=-hold.amount_nusd)
+        self.keys.move(hold.keys, settled=cost_nusd, held=-hold.amount_nusd)
         if isinstance(event, ev.SettleWorst):
             right = cost_nusd == hold.amount_nusd
         elif isinstance(event, ev.Overrun):
@@ -122,6 +129,13 @@ class Auditor:
             yield f"I7: call {event.call_id} is charged {cost_nusd} nUSD, which its hold does not allow"
         if isinstance(event, ev.Settle):
             yield from _rates(event, hold)
+
+    def _adjust(self, event: ev.Adjust) -> None:
+        change_nusd = event.to_nusd - event.from_nusd
+        self._move(event.agent_id, settled=change_nusd)
+        self.agents[event.agent_id].excused |= change_nusd > 0
+        call = self.state.ended_call(event.call_id)
+        self.keys.move(call.keys if call else (), settled=change_nusd)
 
     def _move(self, agent_id: str, *, settled: int = 0, held: int = 0) -> None:
         agent = self.agents[agent_id]

@@ -152,7 +152,7 @@ class Unfreeze(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="un
     actor: str
 
 
-class KeyAdd(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_add", omit_defaults=True):
+class KeyAdd(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_add"):
     """An agent has one key more; its whole secret is never written, only `public`, 64 hex digits.
 
     `expires_at` is ISO 8601 to the millisecond, for a child never later than its parent's; `limit_nusd` is
@@ -165,7 +165,6 @@ class KeyAdd(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_
     public: str
     kind: KeyKind
     actor: str
-    crit: bool = True
     parent_id: str | None = None
     limit_nusd: int | None = None
     expires_at: str | None = None
@@ -173,6 +172,7 @@ class KeyAdd(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_
     label: str = ""
     run_id: str | None = None
     idempotency: Idempotency | None = None
+    crit: bool = True
 
 
 class KeyRotate(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_rotate"):

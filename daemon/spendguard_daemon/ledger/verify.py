@@ -155,7 +155,7 @@ class _Verification:
     def _follow(self, place: Place, envelope: Envelope, line: bytes) -> None:
         event = self._replayer.follow(place, envelope, line)
         if event is not None:
-            for what in self._auditor.check(event):
+            for what in self._auditor.check(event, self._replayer.wall_ns):
                 self._note(place, what)
         if isinstance(event, Checkpoint):
             self._checkpoint(place, event)

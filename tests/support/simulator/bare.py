@@ -12,6 +12,7 @@ from pathlib import Path
 from simulator.disk import PowerCut, SimDisk
 from simulator.hand import HandJournal, HandLedger
 from simulator.journal import LIMITS
+from simulator.keyed import OF_KEYS, key_command, lineage
 from simulator.ports import SimRng, StepClock
 from simulator.refusals import REFUSALS
 from simulator.temper import CONCURRENCIES, OVERFLOWS
@@ -56,6 +57,7 @@ class BareHistory:
         self._agents: list[str] = []
         self._open: dict[str, int] = {}
         self._ended: list[str] = []
+        self._keyed = self._dice.choice((0.0, 0.3, 0.9))
         self._number = 0
         self._ending = self._dice.uniform(0.3, 0.7)
         self._operating = self._dice.choice((0.005, 0.05, 0.2))
@@ -143,7 +145,7 @@ class BareHistory:
                 self.report.calls += 1
                 self._begin_call(ledger)
         except SpendGuardError as refusal:
-            assert refusal.code in REFUSALS or refusal.code is Code.BUDGET_NOT_FOUND, refusal.detail
+            assert refusal.code in REFUSALS | OF_KEYS or refusal.code is Code.BUDGET_NOT_FOUND, refusal.detail
         if dice.random() < self._writing:
             ledger.pen.write_all()
             self.report.batches += 1
@@ -157,10 +159,11 @@ class BareHistory:
         offers: tuple[cmd.Offer, ...] = (cmd.Offer("bytes", 100, LinearCost(fixed * 1_000, each, 1_000)),)
         if dice.random() < 0.3:
             offers = (*offers, cmd.Offer("window", 10_000, LinearCost(fixed * 9_000, each, 1_000)))
+        agent_id = dice.choice(self._agents)
         (hold,) = ledger.post(
             cmd.HoldCall(
                 call_id=call_id,
-                agent_id=dice.choice(self._agents),
+                agent_id=agent_id,
                 run_id=dice.choice(RUNS),
                 provider="openai",
                 endpoint="chat/completions",
@@ -174,6 +177,7 @@ class BareHistory:
                 document_sha256="d" * 64,
                 rates=RATES,
                 deadline_ns=self._clock.wall_ns() + 3600 * 10**9,
+                keys=lineage(ledger, agent_id, dice) if dice.random() < self._keyed else (),
             )
         )
         assert isinstance(hold, Hold)
@@ -206,7 +210,7 @@ class BareHistory:
     def _operate(self, ledger: HandLedger) -> None:
         dice = self._dice
         agent_id = dice.choice(self._agents)
-        match dice.randrange(12):
+        match dice.randrange(12 if not self._keyed else 16):
             case 0 | 1 | 2:
                 ledger.post(self._grant(agent_id))
             case 3 | 4:
@@ -232,6 +236,11 @@ class BareHistory:
                     ledger.post(cmd.DeleteAgent(agent_id, "op"))
                     self._agents.remove(agent_id)
                     self._new_agent(ledger)
+
+            case _:
+                self._number += 1
+                command = key_command(ledger, agent_id, f"key-{self._number}", self._amount(), dice)
+                ledger.post(command)
 
     def _new_agent(self, ledger: Ledger) -> None:
         self._number += 1

@@ -32,6 +32,19 @@ class Purse:
 
 
 @dataclass(slots=True)
+class KeyPurse:
+    """One agent's key, and its money."""
+
+    agent_id: str
+    parent_id: str | None
+    limit: int | None
+    expires_at: str | None
+    settled: int = 0
+    held: int = 0
+    ended: bool = False
+
+
+@dataclass(slots=True)
 class Shadow:
     """All purses and calls, as the records say.
 
@@ -47,21 +60,24 @@ class Shadow:
     must_end: dict[str, None] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
     """Agent and Idempotency-Key -> call, body, and the time of the hold that bound it."""
+    agent_keys: dict[str, KeyPurse] = field(default_factory=dict)
+    lineages: dict[str, list[str]] = field(default_factory=dict)
     calls: int = 0
-    _base: tuple[dict[str, Purse], Purse, dict[str, int]] | None = None
+    _base: tuple[dict[str, Purse], Purse, dict[str, int], dict[str, KeyPurse]] | None = None
     _ended: list[str] = field(default_factory=list)
 
     def mark(self) -> None:
         """Remember this moment, at which no call is open, for `rewind`."""
         assert not self.holds
         purses = {agent_id: replace(purse) for agent_id, purse in self.purses.items()}
-        self._base = purses, replace(self.daemon), dict(self.adjusted)
+        agent_keys = {key_id: replace(key) for key_id, key in self.agent_keys.items()}
+        self._base = purses, replace(self.daemon), dict(self.adjusted), agent_keys
         self._ended = []
 
     def rewind(self) -> None:
         """Go back to the moment of `mark`, which is then forgotten."""
         assert self._base is not None
-        self.purses, self.daemon, self.adjusted = self._base
+        self.purses, self.daemon, self.adjusted, self.agent_keys = self._base
         for call_id in self._ended:
             del self.ends[call_id]
         self.keys = {key: bound for key, bound in self.keys.items() if bound[0] in self.ends}
@@ -93,6 +109,10 @@ class Shadow:
             self.purses[record["agent_id"]].frozen = kind == "freeze"
         elif kind == "agent_del":
             self.purses[record["agent_id"]].deleted = True
+            for key in self.agent_keys.values():
+                key.ended |= key.agent_id == record["agent_id"]
+        elif kind in ("key_add", "key_rotate", "key_revoke"):
+            self._key(record)
 
     def _hold(self, record: Record) -> None:
         purse, amount, call_id = self.purses[record["agent_id"]], record["amount_nusd"], record["call_id"]
@@ -110,11 +130,45 @@ class Shadow:
             )
         if "idempotency" in record:
             self._bind(record)
+        self._hold_keys(record)
         purse.held += amount
         daemon.held += amount
         self.holds[call_id] = record
         self.calls += 1
         self._check(purse, record)
+
+    def _key(self, record: Record) -> None:
+        key_id = record["key_id"]
+        if record["t"] == "key_add":
+            names = ("agent_id", "parent_id", "limit_nusd", "expires_at")
+            self.agent_keys[key_id] = KeyPurse(*(record[name] for name in names))
+            return
+        self.agent_keys[key_id].ended |= record["t"] == "key_revoke"
+        below = {key_id}
+        for other_id, other in self.agent_keys.items():
+            if other.parent_id in below:
+                below.add(other_id)
+                other.ended = True
+
+    def _hold_keys(self, record: Record) -> None:
+        """I1, for each key of the call: it has not ended, as far as time is told, and has room for it."""
+        parent_id = None
+        self.lineages[record["call_id"]] = record.get("keys", [])
+        for key_id in self.lineages[record["call_id"]]:
+            key = self.agent_keys[key_id]
+            assert (key.agent_id, key.parent_id) == (record["agent_id"], parent_id), f"no lineage: {record}"
+            late = key.expires_at is not None and record.get("ts", "") >= key.expires_at.replace(
+                "Z", "000000Z"
+            )
+            assert not key.ended and not late, f"a key that has ended: {record}"
+            key.held += record["amount_nusd"]
+            assert key.limit is None or key.settled + key.held <= key.limit, f"I1: past {key}: {record}"
+            parent_id = key_id
+
+    def _charge_keys(self, call_id: str, *, settled: int, held: int = 0) -> None:
+        for key_id in self.lineages[call_id]:
+            self.agent_keys[key_id].settled += settled
+            self.agent_keys[key_id].held += held
 
     def _bind(self, record: Record) -> None:
         """I8: one key, one hold; but for a key that was given back, or is a day old."""
@@ -146,6 +200,7 @@ class Shadow:
             assert self.must_end.pop(call_id, 0) is None
         for line in record.get("lines", ()):
             assert hold["rates"].get(line["name"]) == line["rate"], f"I11: {record} held at {hold['rates']}"
+        self._charge_keys(call_id, settled=cost, held=-amount)
         purse.held -= amount
         purse.settled += cost
         self.daemon.held -= amount
@@ -160,6 +215,7 @@ class Shadow:
         assert record["from_nusd"] == charged, f"I2: {record}"
         self.adjusted[call_id] = record["to_nusd"]
         change = record["to_nusd"] - record["from_nusd"]
+        self._charge_keys(call_id, settled=change)
         purse.settled += change
         self.daemon.settled += change
         purse.excused |= change > 0
@@ -199,6 +255,17 @@ class Shadow:
             assert (account.frozen_reason is not None) == purse.frozen
             assert account.deleted == purse.deleted
             settled, held = settled + account.settled_nusd, held + account.held_nusd
+        for key_id, key in state.agent_keys.items():
+            mine = self.agent_keys[key_id]
+            said = (key.agent_id, key.parent_id, key.limit_nusd, key.settled_nusd, key.held_nusd, key.revoked)
+            assert said == (
+                mine.agent_id,
+                mine.parent_id,
+                mine.limit,
+                mine.settled,
+                mine.held,
+                mine.ended,
+            ), f"I4: key {key_id} is {said}, its records say {mine}"
         assert (state.daemon.settled_nusd, state.daemon.held_nusd) == (settled, held), "I9"
         assert (self.daemon.settled, self.daemon.held) == (settled, held), "I9"
         assert state.daemon.limit_nusd == self.daemon.limit

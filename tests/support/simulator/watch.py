@@ -77,7 +77,7 @@ class Witness:
             self.seq = entry.seq
             self._bodies[entry.seq] = entry.body
             record = msgspec.json.decode(entry.body)
-            if "idempotency" in record:
+            if "idempotency" in record or "keys" in record:
                 record["ts"] = format_time(entry.wall_ns)
             self.shadow.follow(record)
             self.records += 1
