@@ -14,10 +14,9 @@ import httpx
 import msgspec
 
 from spendguard_cli.prove import way
+from spendguard_cli.refused import refusal
 from spendguard_daemon import wire
-from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.settings import PROVIDERS
 from spendguard_daemon.text import safe
 
 T = TypeVar("T")
@@ -27,7 +26,6 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 PROVIDER_TEST_SECONDS = 90.0
 PRICE_REFRESH_SECONDS = 90.0
-DETAIL_LENGTH_MAX = 1000
 
 
 class Control:
@@ -260,44 +258,6 @@ class Control:
 
 class _NotReady(msgspec.Struct, frozen=True):
     reasons: list[str] = []
-
-
-def refusal(status: int, raw: bytes) -> SpendGuardError:
-    """Turn an error answer into our error: its own code, or for a foreign body the nearest to its status."""
-    try:
-        body = msgspec.json.decode(raw, type=_Refused)
-    except msgspec.DecodeError:
-        body = _Refused()
-    try:
-        code = Code(str(body.spendguard.get("code") or body.error.get("code")))
-    except ValueError:
-        code = _BY_STATUS.get(status, Code.INTERNAL)
-    detail = safe(body.detail, DETAIL_LENGTH_MAX) or f"{TABLE[code].title} (HTTP {status})"
-    facts = {
-        name: value
-        for name, value in body.spendguard.items()
-        if value is None or isinstance(value, str | int)
-    }
-    remedy, provider = TABLE[code].operator_remedy, facts.get("provider")
-    if provider in PROVIDERS:
-        remedy = remedy.replace("<provider>", str(provider))
-    return SpendGuardError(code, detail, remedy=remedy, facts=facts)
-
-
-class _Refused(msgspec.Struct, frozen=True):
-    detail: str = ""
-    error: dict[str, object] = {}
-    spendguard: dict[str, object] = {}
-
-
-_BY_STATUS = {
-    400: Code.MALFORMED_REQUEST,
-    401: Code.UNAUTHORIZED,
-    403: Code.NOT_ALLOWED,
-    404: Code.ROUTE_NOT_FOUND,
-    422: Code.MALFORMED_REQUEST,
-    503: Code.SHUTTING_DOWN,
-}
 
 
 def _agent(agent_id: str) -> str:

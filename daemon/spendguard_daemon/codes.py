@@ -257,7 +257,7 @@ TABLE: dict[Code, Entry] = {
         "Requests from web pages are refused",
         "The request carries an Origin or a Sec-Fetch-Site of a browser.",
         "Call from a program, not from a page.",
-        "call from a program, not from a page",
+        "call from a program; [access] origins names pages that may call models with an agent key",
     ),
     Code.MOCK_ONLY: Entry(
         403,
@@ -337,7 +337,7 @@ TABLE: dict[Code, Entry] = {
         "Host not served here",
         "The Host header is not one of this sidecar's own names, or the request line holds a whole URL.",
         "Call 127.0.0.1, [::1] or localhost with the sidecar's port.",
-        "call 127.0.0.1, [::1] or localhost with the sidecar's port",
+        "call 127.0.0.1, [::1] or localhost with the sidecar's port; [access] hosts adds other names",
     ),
     Code.RATE_LIMITED: Entry(
         429,

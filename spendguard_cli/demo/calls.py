@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from spendguard_cli.client import refusal
 from spendguard_cli.demo.stage import Stage
+from spendguard_cli.refused import refusal
 from spendguard_cli.supervisor import steps
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, Fact, SpendGuardError

@@ -72,10 +72,17 @@ def _doors(agents_url: str | None, listening: list[str], socket: str | None) -> 
     """The ways in beside the address: for agents with a key, on other addresses, and for the operator."""
     rows: Rows = [("with a key", ink.foreign(agents_url))] if agents_url else []
     for url in listening:
-        near = ip_address(urlsplit(url).hostname or "").is_loopback
+        near = _is_loopback(url)
         told = "with a key" if near else "with a key, reachable from elsewhere"
         rows.append(("listens at", ink.foreign(f"{url}  {told}", "" if near else BAD)))
     return rows + ([("socket", ink.foreign(socket))] if socket else [])
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return ip_address(urlsplit(url).hostname or "").is_loopback
+    except ValueError:
+        return False  # whatever it is, it is shown as what it may be at worst
 
 
 def _unconfirmed(now: wire.Status) -> list[RenderableType]:

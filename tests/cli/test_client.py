@@ -2,7 +2,8 @@
 
 import pytest
 
-from spendguard_cli.client import Control, refusal
+from spendguard_cli.client import Control
+from spendguard_cli.refused import refusal
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 

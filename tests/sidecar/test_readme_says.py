@@ -44,6 +44,19 @@ def test_each_provider_has_its_prefix_and_its_path_form(provider: str) -> None:
     assert f"{'/' if provider == 'openai' else '.../'}{provider}`" in README
 
 
+@pytest.mark.parametrize("part", ["listen", "origins"])
+def test_what_lets_others_in_is_what_the_settings_take(part: str) -> None:
+    found = re.search(rf"<!-- {part} -->\n```\n(.+?)```", README, re.DOTALL)
+    assert found
+    said = [line.partition("#")[0].split() for line in found[1].splitlines()]
+    given = [words[4].split(".") + words[5:] for words in said if words[2:4] == ["config", "set"]]
+    env = {f"SPENDGUARD_{section}_{name}".upper(): value for section, name, value in given}
+    settings = load("", env)
+    assert settings.bare_header == ("refuse" if part == "listen" else "keyless")
+    assert settings.listen == (("172.17.0.1",) if part == "listen" else ())
+    assert len(settings.hosts + settings.origins) == (1 if part == "listen" else 2)
+
+
 @pytest.mark.parametrize("names", sorted(FORMATS))
 def test_the_ledgers_format_lists_who_is_billed_and_for_what(names: tuple[str, str]) -> None:
     row = next(line for line in FORMAT.splitlines() if line.startswith("| `provider` string, `endpoint`"))

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import re
 import stat
 import subprocess
 import sys
@@ -53,9 +52,6 @@ def test_they_are_the_ports() -> None:
     drawn = [rng.uuid4() for _ in range(2_000)]
     assert {uuid.UUID(one).version for one in drawn} == {4}
     assert len(set(drawn)) == 2_000
-    assert not re.search(
-        "429|500|502|503|504|524", "\n".join(drawn)
-    )  # a refusal that names it is tried again
 
 
 def test_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:

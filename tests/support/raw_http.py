@@ -51,10 +51,18 @@ def request(port: int, path: str, headers: Mapping[str, str], body: bytes, *, me
     return "\r\n".join(lines).encode() + body
 
 
-async def send(port: int, raw: bytes, leave: Leave = STAY) -> Answer | None:
+Place = int | tuple[str, int] | str
+"""Where to connect: a port of 127.0.0.1, an address and port, or the path of a Unix socket."""
+
+
+async def send(place: Place, raw: bytes, leave: Leave = STAY) -> Answer | None:
     """Send a request and read the answer to its end, or leave where told."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if isinstance(place, str):
+            reader, writer = await asyncio.open_unix_connection(place)
+        else:
+            address = ("127.0.0.1", place) if isinstance(place, int) else place
+            reader, writer = await asyncio.open_connection(*address)
     except ConnectionError:
         return None
     try:

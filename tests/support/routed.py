@@ -147,7 +147,10 @@ class Routed:
     def refusing(self, status: int) -> Iterator[tuple[Sidecar, str]]:
         """Yield a sidecar and an agent whose calls it refuses in this way, until the block ends."""
         if status == 402:
-            yield self.sidecar, self.sidecar.agent(cents=0)
+            agent_id = self.sidecar.agent(cents=0)
+            like_a_status = {"hard_limit_cents": 42_900, "topup_cents": 0}  # opencode looks for such digits
+            self.sidecar.control("POST", f"/v1/agents/{agent_id}/budget", like_a_status)
+            yield self.sidecar, agent_id
         elif status == 503:
             yield self.keyless, self.keyless.agent()
         else:

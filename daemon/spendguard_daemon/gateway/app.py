@@ -74,7 +74,7 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error becomes an answer here."""
         call_id = self._rng.uuid4()
-        route, visit, marks = Route(""), None, pages.marks(None)
+        route, marks = Route(""), pages.marks(None)
         try:
             visit = self._enter(request)
             if visit.page is not None and request.method == "OPTIONS":
@@ -146,8 +146,12 @@ class Gateway:
         return respond.refusal(broken, self._rng.uuid4())
 
 
-def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str]:
-    """Return the provider and endpoint whose error shape the asker understands."""
+def _asker(request: web.BaseRequest, route: Route) -> tuple[str, str, str]:
+    """Return the provider and endpoint whose error shape the asker understands, and its User-Agent."""
+    return *_dialect(request, route), request.headers.get("user-agent", "")
+
+
+def _dialect(request: web.BaseRequest, route: Route) -> tuple[str, str]:
     if route.endpoint:
         return route.speaker, route.endpoint
     provider, endpoint = asker(request.raw_path)

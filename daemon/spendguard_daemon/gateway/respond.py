@@ -8,13 +8,14 @@ from aiohttp import web
 
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.gateway.calm import PROGRAM, calm
 from spendguard_daemon.providers import format_for
 
 JSON = "application/json"
 STUBBORN_RETRY_MS = 1_000
 """For programs that try again although `x-should-retry: false` says not to. opencode 1.18.33 does at any 5xx
-answer, and at any other whose body has digits like 429 or 500 in it, in a sum or an id; it tries five times
-more, and doubles its wait from 2 s up to more than a minute in all, unless it is told a shorter one."""
+answer; it tries five times more, and doubles its wait from 2 s up to more than a minute in all, unless it is
+told a shorter one."""
 
 
 def value(body: msgspec.Struct | Mapping[str, object], status: int = 200) -> web.Response:
@@ -23,11 +24,16 @@ def value(body: msgspec.Struct | Mapping[str, object], status: int = 200) -> web
 
 
 def refusal(
-    error: SpendGuardError, call_id: str, provider: str = "openai", endpoint: str = "chat/completions"
+    error: SpendGuardError,
+    call_id: str,
+    provider: str = "openai",
+    endpoint: str = "chat/completions",
+    program: str = "",
 ) -> web.Response:
     """Answer with an error of ours, in the error shape of the provider whose route was called.
 
     The reader is often the agent itself: it gets the remedy for agents, never a command that raises money.
+    `program` is the asker's User-Agent.
     """
     entry = TABLE[error.code]
     facts = {"code": error.code.value, "remedy": entry.agent_remedy, **error.facts, "call_id": call_id}
@@ -48,4 +54,6 @@ def refusal(
     if error.code is Code.METHOD_NOT_ALLOWED and isinstance(allow, list):
         headers["allow"] = ", ".join(allow)
     body = form.error_body(entry.status, error.code.value, error.detail, facts)
+    if retry is False and program.startswith(PROGRAM):
+        body = calm(body)
     return web.Response(body=body, status=entry.status, headers=headers, content_type=JSON)

@@ -184,9 +184,11 @@ def _listen_at(host: str, port: int, loopback: Pair, own_port: int) -> socket.so
         if error.errno == errno.EADDRINUSE and port == own_port and ip_address(host).is_unspecified:
             # Linux gives no port to a wildcard beside an address of its own: the one takes the other's place,
             # and is refused if a stranger is faster. Which door it is, each connection's own address tells.
-            loopback.pop(family).close()
-            with suppress(OSError):
-                return _bound(host, port)
+            own = loopback.pop(family, None)
+            if own is not None:
+                own.close()
+                with suppress(OSError):
+                    return _bound(host, port)
         raise _not_bound(host, port, error) from None
 
 
