@@ -1,4 +1,4 @@
-"""The sidecar as a command line inside `exec` has it: by the program's own key, for reads of its own agent."""
+"""The sidecar as a command line inside `exec` has it: by the program's own key, to read of its agent."""
 
 from typing import TypeVar
 

@@ -18,8 +18,8 @@ GEMINI_OWN = ("settings.json", "oauth_creds.json")
 OPENCODE_CONFIG = "OPENCODE_CONFIG_CONTENT"
 
 CODEX_NOTE = (
-    "its own sandbox cannot work inside this isolation: let codex do without, by --sandbox danger-full-access, "
-    "or exec by --no-isolate"
+    "its own sandbox cannot work inside this isolation: let codex do without, by --sandbox "
+    "danger-full-access, or exec by --no-isolate"
 )
 
 
