@@ -64,8 +64,8 @@ def set_(
 def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
     """Show an agent's budget.
 
-    What remains, what calls in flight hold, and which run they belong to; what lets waiting calls go on. Inside
-    spendguard exec, without an agent: that of the program.
+    What remains, what calls in flight hold, and which run they belong to; what lets waiting calls go on.
+    Inside spendguard exec, without an agent: that of the program.
     """
     if agent is None and agent_option is None and session.connection.in_exec:
         agent = session.env.get("SPENDGUARD_AGENT_ID")

@@ -1,6 +1,6 @@
 """The hostile program on a disk that it can fill: the home's own, small enough, mounted for this alone.
 
-    unshare -rm sh -c "mount -t tmpfs -o size=112m none DIR; exec python hostile_disk.py DIR ELSEWHERE"
+unshare -rm sh -c "mount -t tmpfs -o size=112m none DIR; exec python hostile_disk.py DIR ELSEWHERE"
 """
 
 import sys

@@ -21,7 +21,7 @@ BODY = {"model": "gpt-4o-mini", "max_tokens": 50, "messages": [{"role": "user", 
 DEAR = {**BODY, "model": "gpt-4o", "max_tokens": 400}
 SECONDS = 20
 _MPTCP, _AF_SMC, _FASTOPEN = 262, 43, 0x2000_0000
-_SLOW = 1000
+_SLOW = 1200
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,15 @@ def raw_packets(facts: Facts) -> str:
     return "a raw socket"
 
 
-def _at_socket(facts: Facts, headers: Headers, path: str, method: str = "POST") -> Said:
+def _at_operators(facts: Facts) -> socket.socket:
     made = socket.socket(socket.AF_UNIX)
     made.settimeout(SECONDS)
     made.connect(facts.socket)
+    return made
+
+
+def _at_socket(facts: Facts, headers: Headers, path: str, method: str = "POST") -> Said:
+    made = _at_operators(facts)
     raw = request(0, path, headers, method=method, host="localhost")
     answers = exchange(made, raw)
     if not answers:
@@ -402,16 +407,16 @@ def squat(facts: Facts) -> str:
     return "bound"
 
 
-@attempt("slow", "keep the sidecar busy with 1,000 slow connections")
+@attempt("slow", "keep the sidecar busy with 1,200 slow connections")
 def slow(facts: Facts) -> str:
-    """Half a head each, then a byte now and then. Whether others are served meanwhile, the test sees."""
+    """Half a head each, then a byte now and then, at both its doors. The test has others served meanwhile."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     opened, head = [], f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1:{facts.agents_port}\r\n".encode()
-    for _ in range(_SLOW):
+    for number in range(_SLOW):
         with contextlib.suppress(OSError):
-            made = connect(facts.agents_port)
+            made = connect(facts.agents_port) if number % 2 else _at_operators(facts)
             made.sendall(head)
             opened.append(made)
     (facts.scratch / "slow").write_text(str(len(opened)))
