@@ -17,6 +17,9 @@ import spendguard_daemon
 from spendguard_cli.exec import landlock, powers, seccomp
 from spendguard_cli.exec.landlock import EVERYTHING, READING, Grant, Right
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+"""Who may write there can freeze and end all processes of a group: a user's own session is the user's."""
+
 Listing = Callable[[Path], Iterable[Path]]
 
 
@@ -49,7 +52,8 @@ class Isolation:
 def kept_of(home: Path) -> Kept:
     """Return what is kept on this machine for the sidecar of a home."""
     inside = home.resolve()
-    return Kept((inside,), tuple(path for path in _code() if not path.is_relative_to(inside)))
+    only_read = (*_code(), *([CONTROL_GROUPS] if CONTROL_GROUPS.exists() else []))
+    return Kept((inside,), tuple(path for path in only_read if not path.is_relative_to(inside)))
 
 
 def isolate(kept: Kept, denied_port: int | None) -> Isolation | None:

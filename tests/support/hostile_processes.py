@@ -136,6 +136,24 @@ def slow_down(facts: Facts) -> str:
     return _each(facts, lowered)
 
 
+@attempt("processes", "freeze or end another process by its control group")
+def control_group(facts: Facts) -> str:
+    """Who may write in a group, or move processes into one of its own, ends them all with one word."""
+    found, why = [], "no groups"
+    for line in read(f"/proc/{facts.sidecar}/cgroup").splitlines():
+        _, kind, path = line.split(":", 2)
+        for root in (f"/sys/fs/cgroup/{kind.removeprefix('name=')}", "/sys/fs/cgroup/unified"):
+            for name in ("cgroup.kill", "cgroup.freeze", "cgroup.procs"):
+                try:
+                    os.close(os.open(f"{root}{path}/{name}", os.O_WRONLY))
+                    found.append(f"{root}{path}/{name}")
+                except OSError as error:
+                    why = str(error)
+    if not found:
+        raise RefusedError(why)
+    return ", ".join(found)
+
+
 @attempt("processes", "type into the operator's terminal")
 def type_for_operator(_facts: Facts) -> str:
     terminal = os.open("/dev/tty", os.O_RDWR)
