@@ -19,10 +19,11 @@ from spendguard_daemon.errors import Code, Fact, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.plans import plan_of
 from spendguard_daemon.gateway.routes import OWN_READS, Route
-from spendguard_daemon.ledger.agent_keys import has_agent_key
+from spendguard_daemon.ledger.agent_keys import KEYS_MAX, has_agent_key
 from spendguard_daemon.ledger.commands import AddKey
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.state import AgentKey
+from spendguard_daemon.pace import Pace
 from spendguard_daemon.ports import Clock
 from spendguard_daemon.settings import Settings
 
@@ -33,6 +34,10 @@ SESSION_HEADER = "x-claude-code-session-id"
 
 CHAINS_MAX = 1024
 """How many verified chains are remembered: their signatures take a hundred times as long to check."""
+
+ADOPTIONS_PER_SECOND = 1.0
+"""Of minted keys of one agent, beside as many at once as it may have: each is a record of the journal, and
+who holds a key mints others for nothing."""
 
 _NS_PER_DAY = 86_400 * 1_000_000_000
 
@@ -73,12 +78,13 @@ class Identifier:
         self._token = token
         self._clock = clock
         self._chains: dict[bytes, tuple[Presented, str]] = {}
+        self._adoptions = Pace(per_second=ADOPTIONS_PER_SECOND, burst=KEYS_MAX, clock=clock)
 
     def of_call(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> Identity:
         """Return for whom a request to a model route is; with `keys_only` an agent key alone will do.
 
         Raises MISSING_AGENT, IDENTITY_CONFLICT, KEY_UNKNOWN, KEY_EXPIRED, KEY_REQUIRED, SUBSCRIPTION_TOKEN,
-        MALFORMED_REQUEST for a run id, and what adopting a key raises (KEYS_TOO_MANY).
+        MALFORMED_REQUEST for a run id, and what adopting a key raises (KEYS_TOO_MANY, RATE_LIMITED).
         """
         slots = _slots(headers, route)
         held = self._held(slots)
@@ -185,6 +191,7 @@ class Identifier:
             raise _unknown(f": it was minted for more than {agent_keys.CHILD_DAYS_MAX} days")
         for link, parent_id in held.links:
             caveats = link.caveats
+            self._adoptions.check(held.agent_id)
             self._ledger.post(
                 AddKey(
                     agent_id=held.agent_id,
