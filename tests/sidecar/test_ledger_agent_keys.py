@@ -24,7 +24,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import agent_keys, key_ring
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
-from spendguard_daemon.ledger.admission import refusal
+from spendguard_daemon.ledger.admission import fits, refusal
 from spendguard_daemon.ledger.agent_keys import has_agent_key, live_key
 from spendguard_daemon.ledger.apply import apply
 from spendguard_daemon.ledger.book import Book
@@ -372,7 +372,7 @@ def test_a_hold_fits_every_key_to_the_nano_dollar(limits: tuple[int | None, int 
     held(book, "a", keys=("root", "child"))
     error = refused(book, keys=("root", "child"))
     tight = "root" if limits[0] == 1_999 else "child"
-    assert error.code is Code.BUDGET_HELD
+    assert (error.code, error.facts["worth_waiting"]) == (Code.BUDGET_HELD, True)
     assert (error.facts["budget"], error.facts["key_id"]) == ("key", tight)
     assert (error.facts["limit_usd"], error.facts["available_usd"]) == ("0.000001999", "0.000000999")
     assert (error.facts["held_usd"], error.facts["remaining_usd"]) == ("0.000001", "0.000001999")
@@ -405,6 +405,29 @@ def test_of_two_keys_that_are_short_the_one_with_less_is_told() -> None:
     book.execute(grant(450))
     assert refused(book, keys=("root", "child")).code is Code.INSUFFICIENT_BUDGET
     assert refused(book, keys=("root", "child")).facts["affordable_max_tokens"] == 4
+
+
+def test_only_what_is_the_agents_own_has_its_remedy() -> None:
+    """Where the cap above all agents pays for no output, a shorter prompt is not what helps."""
+    book = keyed_book()
+    book.execute(cmd.SetDaemonLimit(50, None, "me"))
+    error = refused(book, keys=("root",))
+    assert (error.code, error.facts["affordable_max_tokens"]) == (Code.DAEMON_CAP, 0)
+    assert "remedy" not in error.facts
+
+
+def test_whether_a_call_fits_is_asked_without_a_hold() -> None:
+    """Whole, or clamped; by what its key has left, too."""
+    book = keyed_book(limit_nusd=900)
+    now = book.now()
+    with_key = hold_call("c", keys=("root",), floor_output_tokens=9)
+    for command, clamped, whole in (
+        (with_key, True, False),
+        (hold_call("c", keys=("root",)), False, False),
+        (hold_call("c"), True, True),
+    ):
+        assert fits(book.state, command, now, whole=False) is clamped
+        assert fits(book.state, command, now, whole=True) is whole
 
 
 def test_an_agent_that_refuses_overflow_is_not_clamped_to_its_key() -> None:

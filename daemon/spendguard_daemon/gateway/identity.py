@@ -19,7 +19,7 @@ from spendguard_daemon.errors import Code, Fact, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.plans import plan_of
 from spendguard_daemon.gateway.routes import OWN_READS, Route
-from spendguard_daemon.ledger.agent_keys import has_agent_key
+from spendguard_daemon.ledger.agent_keys import KEYS_MAX, has_agent_key
 from spendguard_daemon.ledger.commands import AddKey
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.state import AgentKey
@@ -35,9 +35,9 @@ SESSION_HEADER = "x-claude-code-session-id"
 CHAINS_MAX = 1024
 """How many verified chains are remembered: their signatures take a hundred times as long to check."""
 
-ADOPTIONS_PER_SECOND, ADOPTIONS_BURST = 1, 1000
-"""How often keys of an agent are adopted. To mint one costs nothing, and each leaves a record of some 400
-bytes in the journal, also where it has no money: a day of these makes 35 MB."""
+ADOPTIONS_PER_SECOND = 1.0
+"""Of minted keys of one agent, beside as many at once as it may have: each is a record of the journal, and
+who holds a key mints others for nothing."""
 
 _NS_PER_DAY = 86_400 * 1_000_000_000
 
@@ -78,7 +78,7 @@ class Identifier:
         self._token = token
         self._clock = clock
         self._chains: dict[bytes, tuple[Presented, str]] = {}
-        self._adoptions = Pace(per_second=ADOPTIONS_PER_SECOND, burst=ADOPTIONS_BURST, clock=clock)
+        self._adoptions = Pace(per_second=ADOPTIONS_PER_SECOND, burst=KEYS_MAX, clock=clock)
 
     def of_call(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> Identity:
         """Return for whom a request to a model route is; with `keys_only` an agent key alone will do.
@@ -190,8 +190,8 @@ class Identifier:
         if any((link.caveats.expires_ns or 0) > last_ns for link, _ in held.links):
             raise _unknown(f": it was minted for more than {agent_keys.CHILD_DAYS_MAX} days")
         for link, parent_id in held.links:
-            self._adoptions.check(held.agent_id)
             caveats = link.caveats
+            self._adoptions.check(held.agent_id)
             self._ledger.post(
                 AddKey(
                     agent_id=held.agent_id,
