@@ -207,6 +207,26 @@ def test_exit_codes_are_those_of_a_shell(words: list[str], code: int, shell: She
     assert live(shell, agent_id) == []
 
 
+def test_the_exit_code_outlives_a_reader_of_stderr_that_has_left(shell: Shell, agent_id: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [
+        sys.executable,
+        "-m",
+        "spendguard_cli",
+        "exec",
+        "--agent",
+        agent_id,
+        "--",
+        "sh",
+        "-c",
+        "exit 9",
+    ]
+    assert subprocess.run(command, env=shell.env, stderr=writer, check=False).returncode == 9
+    os.close(writer)
+    assert live(shell, agent_id) == []
+
+
 def test_neither_agent_nor_limit_nor_command_is_a_usage_error_with_both_forms(shell: Shell) -> None:
     for words in (["exec", "--", "true"], ["exec", "--agent", "a"], ["exec"]):
         ran = shell.quick.run(*words)
