@@ -370,6 +370,13 @@ time.sleep(60)
     assert live(shell, agent_id) == []
 
 
+def test_who_does_not_heed_it_is_killed(shell: Shell) -> None:
+    agent_id = shell.agent("deaf", cents=0)
+    program = f"{CALL}\nimport signal, time\nsignal.signal(15, signal.SIG_IGN)\ncall()\ntime.sleep(600)"
+    assert run(shell, agent_id, "--kill-on-402", "--", *PYTHON, program).code == 6
+    assert live(shell, agent_id) == []
+
+
 def test_without_it_a_402_is_the_programs_own(shell: Shell) -> None:
     agent_id = shell.agent("poor too", cents=0)
     ran = run(shell, agent_id, "--", *PYTHON, f"{CALL}\nprint(call())")
