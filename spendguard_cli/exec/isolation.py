@@ -63,7 +63,7 @@ def isolate(kept: Kept, denied_port: int | None) -> Isolation | None:
     whole = replace(kept, hidden=(*kept.hidden, *powers.disks()))
     descriptor = landlock.ruleset(version, plan(Path("/"), whole, _children), denied_port)
     by_landlock = landlock.restrict(descriptor)
-    by_filter = seccomp.restrict() if version >= landlock.ABI_NET and denied_port is not None else None
+    by_filter = seccomp.restrict()
 
     by_powers = powers.drop()
 

@@ -1,9 +1,11 @@
-"""The ways past Landlock's rule on TCP, closed by a filter of system calls.
+"""The ways past Landlock, closed by a filter of system calls: to the sidecar's port, and to your keyboard.
 
 Landlock asks at `connect` on TCP sockets. It is not asked where multipath TCP or SMC falls back to plain TCP,
 and not where `sendto` connects by the way (TCP Fast Open); io_uring does all of them unseen by a filter. Each
 of the four is refused as by a kernel that does not have it, so that programs fall back. Numbers are from the
-kernel's `uapi` headers. Invariant: nothing else is refused, and nothing here restricts this process.
+kernel's `uapi` headers. And a program may not type into the terminal that it was started from: what it typed
+would be run by your shell once it has ended. Invariant: nothing else is refused, and nothing here restricts
+this process.
 """
 
 import ctypes
@@ -18,6 +20,7 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in `struct seccomp_data`; words lie low half first
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _MSG_FASTOPEN = 0x2000_0000
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _AF_SMC, _IPPROTO_SMC, _IPPROTO_MPTCP = 43, 256, 262
 _X32 = 0x4000_0000
 _IO_URING_SETUP = 425
@@ -35,13 +38,14 @@ class _Calls:
     sendto: int
     sendmsg: int
     sendmmsg: int
+    ioctl: int
     socketcall: int | None = None
 
 
-_X86_64 = _Calls(0xC000_003E, 41, 44, 46, 307)
-_I386 = _Calls(0x4000_0003, 359, 369, 370, 345, socketcall=102)
-_AARCH64 = _Calls(0xC000_00B7, 198, 206, 211, 269)
-_ARM = _Calls(0x4000_0028, 281, 290, 296, 374, socketcall=102)
+_X86_64 = _Calls(0xC000_003E, 41, 44, 46, 307, 16)
+_I386 = _Calls(0x4000_0003, 359, 369, 370, 345, 54, socketcall=102)
+_AARCH64 = _Calls(0xC000_00B7, 198, 206, 211, 269, 29)
+_ARM = _Calls(0x4000_0028, 281, 290, 296, 374, 54, socketcall=102)
 _MACHINES = {"x86_64": (_X86_64, _I386), "aarch64": (_AARCH64, _ARM)}
 
 
@@ -99,6 +103,7 @@ def _block(calls: _Calls) -> list[Step]:
         (calls.sendto, _flags(3)),
         (calls.sendmsg, _flags(2)),
         (calls.sendmmsg, _flags(3)),
+        (calls.ioctl, _ioctl()),
         (_IO_URING_SETUP, [_refuse(errno.ENOSYS)]),
         (calls.socketcall, [_refuse(errno.ENOSYS)]),
     ):
@@ -116,6 +121,16 @@ def _socket() -> Sequence[Step]:
         (_IF_EQUAL, 1, 0, _IPPROTO_MPTCP),
         (_IF_EQUAL, 0, 1, _IPPROTO_SMC),
         _refuse(errno.EPROTONOSUPPORT),
+        _allow(),
+    ]
+
+
+def _ioctl() -> Sequence[Step]:
+    return [
+        _argument(1),
+        (_IF_EQUAL, 1, 0, _TIOCSTI),
+        (_IF_EQUAL, 0, 1, _TIOCLINUX),
+        _refuse(errno.EPERM),
         _allow(),
     ]
 

@@ -351,6 +351,13 @@ def test_on_a_terminal_ctrl_z_gives_the_shell_its_prompt_and_fg_goes_on(
     terminal.end()
 
 
+def test_on_a_terminal_nothing_can_be_typed_for_the_shell(shell: Shell, agent_id: str) -> None:
+    script = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSTI, b'x')"
+    terminal = Terminal(shell, "exec", "--agent", agent_id, "--isolate", "--", *PYTHON, script)
+    assert terminal.end() == 1
+    assert b"PermissionError: [Errno 1]" in terminal.said
+
+
 # -- 402 ------------------------------------------------------------------------------------------------
 
 
