@@ -82,9 +82,7 @@ class Output:
 
     def tell(self, line: str) -> None:
         """Write a line for a program that reads stderr, as stdout is not ours."""
-        with contextlib.suppress(OSError):
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
+        sys.stderr.write(line + "\n")
 
     def advise(self, remedy: str) -> None:
         """Tell the command to try next, whoever reads."""

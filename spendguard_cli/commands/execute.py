@@ -8,7 +8,7 @@ import typer
 
 from spendguard_cli.amounts import cents
 from spendguard_cli.session import Session
-from spendguard_cli.verbs import TALKS, switch, verb
+from spendguard_cli.verbs import switch, verb
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import Code, SpendGuardError
 
@@ -41,39 +41,48 @@ def join(app: typer.Typer) -> None:
             "spendguard exec --limit 500 -- python research.py",
             "spendguard exec --agent nightly --kill-on-402 --json -- ./nightly.sh",
         ),
-        exits=(*TALKS, Exit.BUDGET, Exit.EXEC),
+        exits=(Exit.USAGE, Exit.NOT_ALLOWED, Exit.BUDGET, Exit.EXEC),
         takes_command=True,
     )(execute)
+
+
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="COMMAND", help="What to run, after --.", show_default=False)
+]
+Whose = Annotated[
+    str | None, typer.Option("--agent", metavar="AGENT", help="Whose budget: an id or a unique name.")
+]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="The most that it may spend: 500 (cents), '$5', 5usd. Alone: of a throw-away agent.",
+    ),
+]
+RunId = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="Its run; else a fresh one.")]
+KillOn402 = Annotated[
+    bool, switch("--kill-on-402", help_text="End it once a call is refused for money; exit code 6.")
+]
+Isolate = Annotated[
+    bool | None,
+    typer.Option(
+        "--isolate/--no-isolate",
+        help="Keep it from the sidecar's files, processes and own port; the default where Linux can.",
+        show_default=False,
+        metavar="",
+    ),
+]
 
 
 def execute(
     session: Session,
     *,
-    command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND...", show_default=False)] = None,
-    agent: Annotated[
-        str | None, typer.Option("--agent", metavar="AGENT", help="Whose budget: an id or a unique name.")
-    ] = None,
-    limit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="The most that it may spend: 500 (cents), '$5', 5usd. Alone: of a throw-away agent.",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None, typer.Option("--run-id", metavar="ID", help="Its run; else a fresh one.")
-    ] = None,
-    kill_on_402: Annotated[
-        bool, switch("--kill-on-402", help_text="End it once a call is refused for money; exit code 6.")
-    ] = False,
-    isolate: Annotated[
-        bool | None,
-        typer.Option(
-            "--isolate/--no-isolate",
-            help="Keep it from the sidecar's files, processes and own port; the default where Linux can.",
-            show_default=False,
-        ),
-    ] = None,
+    command: Words = None,
+    agent: Whose = None,
+    limit: Limit = None,
+    run_id: RunId = None,
+    kill_on_402: KillOn402 = False,
+    isolate: Isolate = None,
 ) -> None:
     """Run any program under a budget.
 

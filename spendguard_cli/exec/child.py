@@ -168,10 +168,15 @@ class Child:
             self._resume()  # it asked for a terminal that it has not got yet
             return
         self._terminal.take_back()
+        self._stop()
+
+    def _stop(self) -> None:
+        """Stop here. Once let go on, the program goes on first, lest it be taken for stopped again."""
         if self._apart:
             os.killpg(0, signal.SIGSTOP)
         else:
             os.kill(os.getpid(), signal.SIGSTOP)
+        self._resume()
 
     def _resume(self) -> None:
         if self._apart and self._terminal.is_ours():
@@ -184,7 +189,7 @@ class Child:
         elif self._apart or not by_terminal:
             self._send(number)
         if number == signal.SIGTSTP and not self._apart:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            self._stop()
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -101,8 +101,8 @@ def _goes(name: str, value: str, known_keys: Collection[str]) -> bool:
     upper = name.upper()
     if upper in _KEYS or upper in _ELSEWHERE or _KEYS_BY_FORM.fullmatch(upper):
         return True
-    if any(key in value for key in known_keys):
-        return True
+    if any(len(key) >= _KEY_LENGTH_MIN and key in value for key in known_keys):
+        return True  # a word such as `test` in place of a key would be found anywhere
     if len(value) >= _KEY_LENGTH_MIN and value.startswith(_KEY_STARTS):
         return True
     return upper.endswith("_HEADERS") and _IDENTITY.search(value) is not None

@@ -3,8 +3,11 @@
 Invariant: from the first key to the last line no signal ends this process, so that what is made is unmade.
 """
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spendguard_cli.exec import account, child, surroundings
@@ -60,7 +63,7 @@ def run(launch: Launch, finding: Finding, out: Output) -> int:
         early = child.ending_signal()
         if early is not None:
             return child.SIGNALLED + early
-        with account.opened(connect, launch.wanted, out.warn) as opened:
+        with account.opened(connect, launch.wanted, partial(_say, out)) as opened:
             code = _run(launch, opened, Child(mask, apart=launch.kill_on_402), finding, out)
             _tell_cost(connect, opened, code, out)
             return code
@@ -74,18 +77,18 @@ def _run(launch: Launch, opened: Account, program: Child, finding: Finding, out:
         launch.words, launch.env, launch.known_keys, identity, launch.isolating
     ) as surrounding:
         for note in surrounding.notes:
-            out.say(f"spendguard: {note}")
+            _say(out, note)
         early = child.ending_signal()
         if early is not None:
             return child.SIGNALLED + early
         try:
             program.start(surrounding.words, surrounding.env, surrounding.restrict)
         except NotStartedError as error:
-            out.fail(f"{launch.words[0]}: {error}", "")
+            _say(out, f"{launch.words[0]}: {error}")
             return error.code
         ended = program.wait(_watch(finding, opened) if launch.kill_on_402 else None)
         if ended.stopped:
-            out.say("spendguard: ended, as a call was refused for money")
+            _say(out, "ended, as a call was refused for money")
         return Exit.BUDGET if ended.stopped else ended.code
 
 
@@ -105,12 +108,24 @@ def _tell_cost(connect: "Callable[[], Control]", opened: Account, code: int, out
     try:
         cost = account.spent(connect(), opened)
     except SpendGuardError as error:
-        out.warn(f"what it has cost is not known: {error.detail}")
+        _say(out, f"what it has cost is not known: {error.detail}")
         return
     if out.form is Form.JSON:
-        out.tell(to_json_line(merged({"exit_code": code}, cost)))
+        _said(out.tell, to_json_line(merged({"exit_code": code}, cost)))
     else:
-        out.say(f"spendguard: {_sentence(cost)}")
+        _say(out, _sentence(cost))
+
+
+def _say(out: Output, sentence: str) -> None:
+    _said(out.say, f"spendguard: {sentence}")
+
+
+def _said(say: Callable[[str], None], text: str) -> None:
+    """Write to stderr, whose reader may have left; that is no reason to lose the program's exit code."""
+    try:
+        say(text)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _sentence(cost: Spent) -> str:

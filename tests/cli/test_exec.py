@@ -207,6 +207,26 @@ def test_exit_codes_are_those_of_a_shell(words: list[str], code: int, shell: She
     assert live(shell, agent_id) == []
 
 
+def test_the_exit_code_outlives_a_reader_of_stderr_that_has_left(shell: Shell, agent_id: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [
+        sys.executable,
+        "-m",
+        "spendguard_cli",
+        "exec",
+        "--agent",
+        agent_id,
+        "--",
+        "sh",
+        "-c",
+        "exit 9",
+    ]
+    assert subprocess.run(command, env=shell.env, stderr=writer, check=False).returncode == 9
+    os.close(writer)
+    assert live(shell, agent_id) == []
+
+
 def test_neither_agent_nor_limit_nor_command_is_a_usage_error_with_both_forms(shell: Shell) -> None:
     for words in (["exec", "--", "true"], ["exec", "--agent", "a"], ["exec"]):
         ran = shell.quick.run(*words)
@@ -331,6 +351,13 @@ def test_on_a_terminal_ctrl_z_gives_the_shell_its_prompt_and_fg_goes_on(
     terminal.end()
 
 
+def test_on_a_terminal_nothing_can_be_typed_for_the_shell(shell: Shell, agent_id: str) -> None:
+    script = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSTI, b'x')"
+    terminal = Terminal(shell, "exec", "--agent", agent_id, "--isolate", "--", *PYTHON, script)
+    assert terminal.end() == 1
+    assert b"PermissionError: [Errno 1]" in terminal.said
+
+
 # -- 402 ------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +374,13 @@ time.sleep(60)
     assert (ran.code, status) == (6, "402")
     assert "ended, as a call was refused for money" in ran.err
     until(lambda: not Path(f"/proc/{pid}/status").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+    assert live(shell, agent_id) == []
+
+
+def test_who_does_not_heed_it_is_killed(shell: Shell) -> None:
+    agent_id = shell.agent("deaf", cents=0)
+    program = f"{CALL}\nimport signal, time\nsignal.signal(15, signal.SIG_IGN)\ncall()\ntime.sleep(600)"
+    assert run(shell, agent_id, "--kill-on-402", "--", *PYTHON, program).code == 6
     assert live(shell, agent_id) == []
 
 

@@ -200,51 +200,50 @@ def test_its_unix_socket_opens_nothing_without_the_token(shell: Shell, project: 
         assert shell.ok("budget", "get", "--agent", one).keys["remaining_usd"] == "1.00"
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        ("budget set --agent {} --limit 999", 5),
-        ("budget topup --agent {} --amount 1", 5),
-        ("budget adjust --call c --to 0", 5),
-        ("budget daemon set --off", 5),
-        ("agent create", 5),
-        ("agent set {} --concurrency shared", 5),
-        ("agent unfreeze {}", 5),
-        ("agent key {}", 5),
-        ("agent delete {} --yes", 5),
-        ("agent list", 5),
-        ("config set access.control open-loopback", 5),
-        ("config allow a.b:c", 5),
-        ("provider set-key openai", 5),
-        ("provider list", 5),
-        ("pricing refresh", 5),
-        ("ledger restore nothing --yes", 5),
-        ("up", 5),
-        ("down --now", 5),
-        ("restart", 5),
-        ("demo", 5),
-        ("exec --limit 5 -- true", 5),
-        ("status", 5),
-        ("budget get", 0),
-        ("budget get --agent {}", 0),
-    ],
-)
-def test_verbs_of_operators_are_refused_inside(words: str, code: int, shell: Shell, project: Path) -> None:
-    agent_id = own(shell)
-    verb = [word.format(agent_id) for word in words.split()]
-    inside = (sys.executable, "-m", "spendguard_cli", *verb)
-    for isolation in ("--isolate", "--no-isolate"):
-        ran = run_in(project, shell, "exec", "--agent", agent_id, isolation, "--", *inside)
-        assert ran.code == code, ran
-        assert ("Not allowed here" in ran.err) is (code == 5)
-        assert ("remaining_usd=1.00\n" in ran.out) is (code == 0)
+REFUSED_INSIDE = """budget set --agent {0} --limit 999
+budget topup --agent {0} --amount 1
+budget adjust --call c --to 0
+budget daemon set --off
+agent create
+agent set {0} --concurrency shared
+agent unfreeze {0}
+agent key {0}
+agent delete {0} --yes
+agent list
+config set access.control open-loopback
+config allow a.b:c
+provider set-key openai
+provider list
+pricing refresh
+ledger restore nothing --yes
+up
+down --now
+restart
+demo
+exec --limit 5 -- true
+status"""
+READ_INSIDE = ["budget get", "budget get --agent {0}", "run list --agent {0}"]
+
+VERBS = """
+import json, subprocess, sys
+command, done = [sys.executable, "-m", "spendguard_cli"], {}
+for words in json.loads(sys.argv[1]):
+    ran = subprocess.run([*command, *words.split()], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done[words] = (ran.returncode, "Not allowed here" in ran.stderr, "Traceback" in ran.stderr)
+print(json.dumps(done))
+"""
 
 
-def own(shell: Shell) -> str:
-    """Return the id of the one agent of these tests."""
-    named = [agent for agent in shell.quick.ok("agent", "list", "--json").json if agent["name"] == "inside"]
-    found: str = named[0]["agent_id"] if named else shell.agent("inside", cents=100)
-    return found
+@pytest.mark.parametrize("isolation", ["--isolate", "--no-isolate"])
+def test_verbs_of_operators_are_refused_inside(isolation: str, shell: Shell, project: Path) -> None:
+    agent_id = shell.agent(f"inside {isolation}", cents=100)
+    refused = [words.format(agent_id) for words in REFUSED_INSIDE.splitlines()]
+    read = [words.format(agent_id) for words in READ_INSIDE]
+    program = (sys.executable, "-c", VERBS, json.dumps(refused + read))
+    ran = run_in(project, shell, "exec", "--agent", agent_id, isolation, "--", *program)
+    done = {words: tuple(how) for words, how in json.loads(ran.out).items()}
+    assert done == {**dict.fromkeys(refused, (5, True, False)), **dict.fromkeys(read, (0, False, False))}
+    assert shell.ok("budget", "get", "--agent", agent_id).keys["remaining_usd"] == "1.00"
 
 
 def test_what_programs_do_works(shell: Shell, project: Path) -> None:
