@@ -70,6 +70,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield on
 
 
+def test_the_tests_that_the_page_names_are_there() -> None:
+    named = set(re.findall(r"`((?:cli|e2e|sidecar)/test_\w+\.py)`", PAGE.read_text(encoding="utf-8")))
+    assert len(named) > 15
+    assert [name for name in named if not (SUPPORT.parent / name).exists()] == []
+
+
 def test_isolated_it_gains_only_what_the_page_says(isolated: Stage) -> None:
     everything_was_tried(isolated)
     agrees(isolated, "What succeeds inside exec")
