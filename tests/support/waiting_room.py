@@ -153,15 +153,15 @@ class WaitingRoom:
         """Return what the model says of a call now: the hold as (rung, cap, amount), or a refusal's code."""
         command = ask.command
         agent, run = command.agent_id, command.run_id
-        code = self.model.blocked(agent, run)
+        now = cmd.Now(self.clock.wall_ns(), self.clock.monotonic_ns())
+        code = self.model.blocked(agent, run, None, now.wall_ns)
         if code in (None, "budget_locked"):
             exclusive = self.model.agents[agent]["concurrency"] == "exclusive"
-            now = cmd.Now(self.clock.wall_ns(), self.clock.monotonic_ns())
             code = None
             if exclusive and self.ledger.state.turns.block(agent, run, now) is not None:
                 code = "budget_locked"
         return code or self.model.choose(
-            agent, ask.offers, command.output_tokens, command.floor_output_tokens, command.injected
+            agent, ask.offers, command.output_tokens, command.floor_output_tokens, command.injected, None
         )
 
     def line(self) -> list[str]:
