@@ -43,7 +43,8 @@ class Arrival:
     `query` holds parameters of the route's allow-list; `model` and `stream` are set where the path names
     them. `idempotency_key` is the one the client sent, if any; it never leaves for the provider, nor does
     `wait_seconds`: how long the client lets the call wait for money or a lock, None where it did not say.
-    `keys` is the lineage of the agent key it came with, root first.
+    `keys` is the lineage of the agent key it came with, root first; `root_public` the public half (hex) that
+    the root had when it was proven.
     """
 
     call_id: str
@@ -58,6 +59,7 @@ class Arrival:
     model: str = ""
     stream: bool = False
     keys: tuple[str, ...] = ()
+    root_public: str = ""
     wait_seconds: int | None = None
 
 

@@ -165,6 +165,7 @@ class Planner:
             deadline_ns=until_ns,
             idempotency=reading.idempotency,
             keys=arrival.keys,
+            root_public=arrival.root_public,
             wait_seconds=waits,
         )
         bodiless = replace(asked, body=b"")

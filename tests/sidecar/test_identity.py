@@ -166,7 +166,8 @@ async def test_every_place_of_a_key_counts(doors: Doors, slot: tuple[str, str]) 
     def header(value: str) -> Headers:
         return [] if slot[0] == "?key" else [(slot[0], slot[1].format(value))]
 
-    assert door.call(*header(key), **sent(key)) == Identity(AGENT, KEY_ID, (KEY_ID,))
+    called = door.call(*header(key), **sent(key))
+    assert (called.agent_id, called.run_id, called.keys) == (AGENT, KEY_ID, (KEY_ID,))
     assert door.call(*header(key), named(), **sent(key)).agent_id == AGENT
     assert door.refused(*header(key), named(OTHER), **sent(key)) is Code.IDENTITY_CONFLICT
     for unknown in (

@@ -46,13 +46,15 @@ _NS_PER_DAY = 86_400 * 1_000_000_000
 class Identity:
     """For whom a request is: an agent's id, the run if one is named, and the key's lineage, root first.
 
-    `models` are the lists of the lineage that narrow what may be called.
+    `models` are the lists of the lineage that narrow what may be called; `root_public` is what the root was
+    proven against, for it may be rotated before the call gets its money.
     """
 
     agent_id: str
     run_id: str | None
     keys: tuple[str, ...] = ()
     models: tuple[Sequence[str], ...] = ()
+    root_public: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class _Held:
     keys: tuple[str, ...]
     run_id: str | None
     models: tuple[Sequence[str], ...]
+    root_public: str
     links: tuple[tuple[Link, str], ...]
 
 
@@ -101,7 +104,7 @@ class Identifier:
             return Identity(agent_id, run_id)
         if route.name == "call":
             self._adopt(held)
-        return Identity(agent_id, run_id, held.keys, held.models)
+        return Identity(agent_id, run_id, held.keys, held.models, held.root_public)
 
     def check_reader(self, headers: CIMultiDictProxy[str], route: Route, *, keys_only: bool = False) -> str:
         """Let an agent read of itself, by its key or, where it has none, by the header; refuse all else.
@@ -163,7 +166,7 @@ class Identifier:
             keys.append(link.key_id)
         lists = (root.models, *(link.caveats.models for link in presented.links))
         models = tuple(models for models in lists if models is not None)
-        return _Held(root.agent_id, tuple(keys), root.run_id, models, tuple(new))
+        return _Held(root.agent_id, tuple(keys), root.run_id, models, root.public, tuple(new))
 
     def _verified(self, token: str) -> tuple[Presented, AgentKey]:
         """Return what a token says, proven by its root key, and that key as the ledger has it now."""

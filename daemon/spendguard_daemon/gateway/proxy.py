@@ -149,6 +149,7 @@ async def serve_call(
                     agent_id=identity.agent_id,
                     run_id=identity.run_id,
                     keys=identity.keys,
+                    root_public=identity.root_public,
                     provider=route.provider,
                     endpoint=route.endpoint,
                     headers=lower(headers),

@@ -148,7 +148,7 @@ def _callable_account(state: State, command: HoldCall, now: Now) -> Account:
     account = state.accounts.get(command.agent_id)
     if account is None or account.deleted:
         raise _refused(Code.AGENT_NOT_FOUND)
-    check_lineage(state, command.agent_id, command.keys, now)
+    check_lineage(state, command, now)
     # Before the money: who sends a call again must hear what became of the first, also with an empty budget.
     check_call(state, command, now)
     if account.frozen_reason is not None:

@@ -45,15 +45,18 @@ def has_agent_key(state: State, agent_id: str, now_ns: int) -> bool:
     return any(key.kind == "agent" and key.live(now_ns) for key in state.keys_of(agent_id))
 
 
-def check_lineage(state: State, agent_id: str, key_ids: tuple[str, ...], now: cmd.Now) -> None:
-    """Check that a call of this agent may use these keys, the first one first, each made from the one before.
+def check_lineage(state: State, call: cmd.HoldCall, now: cmd.Now) -> None:
+    """Check that a call may use the keys that it names, the first one first, each made from the one before.
 
-    Raises KEY_UNKNOWN, or KEY_EXPIRED where the time of one is over.
+    Raises KEY_UNKNOWN, also where the secret that it came with was replaced since, or KEY_EXPIRED where the
+    time of one is over.
     """
     parent_id = None
-    for key_id in key_ids:
-        key = live_key(state, agent_id, key_id)
+    for key_id in call.keys:
+        key = live_key(state, call.agent_id, key_id)
         if key is None or key.parent_id != parent_id:
+            raise refused_key(Code.KEY_UNKNOWN, key_id)
+        if parent_id is None and call.root_public not in ("", key.public):
             raise refused_key(Code.KEY_UNKNOWN, key_id)
         if not key.live(now.wall_ns):
             raise refused_key(Code.KEY_EXPIRED, key_id)

@@ -139,10 +139,10 @@ class HoldCall:
 
     `offers` are tried in the order given. `output_tokens` is the cap per choice that is wanted, as asked by
     the client or injected by us; it may be clamped down to `floor_output_tokens`. A cap below
-    `least_output_tokens` the provider would refuse, so none is proposed. `deadline_ns` is the wall time by
-    which the call will have ended. `keys` is the lineage of the key that the call came with, the first key
-    first, empty where it came with none. `wait_seconds` is how long the call waits where it is refused for
-    want of money or for a lock; None: as the ledger's caller says, and only for money that others hold.
+    `least_output_tokens` the provider would refuse, so none is proposed. By `deadline_ns` (wall time) the
+    call will have ended. `keys` is the lineage of its key, the first one first, empty where it came with
+    none; `root_public` what the first one's secret was proven against. `wait_seconds` is how long it waits
+    for money or a lock; None: as the ledger's caller says, and only for money that others hold.
     """
 
     call_id: str
@@ -163,6 +163,7 @@ class HoldCall:
     idempotency: Idempotency | None = None
     least_output_tokens: int = 1
     keys: tuple[str, ...] = ()
+    root_public: str = ""
     wait_seconds: int | None = None
 
     @property
