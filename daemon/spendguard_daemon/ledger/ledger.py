@@ -15,7 +15,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.acks import Acks, Listener
 from spendguard_daemon.ledger.admission import refusal
-from spendguard_daemon.ledger.commands import Command, HoldCall, VoidCall
+from spendguard_daemon.ledger.commands import AddKey, Command, HoldCall, VoidCall
 from spendguard_daemon.ledger.compaction import Compaction
 from spendguard_daemon.ledger.desk import RefusalDesk
 from spendguard_daemon.ledger.faults import check_file_system, disk_fault, fault
@@ -53,7 +53,7 @@ class Ledger:
         )
         self._book.sink = self._journal.append
         self._acks = Acks(opened.book.seq)
-        self._waiting = Waiting(self._grant, self._abandon, self._locked_out, self.now)
+        self._waiting = Waiting(self._grant, self._abandon, self._locked_out, self._ends_ns, self.now)
         self._desk = RefusalDesk(opened.book, room, lambda: self._journal.failure is None)
         self._compaction = self.compaction_kind(
             opened.folder,
@@ -210,8 +210,8 @@ class Ledger:
 
     def _execute(self, command: Command) -> tuple[tuple[ev.Event, ...], int]:
         self._check_open()
-        if isinstance(command, HoldCall):
-            self._room.check()
+        if isinstance(command, HoldCall) or (isinstance(command, AddKey) and command.kind == "child"):
+            self._room.check()  # what agents begin; the last room is for ends, and for operators
         events = self._book.execute(command)
         seq = self._book.seq
         if any(isinstance(event, ev.Overrun) for event in events):
@@ -247,6 +247,11 @@ class Ledger:
     def _locked_out(self, command: HoldCall) -> bool:
         """Tell whether another run keeps this one from the lock; only for calls that met it before."""
         return self.state.turns.block(command.agent_id, command.run_id, self._book.now()) is not None
+
+    def _ends_ns(self, command: HoldCall) -> int | None:
+        """Return when the first key of a call expires (wall ns), None where none does."""
+        keys = (self.state.agent_keys.get(key_id) for key_id in command.keys)
+        return min((key.expires_ns for key in keys if key and key.expires_ns is not None), default=None)
 
     def _abandon(self, hold: ev.Hold) -> None:
         """Void a hold that nobody will use: not a byte of its call has left."""

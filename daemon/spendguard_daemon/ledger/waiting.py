@@ -2,8 +2,9 @@
 
 Decides no money: `grant` does. Rules: calls are tried in the order in which they came, whenever something of
 their agent changed (of any agent, where all share a cap). One that waits for held money is passed by no later
-call of its agent; one that waits for a top-up or for a lock is passed by those that fit. Only locks change by
-time alone (`turns`), so calls that wait for one are also tried once a second, which keeps their claims alive.
+call of its agent; one that waits for a top-up or for a lock is passed by those that fit. A lock may change by
+time alone (`turns`), so calls that wait for one are also tried once a second, which keeps their claims alive;
+and a key may end by time alone, so a call that came with one is tried then.
 Lives on the event loop and as long as the process; nothing of it is journaled.
 """
 
@@ -72,9 +73,11 @@ class Waiting:
         grant: Grant,
         abandon: Callable[[Hold], None],
         locked_out: Callable[[HoldCall], bool],
+        ends_ns: Callable[[HoldCall], int | None],
         now: Callable[[], Now],
     ) -> None:
         self._grant, self._abandon, self._locked_out, self._now = grant, abandon, locked_out, now
+        self._ends_ns = ends_ns
         self._queues: dict[str, dict[int, Waiter]] = {}
         self._tickets = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -114,7 +117,7 @@ class Waiting:
             raise self._refused
         waiter = self._join(command, refused, seconds)
         try:
-            await asyncio.wait((waiter.granted,), timeout=seconds)
+            await self._wait(waiter, seconds)
         except asyncio.CancelledError:
             if not waiter.granted.done():
                 self._leave(waiter)
@@ -122,7 +125,7 @@ class Waiting:
                 self._abandon(waiter.granted.result()[0])
             raise
         if not waiter.granted.done():
-            self._last_look(waiter)
+            self._look(waiter)
         if not waiter.granted.done():
             self._leave(waiter)
             raise _out_of_time(waiter)
@@ -165,11 +168,25 @@ class Waiting:
     def _beyond_help(self, waiter: Waiter) -> bool:
         return waiter.refused.code in TOO_LITTLE or (waiter.wants_lock and self._locked_out(waiter.command))
 
-    def _last_look(self, waiter: Waiter) -> None:
-        """Let a call at the end of its time hear what is in its way now; time alone may free a lock."""
-        wanted_lock = waiter.wants_lock
+    async def _wait(self, waiter: Waiter, seconds: float) -> None:
+        """Return when a call was served, or its time is over; it ends with its key, and bars nobody then."""
+        ends_ns = self._ends_ns(waiter.command)
+        if ends_ns is not None:
+            lives_seconds = (ends_ns - self._now().wall_ns) / NS_PER_SECOND + LOOK_AGAIN_SECONDS
+            if lives_seconds < seconds:
+                await asyncio.wait((waiter.granted,), timeout=lives_seconds)
+                if not waiter.granted.done() and self._now().wall_ns >= ends_ns:
+                    self._look(waiter)
+                seconds -= lives_seconds
+        if not waiter.granted.done():
+            await asyncio.wait((waiter.granted,), timeout=seconds)
+
+    def _look(self, waiter: Waiter) -> None:
+        """Let a call hear what is in its way now: time alone may free a lock, and end a key."""
+        wanted_lock, barred = waiter.wants_lock, waiter.bars
         self._try(waiter, queued=True)
-        if wanted_lock and not waiter.granted.done() and not waiter.wants_lock:
+        ended = waiter.granted.done()
+        if (barred and ended) or (wanted_lock and not ended and not waiter.wants_lock):
             self.serve((waiter.command.agent_id,))
 
     def _try(self, waiter: Waiter, *, queued: bool) -> None:
