@@ -97,6 +97,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
         version=__version__,
         unsafe_fs=settings.unsafe_fs == "allow",
     )
+    ledger.limit_waiting(settings.connections_max // 2, max(1, settings.agent_calls_max // 2))
     started_ns = clock.wall_ns()
     info = DaemonInfo(pid=os.getpid(), port=0, version=__version__, started_at=iso(started_ns), addresses=[])
     runtime.write_lock_info(home, disk, info)  # from here on whoever finds the lock taken knows by whom

@@ -1,4 +1,4 @@
-"""Where waiting calls meet keys: what ends while a call waits ends its wait, and keeps nobody else waiting."""
+"""Where waiting calls meet keys: what ends while a call waits ends its wait, and keeps nobody waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -171,6 +171,10 @@ class Ledger:
         """Return the waiting calls of an agent, or of all, the longest waiting first."""
         return self._waiting.all() if agent_id is None else self._waiting.of(agent_id)
 
+    def limit_waiting(self, most: int, most_of_agent: int) -> None:
+        """Set how many calls that were asked to wait may do so; the next is refused at once."""
+        self._waiting.limit(most, most_of_agent)
+
     def stop_waiting(self) -> None:
         """Let no call wait any more, since the daemon stops: those that do are refused, as others will be."""
         self._waiting.refuse_all(fault(Code.SHUTTING_DOWN))

@@ -30,6 +30,10 @@ TOO_LITTLE = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_NOT_SET, Code.DAEM
 MENDABLE = HELD | TOO_LITTLE | {Code.BUDGET_LOCKED}
 """What a call that was asked to wait waits for: refusals that an operator or another call's end may mend."""
 
+WAITING_MAX, WAITING_OF_AGENT_MAX = 512, 128
+"""Calls that were asked to wait, of all agents and of one. Each keeps a connection for minutes, and costs its
+agent nothing: there must be as much room again for those that do not wait."""
+
 Granted = tuple[Hold, int]
 """A hold that was decided, and the seq that must be durable before the call may leave."""
 
@@ -78,6 +82,7 @@ class Waiting:
     ) -> None:
         self._grant, self._abandon, self._locked_out, self._now = grant, abandon, locked_out, now
         self._ends_ns = ends_ns
+        self._most, self._most_of_agent = WAITING_MAX, WAITING_OF_AGENT_MAX
         self._queues: dict[str, dict[int, Waiter]] = {}
         self._tickets = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -115,6 +120,9 @@ class Waiting:
             raise refused
         if self._refused is not None:
             raise self._refused
+        if command.wait_seconds is not None and self._is_full(command.agent_id):
+            refused.detail += "; it did not wait, as too many calls do"
+            raise refused
         waiter = self._join(command, refused, seconds)
         try:
             await self._wait(waiter, seconds)
@@ -158,6 +166,14 @@ class Waiting:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def limit(self, most: int, most_of_agent: int) -> None:
+        """Set how many calls that were asked to wait may do so, of all agents and of one."""
+        self._most, self._most_of_agent = most, most_of_agent
+
+    def _is_full(self, agent_id: str) -> bool:
+        of_agent = len(self._queues.get(agent_id, ()))
+        return of_agent >= self._most_of_agent or sum(map(len, self._queues.values())) >= self._most
 
     def _line(self, agent_id: str, barred: Collection[str], *, all_of_them: bool) -> Iterator[Waiter]:
         for waiter in self.of(agent_id):
