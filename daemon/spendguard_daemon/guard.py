@@ -19,6 +19,7 @@ from spendguard_daemon.codes import TABLE
 from spendguard_daemon.earlier import earlier
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.insistence import Insistence
+from spendguard_daemon.ledger.admission import free_nusd
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.commands import MarkSent, VoidCall
 from spendguard_daemon.ledger.events import Hold
@@ -271,7 +272,7 @@ class Guard:
 
     def _affordable(self, hold: Hold) -> bool:
         """Tell whether the same call could be held once more."""
-        return self._ledger.state.accounts[hold.agent_id].available_nusd >= hold.amount_nusd
+        return free_nusd(self._ledger.state, hold) >= hold.amount_nusd
 
     async def abort(self, call_id: str) -> bool:
         """Cut a call in flight; it settles by the outcome table. Return whether it was in flight."""

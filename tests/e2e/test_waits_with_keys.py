@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raw_http import leave_now, request, send
-from recorded import RecordedUpstream
+from recorded import Act, RecordedUpstream, Reply
 from shell import Shell
 from sidecar import Sidecar
 from spendguard_daemon.agent_keys import Caveats, mint
@@ -181,3 +181,15 @@ async def test_a_connection_is_whom_each_request_says(sidecar: Sidecar) -> None:
                 assert head.split(b" ")[1] == status, (pipelined, number, head, said)
         finally:
             await leave_now(writer)
+
+
+async def test_another_try_that_its_key_cannot_pay_is_not_advised(
+    sidecar: Sidecar, upstream: RecordedUpstream
+) -> None:
+    """The agent has plenty; after a failure that is charged at worst the key has too little for the same."""
+    _, key = made(sidecar, sidecar.agent(), limit_cents=1)
+    asked = raw(sidecar, {"authorization": f"Bearer {key}"}, max_tokens=10_000)
+    upstream.script(Act(reply=Reply(500, {"content-type": "application/json"}, b"{}")))
+    answer = await send(sidecar.port, asked)
+    assert answer is not None
+    assert (answer.status, answer.headers.get("x-should-retry")) == (500, "false")

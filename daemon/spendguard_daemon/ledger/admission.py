@@ -48,7 +48,7 @@ def admit(state: State, command: HoldCall, now: Now) -> Hold:
     carry the whole sum; LEDGER_REFUSED where the command makes no sense.
     """
     account = _admissible(state, command, now)
-    chosen = _choose(account, command, _free_nusd(state, command))
+    chosen = _choose(account, command, free_nusd(state, command))
     if chosen is None:
         raise refusal(state, command)
     offer, output_tokens = chosen
@@ -82,7 +82,7 @@ def fits(state: State, command: HoldCall, now: Now, *, whole: bool) -> bool:
     Raises what has nothing to do with the sum, as `admit` does.
     """
     account = _admissible(state, command, now)
-    chosen = _choose(account, command, _free_nusd(state, command))
+    chosen = _choose(account, command, free_nusd(state, command))
     return chosen is not None and (not whole or chosen[1] == command.output_tokens)
 
 
@@ -158,15 +158,16 @@ def _callable_account(state: State, command: HoldCall, now: Now) -> Account:
     return account
 
 
-def _free_nusd(state: State, command: HoldCall) -> int:
-    return min(budget.available_nusd for budget in _budgets(state, command))
+def free_nusd(state: State, call: HoldCall | Hold) -> int:
+    """Return what one more call like this could hold now: the least of what its budgets have free."""
+    return min(budget.available_nusd for budget in _budgets(state, call))
 
 
-def _budgets(state: State, command: HoldCall) -> list[_Budget]:
+def _budgets(state: State, call: HoldCall | Hold) -> list[_Budget]:
     """Return the budgets that a call must fit: the agent's, the keys' (the least first), the daemon's."""
-    budgets = [_Budget("agent", Code.INSUFFICIENT_BUDGET, state.accounts[command.agent_id])]
+    budgets = [_Budget("agent", Code.INSUFFICIENT_BUDGET, state.accounts[call.agent_id])]
     # A key that is not there was forgotten while the call waited for money.
-    keys = [state.agent_keys[key_id] for key_id in command.keys if key_id in state.agent_keys]
+    keys = [state.agent_keys[key_id] for key_id in call.keys if key_id in state.agent_keys]
     limited = [_Budget("key", Code.KEY_LIMIT, key) for key in keys if key.limit_nusd is not None]
     budgets += sorted(limited, key=lambda budget: budget.remaining_nusd)
     if state.daemon.limit_nusd is not None:
