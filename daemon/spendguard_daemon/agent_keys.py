@@ -28,6 +28,7 @@ TOKEN_LENGTH_MAX = 4096
 GENERATIONS_MAX = 8
 LABEL_LENGTH_MAX = 100
 MODELS_MAX = 32
+MODEL_LENGTH_MAX = 100
 LIMIT_NUSD_MAX = 2**53 - 1
 EXPIRES_SECONDS_MAX = 253_402_300_799
 """The last second of the year 9999: later times have no ISO 8601 form."""
@@ -42,8 +43,8 @@ _DOMAIN = b"spendguard-agent-key-1\0"
 
 _NS_PER_SECOND = 1_000_000_000
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
-_LABEL = re.compile(r"[ -~]{0,100}")
-_MODEL = re.compile(r"(?=.{1,100}\Z)(?:[A-Za-z0-9._:@+/-]+\*?|\*)")
+LABEL = re.compile(r"[ -~]{0,100}")
+MODEL = re.compile(r"([A-Za-z0-9._:@+/-]+\*?|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +157,14 @@ def check(caveats: Caveats) -> None:
         raise MalformedError("expires", "a time before the year 10000")
     if expires is not None and expires % _NS_PER_SECOND:
         raise MalformedError("expires", "a time in whole seconds")
-    if not _LABEL.fullmatch(caveats.label):
+    if not LABEL.fullmatch(caveats.label):
         raise MalformedError("label", f"at most {LABEL_LENGTH_MAX} printable ASCII characters")
     if models is not None and not (0 < len(models) <= MODELS_MAX and len(set(models)) == len(models)):
         raise MalformedError("models", f"1 to {MODELS_MAX} different patterns")
-    if models is not None and not all(map(_MODEL.fullmatch, models)):
+    if any(len(model) > MODEL_LENGTH_MAX or not MODEL.fullmatch(model) for model in models or ()):
         raise MalformedError(
             "models",
-            "patterns like openai/gpt-4o-mini, openai/* or claude-sonnet-*, of at most 100 characters",
+            f"patterns like openai/gpt-4o-mini or openai/*, of at most {MODEL_LENGTH_MAX} characters",
         )
 
 

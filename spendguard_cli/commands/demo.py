@@ -23,7 +23,6 @@ def demo(session: Session) -> None:
     Starts a sidecar of its own on a temporary home, shows calls that lower a budget, a clamped max_tokens, a
     402, a 409, a kill -9 in mid-call, and checks that it all adds up to the nano-dollar. Takes seconds.
     """
-    session.operator_only("demo")
     from spendguard_cli.demo.play import perform
 
     if not perform(session.out, session.env):

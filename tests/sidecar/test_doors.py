@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
+from sim import SimClock
 from spendguard_daemon import runtime
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import pages
 from spendguard_daemon.gateway.door import Doors, Opened, reach_warnings
+from spendguard_daemon.gateway.fairness import Fairness
 from spendguard_daemon.gateway.proxy import HttpClient
 from spendguard_daemon.gateway.routes import control_patterns, match
 from spendguard_daemon.gateway.sockets import peer_uid
 from spendguard_daemon.runtime import Home
 from spendguard_daemon.setting_values import DANGER, split_listen
-from spendguard_daemon.settings import load
+from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.system import SystemDisk
 
 PAGE = "https://app.example.com"
@@ -50,7 +52,7 @@ def test_the_socket_tells_the_door(local: object, name: str, place: str) -> None
     assert door is not None
     assert (door.name, door.place) == (name, place)
     assert door.control is (name in ("loopback", "unix"))
-    assert door.keys_only is (name in ("agents", "listen"))
+    assert door.keys_only is (name != "loopback"), "isolated programs reach the Unix socket too"
     assert (door.served is None) is door.control
     assert door.origins == (frozenset() if name == "unix" else {PAGE})
 
@@ -190,8 +192,11 @@ def test_a_preflight_is_answered_for_model_routes_alone() -> None:
 async def test_a_streamed_answer_gets_the_marks_when_it_begins() -> None:
     """Its headers leave before the gateway sees the answer."""
 
+    shares = Fairness(Settings(), SimClock(), calls_open=lambda _: 0, note=lambda _: None)
+    stay = shares.enter("an agent")
+
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        client = HttpClient(request, 5, pages.marks(PAGE))
+        client = HttpClient(request, 5, stay, pages.marks(PAGE))
         await client.start(200, {"content-type": "text/event-stream"})
         await client.write(b"data: x\n\n")
         assert client.response is not None

@@ -293,11 +293,13 @@ def test_every_control_route_has_a_handler_and_matches_itself() -> None:
         "test_provider",
         "shutdown",
     }
+    keys = {"list_keys", "create_key", "get_key", "revoke_key", "rotate_key"}
     for pattern, name in control_patterns().items():
         method, path = pattern.split(" ")
         filled = path.replace("{agent}", AGENT).replace("{call}", AGENT).replace("{provider}", "openai")
+        filled = filled.replace("{key}", "0123456789abcdef")
         assert match(method, f"/{filled}").name == name
-        assert name in OPEN | daemon_routes or callable(getattr(Control, f"_{name}"))
+        assert name in OPEN | daemon_routes | keys or callable(getattr(Control, f"_{name}"))
 
 
 @pytest.mark.parametrize("target", ["/", "/openai", "/openai/", f"/v1/agents/{AGENT}/runs/r", "/mock/"])

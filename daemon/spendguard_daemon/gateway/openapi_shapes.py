@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from spendguard_daemon import wire
+from spendguard_daemon.agent_keys import LABEL, LABEL_LENGTH_MAX, MODEL, MODEL_LENGTH_MAX, MODELS_MAX
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
 from spendguard_daemon.features import FEATURE, FEATURES_MAX
+from spendguard_daemon.gateway.key_control import LIFETIME_SECONDS_MAX
 from spendguard_daemon.gateway.operations import ANYWHERE, CONTROL, Shape
 from spendguard_daemon.money import CENTS_MAX
 from spendguard_daemon.providers import format_for
@@ -41,14 +43,30 @@ _FIELDS: Mapping[str, Schema] = {
     "spent_usd": _USD,
     "name": {"minLength": 1, "maxLength": NAME_LENGTH_MAX, "format": "printable"},
     "run_id": {"pattern": r"^[A-Za-z0-9._:-]{1,128}$"},
-    "hosted_tool_uses": dict(zip(("minimum", "maximum"), RANGES["hosted_tool_uses"], strict=True)),
+    "label": {"maxLength": LABEL_LENGTH_MAX, "pattern": f"^{LABEL.pattern}$"},
+    "limit_cents": _CENTS,
+    "expires_in_seconds": {"minimum": 1, "maximum": LIFETIME_SECONDS_MAX},
+    "models": {
+        "minItems": 1,
+        "maxItems": MODELS_MAX,
+        "uniqueItems": True,
+        "items": {"type": "string", "maxLength": MODEL_LENGTH_MAX, "pattern": f"^{MODEL.pattern}$"},
+    },
+    "kind": {"enum": ["agent", "exec"]},
+    **{
+        name: dict(zip(("minimum", "maximum"), RANGES[name], strict=True))
+        for name in ("hosted_tool_uses", "wait_seconds")
+    },
     "allow": {
         "maxItems": FEATURES_MAX,
         "items": {"type": "string", "pattern": f"^{FEATURE.pattern}$"},
     },
     **{
         name: {"enum": list(CHOICES[name])}
-        for name in ("concurrency", "overflow", "hosted_tools", "server_state", "exact_count")
+        for name in (
+            *("concurrency", "overflow", "on_insufficient"),
+            *("hosted_tools", "server_state", "exact_count"),
+        )
     },
 }
 """What a field of a request must be beyond its type, by its name."""
