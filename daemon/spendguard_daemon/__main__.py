@@ -199,6 +199,7 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
         ledger=ledger,
         guard=guard,
         fairness=fairness,
+        prices=prices,
         keys=keys,
         upstreams=upstreams,
         settings=settings,

@@ -193,3 +193,21 @@ async def test_another_try_that_its_key_cannot_pay_is_not_advised(
     answer = await send(sidecar.port, asked)
     assert answer is not None
     assert (answer.status, answer.headers.get("x-should-retry")) == (500, "false")
+
+
+async def test_a_key_asks_about_no_model_that_it_may_not_call(
+    sidecar: Sidecar, upstream: RecordedUpstream
+) -> None:
+    """Counting is free, but it is a request to the provider, with the operator's key."""
+    _, key = made(sidecar, sidecar.agent(), models=["gpt-4o-mini"])
+    path, before = "/openai/v1/responses/input_tokens", upstream.arrived
+    for one in (key, child_of(key), child_of(key, models=("openai/gpt-4o*",))):
+        for model, reaches in (("gpt-4o-mini", True), ("gpt-4o", False), ("none-such", False)):
+            body = json.dumps({"model": model, "input": "hello"}).encode()
+            answer = await send(
+                sidecar.port, request(sidecar.port, path, {"authorization": f"Bearer {one}"}, body)
+            )
+            assert answer is not None
+            assert (upstream.arrived > before) is reaches, answer.body
+            assert reaches or answer.json()["spendguard"]["code"] in ("key_scope", "unknown_model")
+            before = upstream.arrived

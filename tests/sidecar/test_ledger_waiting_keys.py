@@ -8,6 +8,7 @@ import pytest
 from ledger_desk import LONG, Desk, code_of, open_desk, settled_down
 from ledger_kit import AGENT, add_key, hold_call, new_agent, open_ledger, refused_code, settle
 from sim import SimClock, SimDisk
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.room import RoomLimits
 
@@ -63,3 +64,46 @@ def test_no_key_is_adopted_where_the_disk_has_no_room_for_calls() -> None:
     ledger.post(add_key("root"))
     child = add_key("child", parent_id="root", expires_ns=ledger.now().wall_ns + 60 * NS)
     assert refused_code(lambda: ledger.post(child)) == "ledger_full"
+
+
+async def test_a_call_waits_on_where_its_key_lives_on(desk: Desk) -> None:
+    """By its own end for a key that lives longer; past the time of one by a clock that was set back."""
+    ledger = await desk.fund(1_500)
+    now_ns = ledger.now().wall_ns
+    await ledger.submit(add_key("long", expires_ns=now_ns + 3600 * NS))
+    await ledger.submit(add_key("short", expires_ns=now_ns + NS // 1000))
+    await ledger.hold(hold_call("c0"), 0)
+    brief = ledger.hold(hold_call("c1", keys=("long",)), 0.01)
+    assert await code_of(asyncio.ensure_future(brief)) == "budget_held"
+    slow = ledger.hold(hold_call("c2", keys=("short",)), 1.1)
+    assert await code_of(asyncio.ensure_future(slow)) == "budget_held"
+    woken = asyncio.ensure_future(ledger.hold(hold_call("c3", keys=("short",), wait_seconds=600), 0))
+    await settled_down()
+    ledger.post(settle("c0", 0))
+    assert (await asyncio.wait_for(woken, LONG)).call_id == "c3"
+    ledger.post(settle("c3", 0))
+
+
+@pytest.mark.parametrize(("most", "most_of_agent"), [(2, 9), (9, 2)])
+async def test_so_many_calls_wait_and_the_next_is_refused(desk: Desk, most: int, most_of_agent: int) -> None:
+    """At once, and told why; a place that is free again is taken again."""
+    ledger = await desk.fund(500)
+    ledger.limit_waiting(most, most_of_agent)
+    first, second = (
+        asyncio.ensure_future(ledger.hold(hold_call(call_id, wait_seconds=600), 0))
+        for call_id in ("c0", "c1")
+    )
+    await settled_down()
+    third = ledger.hold(hold_call("c2", wait_seconds=600), 0)
+    with pytest.raises(SpendGuardError) as caught:
+        await third
+    assert caught.value.code is Code.INSUFFICIENT_BUDGET
+    assert "too many calls" in caught.value.detail
+    first.cancel()
+    await settled_down()
+    fourth = asyncio.ensure_future(ledger.hold(hold_call("c3", wait_seconds=600), 0))
+    await settled_down()
+    assert [waiter.command.call_id for waiter in ledger.waiting()] == ["c1", "c3"]
+    second.cancel()
+    fourth.cancel()
+    await settled_down()

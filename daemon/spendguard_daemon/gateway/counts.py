@@ -24,6 +24,7 @@ from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.own_policy import policy_of
 from spendguard_daemon.pace import Pace
+from spendguard_daemon.planner import PriceSource
 from spendguard_daemon.ports import Clock, Upstream
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.providers import (
@@ -36,6 +37,7 @@ from spendguard_daemon.providers import (
 )
 from spendguard_daemon.providers.contract import CountAsked
 from spendguard_daemon.relay import KEY_REJECTED, PASSED_ON
+from spendguard_daemon.scope import check_lists
 from spendguard_daemon.settings import Settings
 
 PER_SECOND, BURST = 5, 60
@@ -51,6 +53,7 @@ class CountRoutes:
         ledger: Ledger,
         guard: Guard,
         fairness: Fairness,
+        prices: PriceSource,
         keys: Callable[[], ProviderKeys],
         upstreams: Callable[[str], Upstream],
         settings: Settings,
@@ -59,9 +62,11 @@ class CountRoutes:
         self._ledger = ledger
         self._guard = guard
         self._fairness = fairness
+        self._prices = prices
         self._keys = keys
         self._upstreams = upstreams
         self._settings = settings
+        self._clock = clock
         self._pace = Pace(per_second=PER_SECOND, burst=BURST, clock=clock)
 
     async def serve(
@@ -73,10 +78,16 @@ class CountRoutes:
             raise SpendGuardError(Code.MOCK_ONLY, TABLE[Code.MOCK_ONLY].title)
         with self._fairness.enter(account.agent_id) as stay:
             self._pace.check(account.agent_id)
-            return await self._count(request, route, account, stay, call_id)
+            return await self._count(identity, request, route, account, stay, call_id)
 
     async def _count(
-        self, request: web.BaseRequest, route: Route, account: Account, stay: Stay, call_id: str
+        self,
+        identity: Identity,
+        request: web.BaseRequest,
+        route: Route,
+        account: Account,
+        stay: Stay,
+        call_id: str,
     ) -> web.Response:
         body = await read_body(request, self._settings.body_bytes_max, self._settings.body_seconds, stay)
         policy = policy_of(self._settings, account.policy)
@@ -88,6 +99,9 @@ class CountRoutes:
             model=route.params.get("model", ""),
         )
         question = await aside(lambda: _read(route, asked), len(body))
+        if identity.models:  # a key that names models asks about no other
+            book = self._prices.current(self._clock.wall_ns())
+            check_lists(identity.models, book.card(route.speaker, question.model))
         await earlier(question.state_ids, account.agent_id, self._ledger.history, self._guard.ending)
         form = format_for(route.speaker, route.endpoint)
         answer = await self._ask(route.speaker, form, question, asked)
