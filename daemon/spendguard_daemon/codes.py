@@ -106,6 +106,15 @@ TABLE: dict[Code, Entry] = {
         "spendguard agent set <agent> --concurrency shared, or wait for the holder",
         retry=None,
     ),
+    Code.POLICY_CHANGED: Entry(
+        409,
+        Exit.LOCKED,
+        "The agent's settings changed while the call waited",
+        "The call was read by settings that an operator has changed since; nothing of it was sent.",
+        "Send it again.",
+        "spendguard agent get <agent> shows the settings in force",
+        retry=True,
+    ),
     Code.IDEMPOTENCY_IN_FLIGHT: Entry(
         409,
         Exit.LOCKED,

@@ -23,6 +23,7 @@ class Code(StrEnum):
     BUDGET_HELD = "budget_held"
     # 409: another run, or the same request, is under way
     BUDGET_LOCKED = "budget_locked"
+    POLICY_CHANGED = "policy_changed"
     IDEMPOTENCY_IN_FLIGHT = "idempotency_in_flight"
     IDEMPOTENCY_DONE = "idempotency_done"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"

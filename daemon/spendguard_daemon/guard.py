@@ -98,7 +98,7 @@ class Guard:
             ways.tell(error, plan, account)
             self._note_refusal(arrival, plan, error)
             raise
-        changed = fault(Code.SHUTTING_DOWN) if self._closing else self._planner.outdated(plan)
+        changed = fault(Code.SHUTTING_DOWN) if self._closing else self._planner.outdated(plan, account)
         if changed:  # since it began to wait
             self._ledger.post(VoidCall(hold.call_id, f"not sent: {changed.code.replace('_', ' ')}", None))
             raise changed

@@ -171,11 +171,13 @@ class Planner:
         bodiless = replace(asked, body=b"")
         return Plan(bodiless, form, request, card, book, hold, from_ns, key, state_tokens)
 
-    def outdated(self, plan: Plan) -> SpendGuardError | None:
-        """Return why a call that waited may not go at the prices of its plan; None where they are still good.
+    def outdated(self, plan: Plan, account: Account) -> SpendGuardError | None:
+        """Return why a call that waited may not go as it was planned; None where that is still good.
 
         A newer document alone is no reason: the call was priced by one that was verified, and is held at it.
         """
+        if plan.asked.policy != policy_of(self._settings, account.policy):
+            return SpendGuardError(Code.POLICY_CHANGED, TABLE[Code.POLICY_CHANGED].title)
         now_ns = self._clock.wall_ns()
         try:
             if self._prices.current(now_ns) is not plan.book:

@@ -219,6 +219,30 @@ def test_a_lock_that_is_kept_is_a_409_as_ever(
     assert holder.result(PATIENCE_SECONDS).status_code == 200
 
 
+def test_a_call_that_was_read_by_other_settings_is_not_sent(
+    sidecar: Sidecar, upstream: RecordedUpstream, pool: ThreadPoolExecutor
+) -> None:
+    """An operator forbids hosted tools while one waits: it is sent back, and the SDK sends it anew."""
+    agent_id = sidecar.agent(cents=0, policy={"hosted_tools": "allow"})
+    body = {
+        "model": "gpt-4o-mini",
+        "max_output_tokens": 100,
+        "input": "hi",
+        "tools": [{"type": "web_search"}],
+    }
+    headers = {"x-cynsta-agent-id": agent_id, WAIT: "60"}
+    call = pool.submit(sidecar.http.post, "/v1/responses", json=body, headers=headers)
+    waiting(sidecar, agent_id)
+    sidecar.control("PATCH", f"/v1/agents/{agent_id}", {"policy": {"hosted_tools": "refuse"}})
+    sidecar.control("POST", f"/v1/agents/{agent_id}/budget", {"hard_limit_cents": 5000, "topup_cents": 5000})
+    answer = call.result()
+    assert (answer.status_code, answer.json()["spendguard"]["code"]) == (409, "policy_changed")
+    assert answer.headers["x-should-retry"] == "true"
+    assert sidecar.http.post("/v1/responses", json=body, headers=headers).status_code == 400
+    assert upstream.received == []
+    assert sidecar.budget(agent_id)["held_usd"] == "0.00"
+
+
 def test_a_client_that_leaves_takes_its_call_out(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     """A later top-up finds nobody."""
     agent_id = sidecar.agent(cents=0)

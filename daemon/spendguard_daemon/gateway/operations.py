@@ -75,9 +75,10 @@ MONEY = frozenset(
         Code.KEY_LIMIT,
         Code.BUDGET_HELD,
         Code.BUDGET_LOCKED,
+        Code.POLICY_CHANGED,
     }
 )
-"""Why a call gets no hold."""
+"""Why a call gets no hold, or lost it after it waited."""
 
 REPEATED = REPEAT | {Code.IDEMPOTENCY_IN_FLIGHT, Code.IDEMPOTENCY_DONE}
 CALLED = frozenset(
