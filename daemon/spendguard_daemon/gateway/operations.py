@@ -13,7 +13,7 @@ import msgspec
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.gateway.daemon_control import GrantDaemonBudget
-from spendguard_daemon.gateway.routes import OPEN, OWN_READS
+from spendguard_daemon.gateway.routes import OPEN, OWN_READS, control_patterns
 
 Shape = type[msgspec.Struct]
 
@@ -221,6 +221,10 @@ MODEL: Mapping[str, Operation] = {
     ),
 }
 """The routes of agents, by kind. A model may be named so that its path is another route: hence the 405."""
+
+
+_WITH_BODY = {name for pattern, name in control_patterns().items() if pattern.startswith(("POST ", "PATCH "))}
+"""Whose bodies are read, and may be wrong, also where nothing is asked for."""
 
 
 def refusals(name: str, *, has_parameters: bool) -> frozenset[Code]:
