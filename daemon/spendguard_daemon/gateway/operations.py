@@ -233,7 +233,6 @@ def refusals(name: str, *, has_parameters: bool) -> frozenset[Code]:
     if name in MODEL:
         return codes | MODEL[name].refuses
     row = CONTROL[name]
-    codes |= (
-        row.refuses | (BODY if row.asks else frozenset()) | (READER if name in OWN_READS else frozenset())
-    )
+    codes |= row.refuses | (BODY if name in _WITH_BODY else frozenset())
+    codes |= READER if name in OWN_READS else frozenset()
     return codes if name in OPEN else codes | {Code.UNAUTHORIZED}
