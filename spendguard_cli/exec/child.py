@@ -3,7 +3,8 @@
 All signals are blocked here and taken one by one, so none can end us before the program has ended and its
 key is revoked. The program runs in our process group, as if the shell had started it: what the terminal sends
 reaches it by itself, and only what was sent to us alone is passed on. With `apart` it leads a group of its
-own, which then has the terminal, so that the whole group can be ended.
+own, which then has the terminal, so that the whole group can be ended. That a terminal is gone is told to the
+leader of its session alone: where that is us (`tmux new-window "spendguard exec ..."`), we tell the program.
 """
 
 import contextlib
@@ -186,7 +187,7 @@ class Child:
     def _pass_on(self, number: int, *, by_terminal: bool) -> None:
         if number == signal.SIGCONT:
             self._resume()
-        elif self._apart or not by_terminal:
+        elif self._apart or not by_terminal or (number == signal.SIGHUP and os.getsid(0) == os.getpid()):
             self._send(number)
         if number == signal.SIGTSTP and not self._apart:
             self._stop()

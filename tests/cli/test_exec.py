@@ -351,6 +351,21 @@ def test_on_a_terminal_ctrl_z_gives_the_shell_its_prompt_and_fg_goes_on(
     terminal.end()
 
 
+@pytest.mark.parametrize("more", [[], ["--kill-on-402"]], ids=["", "in a group of its own"])
+def test_a_terminal_that_closes_ends_the_program_and_the_key(
+    more: list[str], shell: Shell, agent_id: str
+) -> None:
+    """As `tmux new-window "spendguard exec ..."` has it: the terminal's session is led by exec itself."""
+    script = "import os, time\nprint(f'<{os.getpid()}>', flush=True)\ntime.sleep(600)"
+    terminal = Terminal(shell, "exec", "--agent", agent_id, *more, "--", *PYTHON, script)
+    terminal.until(b">")
+    found = re.search(rb"<(\d+)>", terminal.said)
+    assert found
+    assert terminal.hang_up() == 128 + signal.SIGHUP
+    assert not Path(f"/proc/{found[1].decode()}").exists()
+    assert live(shell, agent_id) == []
+
+
 def test_on_a_terminal_nothing_can_be_typed_for_the_shell(shell: Shell, agent_id: str) -> None:
     script = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSTI, b'x')"
     terminal = Terminal(shell, "exec", "--agent", agent_id, "--isolate", "--", *PYTHON, script)
