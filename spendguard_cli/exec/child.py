@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from spendguard_cli.exec import parent_death
 from spendguard_cli.exec.terminal import Terminal
 from spendguard_daemon.errors import Code, SpendGuardError
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 SIGNALLED = 128
 KILL_SECONDS = 10.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
 _STEP_SECONDS = 0.05
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -36,10 +37,14 @@ _BY_KERNEL = 0x80  # SI_KERNEL of Linux: the terminal's own
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended: its exit code as a shell tells it, and whether `stop` was heeded."""
+    """How a program ended: its exit code as a shell tells it, and whether `stop` was heeded.
+
+    `interrupted`: Ctrl-C has ended it. A shell that runs us in a loop stops only if we die of it too.
+    """
 
     code: int
     stopped: bool = False
+    interrupted: bool = False
 
 
 class NotStartedError(Exception):
@@ -80,9 +85,19 @@ def let_through(mask: set[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
 
 
-def ending_signal() -> int | None:
-    """Return a signal that has come meanwhile and would have ended us, None where there is none."""
-    return next((number for number in _ENDING if number in signal.sigpending()), None)
+def ended_early() -> Ended | None:
+    """Return the end by a signal that has come meanwhile and would have ended us; None without one."""
+    pending = signal.sigpending()
+    return next((_by_signal(number) for number in _ENDING if number in pending), None)
+
+
+def die_interrupted() -> None:
+    """Die of SIGINT, as the program has; returns only where whoever started us has it blocked."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 class Child:
@@ -100,12 +115,15 @@ class Child:
     ) -> None:
         """Start the program; `restrict` is put on before it. Raises NotStartedError, or EXEC_FAILED."""
 
+        end_with_us = parent_death.ending_with(os.getpid())
+
         def prepare() -> None:
             if self._apart:
                 os.setpgid(0, 0)
                 self._terminal.give(os.getpid())
             if restrict is not None:
                 restrict()
+            end_with_us()
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
         try:
@@ -118,7 +136,7 @@ class Child:
         process.returncode = 0  # it is waited for here, not by this object
 
     def wait(self, stop: Callable[[], bool] | None) -> Ended:
-        """Wait for the program's end. `stop` is asked twice a second; once it says so, the group is ended."""
+        """Wait for the program's end. `stop` is asked ten times a second; once it says so, all are ended."""
         if stop is not None:
             signal.setitimer(signal.ITIMER_REAL, POLL_SECONDS, POLL_SECONDS)
         try:
@@ -127,9 +145,9 @@ class Child:
                 if number == signal.SIGALRM:
                     self._look(stop)
                 elif number == signal.SIGCHLD:
-                    code = self._ended()
-                    if code is not None:
-                        return self._over(code)
+                    ended = self._ended()
+                    if ended is not None:
+                        return self._over(ended)
                 else:
                     self._pass_on(number, by_terminal=by_terminal)
         finally:
@@ -152,8 +170,8 @@ class Child:
         elif self._kill_at is not None and time.monotonic() > self._kill_at:
             self._send(signal.SIGKILL)
 
-    def _ended(self) -> int | None:
-        """Return the exit code if the program has ended; stop with it where it was suspended."""
+    def _ended(self) -> Ended | None:
+        """Return how the program has ended, if it has; stop with it where it was suspended."""
         pid, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
         if not pid:
             return None
@@ -161,7 +179,9 @@ class Child:
             if os.WSTOPSIG(status) in _SUSPENDING and self._kill_at is None:
                 self._suspend()
             return None
-        return SIGNALLED + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        if os.WIFSIGNALED(status):
+            return _by_signal(os.WTERMSIG(status))
+        return Ended(os.WEXITSTATUS(status))
 
     def _suspend(self) -> None:
         """Stop as the program has, so that the shell has its prompt back; go on with SIGCONT."""
@@ -199,16 +219,20 @@ class Child:
             else:
                 os.kill(self._pid, number)
 
-    def _over(self, code: int) -> Ended:
+    def _over(self, ended: Ended) -> Ended:
         """Return how it ended; of a group that was to end, nothing goes on."""
         if self._kill_at is None:
-            return Ended(code)
+            return ended
         with contextlib.suppress(ProcessLookupError, PermissionError):
             while time.monotonic() < self._kill_at:
                 os.killpg(self._pid, 0)
                 time.sleep(_STEP_SECONDS)
             os.killpg(self._pid, signal.SIGKILL)
-        return Ended(code, stopped=True)
+        return Ended(ended.code, stopped=True)
+
+
+def _by_signal(number: int) -> Ended:
+    return Ended(SIGNALLED + number, interrupted=number == signal.SIGINT)
 
 
 def _let_go() -> None:
