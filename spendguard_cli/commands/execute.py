@@ -145,7 +145,7 @@ def execute(
     if ended.interrupted:
         from spendguard_cli.exec.child import die_interrupted
 
-        die_interrupted()
+        die_interrupted(ended)
     raise typer.Exit(ended.code)
 
 

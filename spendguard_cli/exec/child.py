@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spendguard_cli.exec import parent_death
 from spendguard_cli.exec.terminal import Terminal
@@ -39,12 +39,14 @@ _BY_KERNEL = 0x80  # SI_KERNEL of Linux: the terminal's own
 class Ended:
     """How a program ended: its exit code as a shell tells it, and whether `stop` was heeded.
 
-    `interrupted`: Ctrl-C has ended it. A shell that runs us in a loop stops only if we die of it too.
+    `interrupted`: Ctrl-C has ended it. A shell that runs us in a loop stops only if we die of it too; one
+    that has not had it, as the terminal was the program's, must get it from us: `to_group`.
     """
 
     code: int
     stopped: bool = False
     interrupted: bool = False
+    to_group: bool = False
 
 
 class NotStartedError(Exception):
@@ -91,12 +93,14 @@ def ended_early() -> Ended | None:
     return next((_by_signal(number) for number in _ENDING if number in pending), None)
 
 
-def die_interrupted() -> None:
+def die_interrupted(ended: Ended) -> None:
     """Die of SIGINT, as the program has; returns only where whoever started us has it blocked."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if ended.to_group:
+        os.killpg(0, signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -109,6 +113,7 @@ class Child:
         self._terminal = Terminal.ours()
         self._pid = 0
         self._kill_at: float | None = None
+        self._passed_interrupt = False
 
     def start(
         self, words: Sequence[str], env: Mapping[str, str], restrict: Callable[[], None] | None
@@ -180,7 +185,9 @@ class Child:
                 self._suspend()
             return None
         if os.WIFSIGNALED(status):
-            return _by_signal(os.WTERMSIG(status))
+            ended = _by_signal(os.WTERMSIG(status))
+            by_terminal = self._apart and self._terminal.descriptor is not None and not self._passed_interrupt
+            return replace(ended, to_group=ended.interrupted and by_terminal)
         return Ended(os.WEXITSTATUS(status))
 
     def _suspend(self) -> None:
@@ -209,6 +216,7 @@ class Child:
             self._resume()
         elif self._apart or not by_terminal or (number == signal.SIGHUP and os.getsid(0) == os.getpid()):
             self._send(number)
+            self._passed_interrupt |= number == signal.SIGINT
         if number == signal.SIGTSTP and not self._apart:
             self._stop()
 
