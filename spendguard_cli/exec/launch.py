@@ -65,10 +65,14 @@ def run(launch: Launch, finding: Finding, out: Output) -> Ended:
         if early is not None:
             return early
         farewell = Farewell(out)
-        with account.opened(connect, launch.wanted, farewell.add) as opened:
-            program = Child(mask, apart=launch.kill_on_402)
-            ended = _run(launch, opened, program, finding, Talk(partial(_say, out), farewell.add))
-            cost = _cost(connect, opened, farewell)
+        try:
+            with account.opened(connect, launch.wanted, farewell.add) as opened:
+                program = Child(mask, apart=launch.kill_on_402)
+                ended = _run(launch, opened, program, finding, Talk(partial(_say, out), farewell.add))
+                cost = _cost(connect, opened, farewell)
+        except (SpendGuardError, OSError):
+            farewell.tell_kept()  # there will be no line that has it
+            raise
         farewell.tell(ended.code, cost)
         return ended
 
@@ -145,6 +149,11 @@ class Farewell:
         if self._out.form is Form.JSON:
             self._sentences.append(sentence)
         else:
+            _say(self._out, sentence)
+
+    def tell_kept(self) -> None:
+        """Say what was kept for the line."""
+        for sentence in self._sentences:
             _say(self._out, sentence)
 
     def tell(self, code: int, cost: Spent | None) -> None:

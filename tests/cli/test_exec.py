@@ -415,6 +415,23 @@ def test_on_a_terminal_nothing_can_be_typed_for_the_shell(shell: Shell, agent_id
     assert b"PermissionError: [Errno 1]" in terminal.said
 
 
+# -- without the sidecar ---------------------------------------------------------------------------------
+
+
+def test_what_could_not_be_ended_is_told_in_the_line(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "home")
+    try:
+        agent_id = shell.agent("left", cents=5)
+        words = ("exec", "--agent", agent_id, "--no-isolate", "--no-spawn", "--json", "--", "sh", "-c")
+        ran = shell.run(*words, f"kill -9 {shell.daemon()['pid']}; exit 4")
+        told = json.loads(ran.err.splitlines()[-1])
+        assert (ran.code, told["exit_code"], len(told["notes"])) == (4, 4, 2)
+        assert told["notes"][0].startswith("what it has cost is not known: ")
+        assert f"of agent {agent_id} could not be ended: " in told["notes"][1]
+    finally:
+        shell.end()
+
+
 # -- 402 ------------------------------------------------------------------------------------------------
 
 
