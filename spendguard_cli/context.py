@@ -16,6 +16,9 @@ MODES = ("sidecar", "hosted")
 EXEC_MARK = "SPENDGUARD_EXEC"
 """Set to 1 by `spendguard exec` in the environment of the agent's program."""
 
+AGENT_ID = "SPENDGUARD_AGENT_ID"
+"""The id of the agent that pays for the program."""
+
 AGENT_KEY = "SPENDGUARD_AGENT_KEY"
 """The program's own key, with which a command line inside `exec` may read of its agent."""
 

@@ -1,8 +1,10 @@
 """The sidecar as a command line inside `exec` has it: by the program's own key, to read of its agent."""
 
+import os
 from typing import TypeVar
 
 from spendguard_cli.client import ANSWER_SECONDS, Body, Control
+from spendguard_cli.context import AGENT_ID
 from spendguard_daemon.errors import Code, SpendGuardError
 
 T = TypeVar("T")
@@ -22,5 +24,11 @@ class ControlInside(Control):
             raise SpendGuardError(
                 Code.NOT_ALLOWED,
                 "Not allowed here: inside spendguard exec only your own agent can be read, by its id",
-                remedy="run it from an operator's shell",
+                remedy=_own(),
             ) from error
+
+
+def _own() -> str:
+    """Return the command that reads the program's own agent."""
+    agent_id = os.environ.get(AGENT_ID, "")
+    return f"spendguard agent get {agent_id}" if agent_id else "run it from an operator's shell"

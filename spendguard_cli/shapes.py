@@ -148,14 +148,18 @@ class StatusDetail(msgspec.Struct, frozen=True, kw_only=True):
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """What a program under `exec` has cost; `remaining_usd` is None where its agent has no budget.
 
-    `refused` counts what the sidecar shows of late; beyond 200 refusals the oldest are forgotten.
+    `refused` counts what the sidecar shows of late; beyond 200 refusals the oldest are forgotten. The
+    refusal's code and reason are those of the last one, None where there was none.
     """
 
     agent_id: str
+    agent_name: str
     run_id: str
     key_id: str
     spent_usd: str
     calls: int
     refused: int
+    refusal_code: str | None
+    refusal_reason: str | None
     held_usd: str
     remaining_usd: str | None

@@ -1,7 +1,7 @@
 """`exec`: any program under a budget, with a key of its own that ends with it."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -11,6 +11,9 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import switch, verb
 from spendguard_daemon.codes import TABLE, Exit
 from spendguard_daemon.errors import Code, SpendGuardError
+
+if TYPE_CHECKING:
+    from spendguard_cli.exec.child import Ended
 
 BOTH_FORMS = (
     "spendguard exec --agent my-agent -- COMMAND spends from an agent's budget; "
@@ -28,6 +31,7 @@ class _Given:
     run_id: str | None
     kill_on_402: bool
     isolate: bool | None
+    mock: bool
 
 
 def join(app: typer.Typer) -> None:
@@ -39,6 +43,7 @@ def join(app: typer.Typer) -> None:
             "spendguard exec --agent my-agent -- claude -p 'Fix the failing test'",
             "spendguard exec --agent my-agent --limit '$2' -- codex exec 'Write the changelog'",
             "spendguard exec --limit 500 -- python research.py",
+            "spendguard exec --limit 50 --mock -- python try-it.py",
             "spendguard exec --agent nightly --kill-on-402 --json -- ./nightly.sh",
         ),
         exits=(Exit.USAGE, Exit.NOT_ALLOWED, Exit.BUDGET, Exit.EXEC),
@@ -63,6 +68,9 @@ RunId = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="Its r
 KillOn402 = Annotated[
     bool, switch("--kill-on-402", help_text="End it once a call is refused for money; exit code 6.")
 ]
+Mock = Annotated[
+    bool, switch("--mock", help_text="Let the throw-away agent call mock models, which cost no real money.")
+]
 Isolate = Annotated[
     bool | None,
     typer.Option(
@@ -83,16 +91,21 @@ def execute(
     run_id: RunId = None,
     kill_on_402: KillOn402 = False,
     isolate: Isolate = None,
+    mock: Mock = False,
 ) -> None:
     """Run any program under a budget.
 
     The SDKs of OpenAI, Anthropic, Google and xAI, Claude Code, Codex, Gemini CLI and opencode are sent to the
     sidecar by the program's environment, with a key that ends with the program. Provider keys are taken out
-    of it. At the end one line on stderr says what it has cost.
+    of it. At the end one line on stderr says what it has cost; with --json it is JSON, on stderr too, and the
+    last line.
 
     On Linux the program is isolated: it can read and change what you can, but not the sidecar's home, nor the
-    code that SpendGuard runs from, and it reaches the sidecar only with its key. Nothing new can be made
-    directly in a folder that one of these is in, such as your home folder; --no-isolate leaves this out.
+    code that SpendGuard runs from, and it reaches the sidecar only with its key. Directly in a folder that
+    one of these is in, such as your home folder, nothing can be made, removed, renamed or replaced, and tools
+    that replace a file to edit it fail there; --no-isolate leaves this out.
+
+    What the program has started in the background goes on after its end, but its key is worth nothing then.
 
     The exit code is the program's own: 128 and the signal's number where one ended it, 127 where there is no
     such command, 126 where it cannot be run.
@@ -104,6 +117,12 @@ def execute(
             "exec takes a command" if not command else "exec takes an agent, a limit, or both",
             remedy=BOTH_FORMS,
         )
+    if mock and agent is not None:
+        raise SpendGuardError(
+            Code.USAGE,
+            "--mock is for the throw-away agent of --limit alone; an agent that exists is mock or is not",
+            remedy="spendguard agent create --name NAME --mock, or leave out --mock",
+        )
     given = _Given(
         command=command,
         agent=agent,
@@ -111,9 +130,10 @@ def execute(
         run_id=run_id,
         kill_on_402=kill_on_402,
         isolate=isolate,
+        mock=mock,
     )
     try:
-        code = _run(session, given)
+        ended = _run(session, given)
     except SpendGuardError as error:
         if TABLE[error.code].exit is Exit.USAGE:
             raise
@@ -122,11 +142,15 @@ def execute(
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise SpendGuardError(Code.EXEC_FAILED, f"exec failed: {where}{error.strerror or error}") from error
-    raise typer.Exit(code)
+    if ended.interrupted:
+        from spendguard_cli.exec.child import die_interrupted
+
+        die_interrupted(ended)
+    raise typer.Exit(ended.code)
 
 
-def _run(session: Session, given: _Given) -> int:
-    """Run the command to its end and return the exit code."""
+def _run(session: Session, given: _Given) -> "Ended":
+    """Run the command to its end and return how it has ended."""
     from spendguard_cli.exec import launch
     from spendguard_cli.exec.account import Wanted
     from spendguard_cli.exec.surroundings import Isolating
@@ -134,7 +158,11 @@ def _run(session: Session, given: _Given) -> int:
     agent_id = None if given.agent is None else session.agent_id(given.agent)
     base_url, own_port = _addresses(session)
     wanted = Wanted(
-        agent_id=agent_id, limit_cents=given.limit_cents, run_id=given.run_id, command=given.command[0]
+        agent_id=agent_id,
+        limit_cents=given.limit_cents,
+        run_id=given.run_id,
+        command=given.command[0],
+        mock=given.mock,
     )
     isolating = Isolating(wanted=given.isolate, home=session.connection.home.root, denied_port=own_port)
     return launch.run(

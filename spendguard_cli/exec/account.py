@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from spendguard_cli.exec.means import why_unpaid
 from spendguard_cli.shapes import Spent
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.money import format_usd, parse_usd
@@ -35,19 +36,25 @@ _LOOKED_AT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What was asked for: an agent's id, a limit, or both; never neither."""
+    """What was asked for: an agent's id, a limit, or both; never neither. `mock`: of an agent made for it."""
 
     agent_id: str | None
     limit_cents: int | None
     run_id: str | None
     command: str
+    mock: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An open account. `calls_before` are those of its run that are not the program's."""
+    """An open account. `calls_before` are those of its run that are not the program's.
+
+    `warning` says why no call can be paid, None where nothing is against it.
+    """
 
     agent_id: str
+    agent_name: str
+    warning: str | None
     made_agent: bool
     key_id: str
     key: str
@@ -67,7 +74,7 @@ def opened(
     """
     control = connect()
     made = wanted.agent_id is None
-    agent_id = wanted.agent_id or control.create_agent({"name": _name(wanted.command)}).agent_id
+    agent_id = wanted.agent_id or control.create_agent(_new_agent(wanted)).agent_id
     key_id = None
     try:
         if made and wanted.limit_cents is not None:
@@ -75,8 +82,11 @@ def opened(
         run_id = wanted.run_id or f"exec-{secrets.token_hex(6)}"
         key = control.create_key(agent_id, _new_key(wanted, run_id, narrower=not made))
         key_id = key.key_id
+        agent = control.agent(agent_id)
         yield Account(
             agent_id=agent_id,
+            agent_name=agent.name,
+            warning=why_unpaid(agent, wanted.limit_cents, control.daemon_budget()),
             made_agent=made,
             key_id=key_id,
             key=key.key,
@@ -101,13 +111,17 @@ def spent(control: "Control", account: Account) -> Spent:
         for call in _refused(control, account.agent_id, account.run_id)
         if call.call_id not in account.refused_before
     ]
+    last = max(refused, key=lambda call: call.ended_at or call.created_at, default=None)
     return Spent(
         agent_id=account.agent_id,
+        agent_name=account.agent_name,
         run_id=account.run_id,
         key_id=account.key_id,
         spent_usd=key.settled_usd,
         calls=_calls_of(control, account.agent_id, account.run_id) - account.calls_before,
         refused=sum(call.count for call in refused),
+        refusal_code=last.code if last else None,
+        refusal_reason=last.reason if last else None,
         held_usd=key.held_usd,
         remaining_usd=_remaining(control, account, key),
     )
@@ -127,6 +141,10 @@ def _name(command: str) -> str:
     """Return a name for an agent that nobody named: `exec-claude-1a2b`."""
     word = "".join(character for character in PurePath(command).name if character.isprintable())[:100]
     return f"exec-{word or 'program'}-{secrets.token_hex(2)}"
+
+
+def _new_agent(wanted: Wanted) -> dict[str, object]:
+    return {"name": _name(wanted.command)} | ({"mock": True} if wanted.mock else {})
 
 
 def _new_key(wanted: Wanted, run_id: str, *, narrower: bool) -> dict[str, object]:

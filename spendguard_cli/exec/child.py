@@ -3,7 +3,8 @@
 All signals are blocked here and taken one by one, so none can end us before the program has ended and its
 key is revoked. The program runs in our process group, as if the shell had started it: what the terminal sends
 reaches it by itself, and only what was sent to us alone is passed on. With `apart` it leads a group of its
-own, which then has the terminal, so that the whole group can be ended.
+own, which then has the terminal, so that the whole group can be ended. That a terminal is gone is told to the
+leader of its session alone: where that is us (`tmux new-window "spendguard exec ..."`), we tell the program.
 """
 
 import contextlib
@@ -13,15 +14,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from spendguard_cli.exec import parent_death
 from spendguard_cli.exec.terminal import Terminal
 from spendguard_daemon.errors import Code, SpendGuardError
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 SIGNALLED = 128
 KILL_SECONDS = 10.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
 _STEP_SECONDS = 0.05
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -35,10 +37,16 @@ _BY_KERNEL = 0x80  # SI_KERNEL of Linux: the terminal's own
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended: its exit code as a shell tells it, and whether `stop` was heeded."""
+    """How a program ended: its exit code as a shell tells it, and whether `stop` was heeded.
+
+    `interrupted`: Ctrl-C has ended it. A shell that runs us in a loop stops only if we die of it too; one
+    that has not had it, as the terminal was the program's, must get it from us: `to_group`.
+    """
 
     code: int
     stopped: bool = False
+    interrupted: bool = False
+    to_group: bool = False
 
 
 class NotStartedError(Exception):
@@ -79,9 +87,21 @@ def let_through(mask: set[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
 
 
-def ending_signal() -> int | None:
-    """Return a signal that has come meanwhile and would have ended us, None where there is none."""
-    return next((number for number in _ENDING if number in signal.sigpending()), None)
+def ended_early() -> Ended | None:
+    """Return the end by a signal that has come meanwhile and would have ended us; None without one."""
+    pending = signal.sigpending()
+    return next((_by_signal(number) for number in _ENDING if number in pending), None)
+
+
+def die_interrupted(ended: Ended) -> None:
+    """Die of SIGINT, as the program has; returns only where whoever started us has it blocked."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if ended.to_group:
+        os.killpg(0, signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 class Child:
@@ -93,11 +113,14 @@ class Child:
         self._terminal = Terminal.ours()
         self._pid = 0
         self._kill_at: float | None = None
+        self._passed_interrupt = False
 
     def start(
         self, words: Sequence[str], env: Mapping[str, str], restrict: Callable[[], None] | None
     ) -> None:
         """Start the program; `restrict` is put on before it. Raises NotStartedError, or EXEC_FAILED."""
+
+        end_with_us = parent_death.ending_with(os.getpid())
 
         def prepare() -> None:
             if self._apart:
@@ -105,6 +128,7 @@ class Child:
                 self._terminal.give(os.getpid())
             if restrict is not None:
                 restrict()
+            end_with_us()
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
         try:
@@ -117,7 +141,7 @@ class Child:
         process.returncode = 0  # it is waited for here, not by this object
 
     def wait(self, stop: Callable[[], bool] | None) -> Ended:
-        """Wait for the program's end. `stop` is asked twice a second; once it says so, the group is ended."""
+        """Wait for the program's end. `stop` is asked ten times a second; once it says so, all are ended."""
         if stop is not None:
             signal.setitimer(signal.ITIMER_REAL, POLL_SECONDS, POLL_SECONDS)
         try:
@@ -126,9 +150,9 @@ class Child:
                 if number == signal.SIGALRM:
                     self._look(stop)
                 elif number == signal.SIGCHLD:
-                    code = self._ended()
-                    if code is not None:
-                        return self._over(code)
+                    ended = self._ended()
+                    if ended is not None:
+                        return self._over(ended)
                 else:
                     self._pass_on(number, by_terminal=by_terminal)
         finally:
@@ -151,8 +175,8 @@ class Child:
         elif self._kill_at is not None and time.monotonic() > self._kill_at:
             self._send(signal.SIGKILL)
 
-    def _ended(self) -> int | None:
-        """Return the exit code if the program has ended; stop with it where it was suspended."""
+    def _ended(self) -> Ended | None:
+        """Return how the program has ended, if it has; stop with it where it was suspended."""
         pid, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
         if not pid:
             return None
@@ -160,7 +184,11 @@ class Child:
             if os.WSTOPSIG(status) in _SUSPENDING and self._kill_at is None:
                 self._suspend()
             return None
-        return SIGNALLED + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        if os.WIFSIGNALED(status):
+            ended = _by_signal(os.WTERMSIG(status))
+            by_terminal = self._apart and self._terminal.descriptor is not None and not self._passed_interrupt
+            return replace(ended, to_group=ended.interrupted and by_terminal)
+        return Ended(os.WEXITSTATUS(status))
 
     def _suspend(self) -> None:
         """Stop as the program has, so that the shell has its prompt back; go on with SIGCONT."""
@@ -186,8 +214,9 @@ class Child:
     def _pass_on(self, number: int, *, by_terminal: bool) -> None:
         if number == signal.SIGCONT:
             self._resume()
-        elif self._apart or not by_terminal:
+        elif self._apart or not by_terminal or (number == signal.SIGHUP and os.getsid(0) == os.getpid()):
             self._send(number)
+            self._passed_interrupt |= number == signal.SIGINT
         if number == signal.SIGTSTP and not self._apart:
             self._stop()
 
@@ -198,16 +227,20 @@ class Child:
             else:
                 os.kill(self._pid, number)
 
-    def _over(self, code: int) -> Ended:
+    def _over(self, ended: Ended) -> Ended:
         """Return how it ended; of a group that was to end, nothing goes on."""
         if self._kill_at is None:
-            return Ended(code)
+            return ended
         with contextlib.suppress(ProcessLookupError, PermissionError):
             while time.monotonic() < self._kill_at:
                 os.killpg(self._pid, 0)
                 time.sleep(_STEP_SECONDS)
             os.killpg(self._pid, signal.SIGKILL)
-        return Ended(code, stopped=True)
+        return Ended(ended.code, stopped=True)
+
+
+def _by_signal(number: int) -> Ended:
+    return Ended(SIGNALLED + number, interrupted=number == signal.SIGINT)
 
 
 def _let_go() -> None:

@@ -9,10 +9,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from spendguard_cli.context import AGENT_KEY, EXEC_MARK
+from spendguard_cli.context import AGENT_ID, AGENT_KEY, EXEC_MARK
 from spendguard_daemon.settings import KEY_NAMES
 
-AGENT_ID = "SPENDGUARD_AGENT_ID"
 RUN_ID = "SPENDGUARD_RUN_ID"
 
 _KEYS = frozenset(name for names in KEY_NAMES.values() for name in names) | {

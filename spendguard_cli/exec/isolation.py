@@ -2,7 +2,7 @@
 
 Landlock knows rules that allow and none that deny, and each holds for all that is below its path. So every
 sibling on the way from `/` to what is kept is allowed by name, and the folders on that way may be listed but
-no more: nothing new can be made directly in them, and nothing in them removed. Listing is inherited too: the
+no more: nothing can be made, removed or replaced directly in them. Listing is inherited too: the
 names in the home can be seen, never what is in its files. `plan` is pure but for the listing that it gets.
 """
 
@@ -31,8 +31,12 @@ class Kept:
     read_only: tuple[Path, ...]
 
     def narrowed(self, folder: Path) -> bool:
-        """Tell whether nothing new can be made directly in a folder, since something kept is below it."""
-        return any(path.is_relative_to(folder) for path in (*self.hidden, *self.read_only))
+        """Tell whether nothing can be made or replaced directly in a folder: something kept is below."""
+        return bool(self.below(folder))
+
+    def below(self, folder: Path) -> list[Path]:
+        """Return what is kept below a folder, or is the folder; hidden ones first."""
+        return [path for path in (*self.hidden, *self.read_only) if path.is_relative_to(folder)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from spendguard_cli.exec import account, child, surroundings
 from spendguard_cli.exec.account import Account, Wanted
-from spendguard_cli.exec.child import Child, NotStartedError
+from spendguard_cli.exec.child import Child, Ended, NotStartedError
 from spendguard_cli.exec.environment import Identity
 from spendguard_cli.exec.surroundings import Isolating
 from spendguard_cli.output import Form, Output
-from spendguard_cli.render import count, merged, to_json_line
+from spendguard_cli.render import Plain, count, merged, to_json_line
 from spendguard_cli.shapes import Spent
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
     from spendguard_cli.client import Control
@@ -46,8 +47,8 @@ class Finding:
     started: "Callable[[], Control]"
 
 
-def run(launch: Launch, finding: Finding, out: Output) -> int:
-    """Run a program and return the exit code of `exec`.
+def run(launch: Launch, finding: Finding, out: Output) -> Ended:
+    """Run a program and return how it, and with it `exec`, has ended.
 
     Raises SpendGuardError and OSError for what went wrong before the program was started.
     """
@@ -60,16 +61,31 @@ def run(launch: Launch, finding: Finding, out: Output) -> int:
             with child.let_through(mask):  # what is started must not have them blocked
                 return finding.started()
 
-        early = child.ending_signal()
+        early = child.ended_early()
         if early is not None:
-            return child.SIGNALLED + early
-        with account.opened(connect, launch.wanted, partial(_say, out)) as opened:
-            code = _run(launch, opened, Child(mask, apart=launch.kill_on_402), finding, out)
-            _tell_cost(connect, opened, code, out)
-            return code
+            return early
+        farewell = Farewell(out)
+        try:
+            with account.opened(connect, launch.wanted, farewell.add) as opened:
+                program = Child(mask, apart=launch.kill_on_402)
+                ended = _run(launch, opened, program, finding, Talk(partial(_say, out), farewell.add))
+                cost = _cost(connect, opened, farewell)
+        except (SpendGuardError, OSError):
+            farewell.tell_kept()  # there will be no line that has it
+            raise
+        farewell.tell(ended.code, cost)
+        return ended
 
 
-def _run(launch: Launch, opened: Account, program: Child, finding: Finding, out: Output) -> int:
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Where sentences go: before the program, and after it."""
+
+    before: Callable[[str], None]
+    after: Callable[[str], None]
+
+
+def _run(launch: Launch, opened: Account, program: Child, finding: Finding, talk: Talk) -> Ended:
     identity = Identity(
         base_url=launch.base_url, agent_id=opened.agent_id, run_id=opened.run_id, key=opened.key
     )
@@ -77,19 +93,28 @@ def _run(launch: Launch, opened: Account, program: Child, finding: Finding, out:
         launch.words, launch.env, launch.known_keys, identity, launch.isolating
     ) as surrounding:
         for note in surrounding.notes:
-            _say(out, note)
-        early = child.ending_signal()
+            talk.before(note)
+        if opened.warning is not None:
+            talk.before(f"warning: {opened.warning}")
+        early = child.ended_early()
         if early is not None:
-            return child.SIGNALLED + early
+            return early
         try:
             program.start(surrounding.words, surrounding.env, surrounding.restrict)
         except NotStartedError as error:
-            _say(out, f"{launch.words[0]}: {error}")
-            return error.code
-        ended = program.wait(_watch(finding, opened) if launch.kill_on_402 else None)
+            talk.after(f"{launch.words[0]}: {error}")
+            return Ended(error.code)
+        if not launch.kill_on_402:
+            return program.wait(None)
+        is_refused = _watch(finding, opened)
+        ended = program.wait(is_refused)
         if ended.stopped:
-            _say(out, "ended, as a call was refused for money")
-        return Exit.BUDGET if ended.stopped else ended.code
+            talk.after("ended, as a call was refused for money")
+        elif not ended.interrupted and is_refused():  # it was done before we have looked
+            talk.after(f"it ended by itself, with {ended.code}, but a call was refused for money")
+        else:
+            return ended
+        return Ended(Exit.BUDGET)
 
 
 def _watch(finding: Finding, opened: Account) -> Callable[[], bool]:
@@ -103,17 +128,41 @@ def _watch(finding: Finding, opened: Account) -> Callable[[], bool]:
     return refused
 
 
-def _tell_cost(connect: "Callable[[], Control]", opened: Account, code: int, out: Output) -> None:
-    """Print what it has cost; where the sidecar cannot say, the program's exit code stands all the same."""
+def _cost(connect: "Callable[[], Control]", opened: Account, farewell: "Farewell") -> Spent | None:
+    """Return what it has cost; where the sidecar cannot say, the program's exit code stands all the same."""
     try:
-        cost = account.spent(connect(), opened)
+        return account.spent(connect(), opened)
     except SpendGuardError as error:
-        _say(out, f"what it has cost is not known: {error.detail}")
-        return
-    if out.form is Form.JSON:
-        _said(out.tell, to_json_line(merged({"exit_code": code}, cost)))
-    else:
-        _say(out, _sentence(cost))
+        farewell.add(f"what it has cost is not known: {error.detail}")
+        return None
+
+
+class Farewell:
+    """What is said once the program has ended: sentences as they come, or all in one last line of JSON."""
+
+    def __init__(self, out: Output):
+        self._out = out
+        self._sentences: list[str] = []
+
+    def add(self, sentence: str) -> None:
+        """Say a sentence, or keep it for the line."""
+        if self._out.form is Form.JSON:
+            self._sentences.append(sentence)
+        else:
+            _say(self._out, sentence)
+
+    def tell_kept(self) -> None:
+        """Say what was kept for the line."""
+        for sentence in self._sentences:
+            _say(self._out, sentence)
+
+    def tell(self, code: int, cost: Spent | None) -> None:
+        """Say what it has cost, as the last thing."""
+        if self._out.form is Form.JSON:
+            own: dict[str, Plain] = {"exit_code": code, "notes": list(self._sentences)}
+            _said(self._out.tell, to_json_line(own if cost is None else merged(own, cost)))
+        elif cost is not None:
+            _say(self._out, _sentence(cost))
 
 
 def _say(out: Output, sentence: str) -> None:
@@ -130,7 +179,10 @@ def _said(say: Callable[[str], None], text: str) -> None:
 
 def _sentence(cost: Spent) -> str:
     parts = [f"spent ${cost.spent_usd} in {count(cost.calls, 'call')}, {cost.refused} refused"]
+    if cost.refusal_code is not None:
+        reason = f": {cost.refusal_reason}" if cost.refusal_reason else ""
+        parts.append(f"the last refusal was {cost.refusal_code}{reason}")
     parts.append(f"still held ${cost.held_usd}")
     if cost.remaining_usd is not None:
         parts.append(f"${cost.remaining_usd} remains")
-    return f"{'; '.join(parts)} (agent {cost.agent_id}, run {cost.run_id})"
+    return f"{'; '.join(parts)} (agent {safe(cost.agent_name)}, run {cost.run_id})"

@@ -146,18 +146,36 @@ def _make_folders(kept: Kept, needs: Needs) -> None:
 
 
 def _narrowed(kept: Kept, needs: Needs, missing: Sequence[str]) -> list[str]:
-    """Say what the isolation keeps from this program in this folder, and what it does not keep."""
+    """Say what the isolation keeps from this program where it works, and what it does not keep."""
     notes = [f"isolated, but {sentence}" for sentence in missing]
     here = Path(os.getcwd())  # noqa: PTH109 (resolved by the system)
-    for what, paths in (("a SPENDGUARD_HOME", kept.hidden), ("a SpendGuard installed", kept.read_only)):
-        remedy = ELSEWHERE.format(what)
-        for path in paths:
-            if here.is_relative_to(path):
-                return [*notes, f"isolated: nothing can be written in {here}, as it is in {path}; {remedy}"]
-            if path.is_relative_to(here):
-                why = f"as {path} is in it; {remedy}"
-                notes.append(f"isolated: nothing new can be made directly in {here}, {why}")
-                break
+    inside = [path for path in (*kept.hidden, *kept.read_only) if here.is_relative_to(path)]
+    if inside:
+        remedy = _elsewhere(kept, inside)
+        notes.append(f"isolated: nothing can be written in {here}, as it is in {inside[0]}; {remedy}")
+        return notes
+    folders = [folder for folder in dict.fromkeys((here, _user())) if kept.narrowed(folder)]
+    if folders:
+        below = [path for folder in folders for path in kept.below(folder)]
+        notes.append(
+            f"isolated: directly in {_all(folders)} nothing can be made, removed, renamed or replaced, as "
+            f"many editing tools do, because of {_all(below)}; {_elsewhere(kept, below)}"
+        )
     if needs.isolated_note:
         notes.append(f"isolated: {needs.isolated_note}")
     return notes
+
+
+def _user() -> Path:
+    return Path("~").expanduser().resolve()
+
+
+def _all(paths: Sequence[Path]) -> str:
+    return " and ".join(str(path) for path in dict.fromkeys(paths))
+
+
+def _elsewhere(kept: Kept, paths: Sequence[Path]) -> str:
+    """Return what lets a program write where these paths keep it from that."""
+    kinds = (("a SPENDGUARD_HOME", kept.hidden), ("a SpendGuard installed", kept.read_only))
+    needed = [what for what, those in kinds if {*those} & {*paths}]
+    return ELSEWHERE.format(" and ".join(needed))

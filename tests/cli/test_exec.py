@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from shell import Ran, Shell, Terminal, finish
+from shell import PROGRAM, Ran, Shell, Terminal, finish
 from until import until
 
 SECRET = "sk-canary-0123456789abcdef"
@@ -54,7 +55,7 @@ def run(shell: Shell, agent_id: str, *words: str, stdin: str = "", **env: str) -
 
 
 def keys(shell: Shell, agent_id: str) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = shell.ok("agent", "key", agent_id, "--list", "--json").json
+    listed: list[dict[str, Any]] = shell.quick.ok("agent", "key", agent_id, "--list", "--json").json
     return listed
 
 
@@ -64,6 +65,14 @@ def live(shell: Shell, agent_id: str) -> list[dict[str, Any]]:
 
 def is_live(shell: Shell, agent_id: str) -> bool:
     return bool(live(shell, agent_id))
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; one that nobody has waited for counts."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].startswith("Z")
+    except OSError:
+        return True
 
 
 # -- environment ----------------------------------------------------------------------------------------
@@ -140,7 +149,7 @@ def test_calls_are_paid_and_the_cost_is_told(shell: Shell, agent_id: str) -> Non
     assert mine["calls"] == 3
     assert ran.err.splitlines()[-1] == (
         f"spendguard: spent ${mine['cost_usd']} in 3 calls, 0 refused; still held $0.00; "
-        f"${remaining} remains (agent {agent_id}, run {run_id})"
+        f"${remaining} remains (agent worker, run {run_id})"
     )
 
 
@@ -291,20 +300,53 @@ def test_signals_are_passed_on_and_the_end_is_orderly(shell: Shell, agent_id: st
 
 
 def test_what_is_signalled_before_the_program_starts_leaves_nothing(shell: Shell, agent_id: str) -> None:
-    for _ in range(3):
-        process = shell.start("exec", "--agent", agent_id, "--", "sleep", "60")
-        until(partial(is_live, shell, agent_id))
-        process.terminate()
-        assert finish(process).code == 143
-        assert live(shell, agent_id) == []
+    process = shell.start("exec", "--agent", agent_id, "--", "sleep", "60")
+    until(partial(is_live, shell, agent_id))
+    process.terminate()
+    assert finish(process).code == 143
+    assert live(shell, agent_id) == []
 
 
-def test_a_killed_exec_leaves_a_key_that_expires(shell: Shell) -> None:
-    agent_id = shell.agent("killed", cents=5)
-    assert run(shell, agent_id, "--no-isolate", "--", "sh", "-c", "kill -9 $PPID").code == -signal.SIGKILL
+@pytest.mark.parametrize("isolation", ["--isolate", "--no-isolate"])
+def test_a_killed_exec_takes_its_program_along_and_leaves_a_key_that_expires(
+    isolation: str, shell: Shell
+) -> None:
+    agent_id = shell.agent(f"killed {isolation}", cents=5)
+    show = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    process = shell.start("exec", "--agent", agent_id, isolation, "--", *PYTHON, show)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+    until(lambda: is_gone(pid))
     (key,) = live(shell, agent_id)
     assert key["expires_at"] is not None
     assert key["expired"] is False
+
+
+def test_who_was_interrupted_dies_of_it_so_that_a_loop_ends(shell: Shell, agent_id: str) -> None:
+    command = shlex.join(
+        [*PROGRAM, "exec", "--agent", agent_id, "--", "sh", "-c", "echo started; exec sleep 600"]
+    )
+    loop = f"for i in 1 2 3; do echo round $i; {command}; done; echo after"
+    terminal = Terminal.of(["bash", "-c", loop], shell.env)
+    terminal.until(b"started")
+    terminal.type("\x03")
+    assert terminal.end() == -signal.SIGINT
+    assert b"spendguard: spent" in terminal.said
+    assert b"round 2" not in terminal.said
+    assert b"after" not in terminal.said
+    assert live(shell, agent_id) == []
+
+
+@pytest.mark.parametrize(("name", "code"), [("INT", -signal.SIGINT), ("TERM", 143), ("HUP", 129)])
+def test_what_has_ended_the_program_is_told_as_a_shell_tells_it(
+    name: str, code: int, shell: Shell, agent_id: str
+) -> None:
+    assert run(shell, agent_id, "--", "sh", "-c", f"kill -{name} $$").code == code
+    seen = f"{shlex.join([*PROGRAM, 'exec', '--agent', agent_id])} -- sh -c 'kill -{name} $$'; echo $?"
+    shown = subprocess.run(["sh", "-c", seen], env=shell.env, capture_output=True, text=True, check=False)
+    assert shown.stdout == f"{128 + getattr(signal, f'SIG{name}')}\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--kill-on-402"]], ids=["", "in a group of its own"])
@@ -351,11 +393,43 @@ def test_on_a_terminal_ctrl_z_gives_the_shell_its_prompt_and_fg_goes_on(
     terminal.end()
 
 
+@pytest.mark.parametrize("more", [[], ["--kill-on-402"]], ids=["", "in a group of its own"])
+def test_a_terminal_that_closes_ends_the_program_and_the_key(
+    more: list[str], shell: Shell, agent_id: str
+) -> None:
+    """As `tmux new-window "spendguard exec ..."` has it: the terminal's session is led by exec itself."""
+    script = "import os, time\nprint(f'<{os.getpid()}>', flush=True)\ntime.sleep(600)"
+    terminal = Terminal(shell, "exec", "--agent", agent_id, *more, "--", *PYTHON, script)
+    terminal.until(b">")
+    found = re.search(rb"<(\d+)>", terminal.said)
+    assert found
+    assert terminal.hang_up() == 128 + signal.SIGHUP
+    assert not Path(f"/proc/{found[1].decode()}").exists()
+    assert live(shell, agent_id) == []
+
+
 def test_on_a_terminal_nothing_can_be_typed_for_the_shell(shell: Shell, agent_id: str) -> None:
     script = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSTI, b'x')"
     terminal = Terminal(shell, "exec", "--agent", agent_id, "--isolate", "--", *PYTHON, script)
     assert terminal.end() == 1
     assert b"PermissionError: [Errno 1]" in terminal.said
+
+
+# -- without the sidecar ---------------------------------------------------------------------------------
+
+
+def test_what_could_not_be_ended_is_told_in_the_line(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "home")
+    try:
+        agent_id = shell.agent("left", cents=5)
+        words = ("exec", "--agent", agent_id, "--no-isolate", "--no-spawn", "--json", "--", "sh", "-c")
+        ran = shell.run(*words, f"kill -9 {shell.daemon()['pid']}; exit 4")
+        told = json.loads(ran.err.splitlines()[-1])
+        assert (ran.code, told["exit_code"], len(told["notes"])) == (4, 4, 2)
+        assert told["notes"][0].startswith("what it has cost is not known: ")
+        assert f"of agent {agent_id} could not be ended: " in told["notes"][1]
+    finally:
+        shell.end()
 
 
 # -- 402 ------------------------------------------------------------------------------------------------
@@ -373,15 +447,70 @@ time.sleep(60)
     pid, status = ran.out.split()
     assert (ran.code, status) == (6, "402")
     assert "ended, as a call was refused for money" in ran.err
-    until(lambda: not Path(f"/proc/{pid}/status").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+    until(lambda: is_gone(int(pid)))
     assert live(shell, agent_id) == []
+
+
+IMPATIENT = """
+from spendguard_cli.entry import main
+from spendguard_cli.exec import child
+child.KILL_SECONDS = 1
+main()
+"""
 
 
 def test_who_does_not_heed_it_is_killed(shell: Shell) -> None:
     agent_id = shell.agent("deaf", cents=0)
     program = f"{CALL}\nimport signal, time\nsignal.signal(15, signal.SIG_IGN)\ncall()\ntime.sleep(600)"
-    assert run(shell, agent_id, "--kill-on-402", "--", *PYTHON, program).code == 6
+    words = ("exec", "--agent", agent_id, "--kill-on-402", "--", *PYTHON, program)
+    ran = subprocess.run([*PYTHON, IMPATIENT, *words], env=shell.env, capture_output=True, check=False)
+    assert ran.returncode == 6
     assert live(shell, agent_id) == []
+
+
+def test_a_refusal_counts_also_where_the_program_has_ended_before_it_was_seen(shell: Shell) -> None:
+    agent_id = shell.agent("quick", cents=0)
+    ran = run(shell, agent_id, "--kill-on-402", "--json", "--", *PYTHON, f"{CALL}\ncall()\nos._exit(3)")
+    told = json.loads(ran.err.splitlines()[-1])
+    assert (ran.code, told["exit_code"], told["refused"]) == (6, 6, 1)
+
+
+def test_a_loop_of_refusals_is_cut(shell: Shell) -> None:
+    agent_id = shell.agent("stubborn", cents=0)
+    ran = run(shell, agent_id, "--kill-on-402", "--", *PYTHON, f"{CALL}\nwhile True: call()")
+    assert ran.code == 6
+    assert live(shell, agent_id) == []
+
+
+def test_who_cannot_pay_is_warned_of_beforehand_and_told_why_afterwards(shell: Shell) -> None:
+    agent_id = shell.agent("penniless")
+    ran = run(shell, agent_id, "--", *PYTHON, f"{CALL}\ncall()")
+    *_, warned, last = ran.err.splitlines()
+    assert warned == (
+        "spendguard: warning: agent penniless has no budget, so calls will be refused; "
+        f"try: spendguard budget set --agent {agent_id} --limit 500"
+    )
+    assert "1 refused; the last refusal was budget_not_set: No budget is set for this agent" in last
+    assert "(agent penniless, run exec-" in last
+
+
+def test_a_throw_away_agent_may_be_mock(shell: Shell) -> None:
+    ran = shell.run("exec", "--limit", "50", "--mock", "--", *PYTHON, f"{CALL}\nprint(len(call()) > 1)")
+    assert (ran.code, ran.out) == (0, "True\n")
+    assert "in 1 call, 0 refused" in ran.err
+    ran = shell.quick.run("exec", "--agent", "a", "--mock", "--", "true")
+    assert ran.code == 2
+    assert "throw-away" in ran.err
+
+
+@pytest.mark.parametrize(("words", "code"), [(["no-such-command-anywhere"], 127), (["true"], 0)])
+def test_with_json_the_end_is_one_line(words: list[str], code: int, shell: Shell, agent_id: str) -> None:
+    ran = run(shell, agent_id, "--no-isolate", "--json", "--", *words, OPENAI_API_KEY="")
+    (line,) = ran.err.splitlines()
+    told = json.loads(line)
+    notes = ["no-such-command-anywhere: no such command"] if code else []
+    assert (ran.code, told["exit_code"], told["notes"]) == (code, code, notes)
+    assert (told["agent_name"], told["refusal_code"], told["refusal_reason"]) == ("worker", None, None)
 
 
 def test_without_it_a_402_is_the_programs_own(shell: Shell) -> None:

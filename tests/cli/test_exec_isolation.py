@@ -225,13 +225,16 @@ status"""
 READ_INSIDE = ["budget get", "budget get --agent {0}", "run list --agent {0}"]
 
 VERBS = """
-import json, subprocess, sys
-command, done = [sys.executable, "-m", "spendguard_cli"], {}
+import contextlib, io, json, os, sys
+from spendguard_cli.app import _outcome
+sys.stdin, done = open(os.devnull), {}
 for words in json.loads(sys.argv[1]):
-    ran = subprocess.run([*command, *words.split()], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    done[words] = (ran.returncode, "Not allowed here" in ran.stderr, "Traceback" in ran.stderr)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        code = int(_outcome(words.split()))
+    done[words] = (code, said.getvalue())
 print(json.dumps(done))
 """
+"""All in one process, as each would need most of a second to start."""
 
 
 @pytest.mark.parametrize("isolation", ["--isolate", "--no-isolate"])
@@ -241,8 +244,10 @@ def test_verbs_of_operators_are_refused_inside(isolation: str, shell: Shell, pro
     read = [words.format(agent_id) for words in READ_INSIDE]
     program = (sys.executable, "-c", VERBS, json.dumps(refused + read))
     ran = run_in(project, shell, "exec", "--agent", agent_id, isolation, "--", *program)
-    done = {words: tuple(how) for words, how in json.loads(ran.out).items()}
-    assert done == {**dict.fromkeys(refused, (5, True, False)), **dict.fromkeys(read, (0, False, False))}
+    said = json.loads(ran.out)
+    done = {words: (code, "Not allowed here" in text) for words, (code, text) in said.items()}
+    assert done == {**dict.fromkeys(refused, (5, True)), **dict.fromkeys(read, (0, False))}
+    assert said["status"][1].endswith(f"try: spendguard agent get {agent_id}\n")
     assert shell.ok("budget", "get", "--agent", agent_id).keys["remaining_usd"] == "1.00"
 
 
@@ -265,13 +270,26 @@ def test_a_folder_with_the_home_in_it_is_told_of(shell: Shell, project: Path) ->
     try:
         ran = run_in(project, inner, "exec", "--limit", "5", "--", "sh", "-c", "touch new || echo refused")
         assert (ran.code, ran.out) == (0, "refused\n")
-        (told,) = [line for line in ran.err.splitlines() if "nothing new can be made directly in" in line]
+        (told,) = [line for line in ran.err.splitlines() if "nothing can be made, removed," in line]
+        assert f"directly in {project} " in told
         assert str(home) in told
         assert "--no-isolate" in told
         ran = run_in(project, inner, "exec", "--limit", "5", "--no-isolate", "--", "touch", "new")
         assert (ran.code, (project / "new").exists()) == (0, True)
     finally:
         inner.end()
+
+
+def test_the_folder_of_the_user_is_told_of_elsewhere_too(shell: Shell, project: Path) -> None:
+    """In one line, which names it: it is there that tools keep their files."""
+    agent_id, user = shell.agent("elsewhere", cents=5), str(shell.home.parent)
+    edit = 'echo a > "$HOME/new" || sed -i s/a/b/ "$HOME/old" || echo refused'
+    (shell.home.parent / "old").write_text("a\n")
+    ran = run_in(project, shell, "exec", "--agent", agent_id, "--", "sh", "-c", edit, HOME=user)
+    assert ran.out == "refused\n"
+    (told,) = [line for line in ran.err.splitlines() if line.startswith("spendguard: isolated")]
+    assert f"directly in {user} nothing can be made, removed, renamed or replaced" in told
+    assert str(shell.home) in told
 
 
 WITHOUT_LANDLOCK = """

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from spendguard_cli.exec import landlock, seccomp
 from spendguard_cli.exec.environment import Identity, cleaned, routed
 from spendguard_cli.exec.isolation import Kept, missing, plan
 from spendguard_cli.exec.landlock import EVERYTHING, OF_FILES, READING, Grant, Right
+from spendguard_cli.exec.means import why_unpaid
 from spendguard_cli.exec.programs import command_line, gemini_settings, needs_of, opencode_config
+from spendguard_daemon import wire
 
 IDENTITY = Identity(base_url="http://127.0.0.1:9", agent_id="a", run_id="r", key="sg_agent_0.x")
 ROUTED = routed({}, IDENTITY)
@@ -175,3 +178,52 @@ def test_a_filter_is_made_for_the_machines_that_are_known() -> None:
         for place, (code, so, not_so, _) in enumerate(program):
             assert code == 6 or place + 1 + max(so, not_so) < len(program), "no step leads out of the filter"
     assert seccomp.steps("riscv64") == []
+
+
+def agent(**fields: Any) -> wire.Agent:
+    given = {"hard_limit_cents": 5, "remaining_cents": 5, "remaining_usd": "0.05", "frozen": False} | fields
+    own = {"agent_id": "A", "name": "n", "created_at": "2026", "concurrency": "shared", "overflow": "clamp"}
+    return wire.Agent(**own, mock=False, **given)
+
+
+def cap(remaining_usd: str | None) -> wire.DaemonBudget:
+    limit = None if remaining_usd is None else 5
+    return wire.DaemonBudget(
+        hard_limit_cents=limit,
+        remaining_cents=limit,
+        remaining_usd=remaining_usd,
+        held_usd="0",
+        settled_usd="0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "limit_cents", "left_usd", "expected"),
+    [
+        ({}, None, None, None),
+        ({}, 1, "0.000001", None),
+        ({"remaining_usd": "0.000001", "remaining_cents": 0}, None, None, None),
+        ({"remaining_cents": None, "remaining_usd": None}, 1, None, "budget set --agent A --limit 500"),
+        ({"hard_limit_cents": 0, "remaining_usd": "0.00"}, 1, None, "budget set --agent A --limit 500"),
+        ({"remaining_usd": "0.00"}, None, None, "budget topup --agent A --amount 500"),
+        ({"remaining_usd": "-0.01"}, None, None, "budget topup --agent A --amount 500"),
+        ({}, 0, None, "--limit 500"),
+        ({}, None, "0.00", "budget daemon topup --amount 500"),
+        ({"frozen": True, "frozen_reason": "an overrun"}, None, None, "agent unfreeze A"),
+        (
+            {"frozen": True, "restored": True},
+            None,
+            None,
+            "agent unfreeze A --spent <amount since the backup>",
+        ),
+    ],
+)
+def test_who_cannot_pay_is_named_with_the_command_that_helps(
+    given: dict[str, Any], limit_cents: int | None, left_usd: str | None, expected: str | None
+) -> None:
+    told = why_unpaid(agent(**given), limit_cents, cap(left_usd))
+    if expected is None:
+        assert told is None
+    else:
+        assert told is not None
+        assert told.endswith(expected)

@@ -70,16 +70,6 @@ import litellm
 print(litellm.completion(model="anthropic/claude-haiku-4-5", max_tokens=100,
     messages=[{"role": "user", "content": "Say hello."}]).choices[0].message.content)
 """,
-    "litellm, gemini": """
-import litellm
-print(litellm.completion(model="gemini/gemini-2.5-flash",
-    messages=[{"role": "user", "content": "Say hello."}]).choices[0].message.content)
-""",
-    "litellm, xai": """
-import litellm
-print(litellm.completion(
-    model="xai/grok-4.3", messages=[{"role": "user", "content": "Say hello."}]).choices[0].message.content)
-""",
 }
 
 

@@ -178,6 +178,11 @@ class Terminal:
         os.close(self._master)
         return self.process.wait(PATIENCE_SECONDS)
 
+    def hang_up(self) -> int:
+        """Close the terminal, as when its window is closed; return the exit code."""
+        os.close(self._master)
+        return self.process.wait(PATIENCE_SECONDS)
+
     def _read(self) -> bytes:
         ready, _, _ = select.select([self._master], [], [], PATIENCE_SECONDS)
         assert ready, f"nothing more came after: {self.said!r}"
