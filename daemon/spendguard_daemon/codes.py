@@ -86,7 +86,7 @@ TABLE: dict[Code, Entry] = {
         "The key's limit is reached",
         "The most this call can cost fits the agent's budget, but not what is left of the key it came with.",
         "Send a smaller max_tokens or a shorter prompt, or use a key with more left. " + _ASK,
-        "spendguard agent key <agent> --list; then make a key with a higher --limit",
+        "a key's limit cannot be changed: spendguard agent key <agent> --limit <amount> makes another key",
     ),
     Code.BUDGET_HELD: Entry(
         402,

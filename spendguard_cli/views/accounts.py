@@ -109,7 +109,6 @@ _WAITS_FOR: Mapping[str, str] = {
     Code.INSUFFICIENT_BUDGET: "a top-up",
     Code.BUDGET_NOT_SET: "a budget",
     Code.DAEMON_CAP: "the cap of all",
-    Code.KEY_LIMIT: "its key's limit",
     Code.BUDGET_HELD: "held money",
     Code.BUDGET_LOCKED: "the lock",
 }

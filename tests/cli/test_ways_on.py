@@ -39,7 +39,6 @@ def cap(limit_cents: int | None) -> wire.DaemonBudget:
         ("daemon_cap", 50, cap(10), "spendguard budget daemon set --limit 11 --topup 3"),
         ("budget_locked", 50, None, "spendguard agent set A --concurrency shared"),
         ("budget_held", 50, None, None),
-        ("key_limit", 50, None, None),
     ],
 )
 def test_the_command_for_each_reason(
