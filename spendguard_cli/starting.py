@@ -120,7 +120,7 @@ class Start:
             return
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
-            f"Another daemon has this ledger open: the sidecar that runs {lacks}",
+            f"The sidecar runs already, and {lacks}",
             remedy=self._with_keys("restart"),
         )
 

@@ -89,7 +89,7 @@ def up(
         if supervisor.find(home) is not None:
             raise SpendGuardError(
                 Code.LEDGER_LOCKED,
-                "Another daemon has this ledger open: the sidecar runs in the background",
+                "The sidecar runs already, in the background",
                 remedy="spendguard down, then spendguard up --foreground",
             )
         supervisor.prepare(home)
@@ -99,7 +99,7 @@ def up(
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
-            f"Another daemon has this ledger open: the sidecar runs on port {running.place.port}",
+            f"The sidecar runs already, on port {running.place.port}",
             remedy=f"spendguard restart --port {wanted}",
         )
     _show_up(session, running, start, started=started)
@@ -257,7 +257,7 @@ def _show_up(session: Session, running: "Running", start: Start, *, started: boo
     if start.verb == "up" and start.strict and now.pricing is not None and now.pricing.source == "local":
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
-            "Another daemon has this ledger open: the sidecar runs with prices that are self-signed",
+            "The sidecar runs already, with prices that are self-signed",
             remedy="spendguard restart --strict",
         )
     start.check_running(now.listening, running.place.port, keys_required=now.keys_required)

@@ -71,7 +71,8 @@ def test_a_running_sidecar_that_does_not_listen_there_is_not_taken_for_one_that_
     shell.ok("up")
     refused = shell.quick.run("up", "--listen", "127.0.0.1:0", KEYS)
     assert refused.code == 78
-    assert "does not listen on 127.0.0.1:0" in refused.err
+    assert "The sidecar runs already, and does not listen on 127.0.0.1:0" in refused.err
+    assert "nother daemon" not in refused.err
     assert f"try: spendguard restart --listen 127.0.0.1:0 {KEYS}" in refused.err
     keyless = shell.quick.run("up", KEYS)
     assert (keyless.code, "takes agents without a key" in keyless.err) == (78, True)
@@ -83,6 +84,7 @@ def test_settings_keep_it(shell: Shell) -> None:
     """`listen` alone is refused, as the flag is; with keys required it needs no flag."""
     refused = shell.quick.run("config", "set", "access.listen", "127.0.0.1:0")
     assert (refused.code, "agent keys" in refused.err) == (2, True)
+    assert "try: spendguard config set access.bare_header refuse\n" in refused.err
     shell.quick.ok("config", "set", "access.bare_header", "refuse")
     shell.quick.ok("config", "set", "access.listen", "127.0.0.1:0")
     shell.quick.ok("config", "set", "access.hosts", "host.docker.internal")
