@@ -133,9 +133,11 @@ def restart(
 ) -> None:
     """Stop the sidecar and start it again.
 
-    It keeps its port unless another is named or configured.
+    It keeps its port unless another is named or configured, and its --listen and --require-agent-key;
+    down, then up, drops these.
     """
     from spendguard_cli import supervisor, tomlfiles
+    from spendguard_cli.starting import as_flags
     from spendguard_cli.stopping import stop
 
     session.local_only("restart")
@@ -150,15 +152,18 @@ def restart(
         listen=tuple(listen or ()),
         require_agent_key=require_agent_key,
     )
-    start.check(home, session.env)
-    env = start.env(session.env)
-    configured = tomlfiles.configured_port(home, session.env)
     before = supervisor.find_quietly(home)
+    access = start.kept(before.info.access, session.env) if before else {}
+    start.check(home, access | session.env)
+    env = start.env(access | session.env)
+    configured = tomlfiles.configured_port(home, session.env)
     if before:
         supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
     wanted = kept if port is None else port
+    if as_flags(access):
+        session.out.say(f"as before: {as_flags(access)}; spendguard down, then spendguard up, drops it")
     running, started = supervisor.ensure(home, wanted, env, session.out.say, *start.flags())
     _show_up(session, running, start, started=started)
 
