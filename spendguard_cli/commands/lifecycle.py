@@ -154,8 +154,9 @@ def restart(
     )
     before = supervisor.find_quietly(home)
     access = start.kept(before.info.access, session.env) if before else {}
-    start.check(home, access | session.env)
-    env = start.env(access | session.env)
+    around = {**access, **session.env}
+    start.check(home, around)
+    env = start.env(around)
     configured = tomlfiles.configured_port(home, session.env)
     if before:
         supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
