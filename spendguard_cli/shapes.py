@@ -111,10 +111,11 @@ def call_line(call: wire.Call) -> CallLine:
 
 
 class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A new agent key, for a person, and where it is good."""
+    """A new agent key, for a person, and where it is good; `for_agents`: that address is for keys alone."""
 
     made: wire.KeyMade
     base_url: str
+    for_agents: bool
 
 
 class KeyMinted(msgspec.Struct, frozen=True, kw_only=True):

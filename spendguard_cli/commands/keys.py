@@ -1,7 +1,8 @@
 """`agent key|mint`: what a program sends in place of a provider's key."""
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +16,15 @@ from spendguard_cli.verbs import switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
 
+if TYPE_CHECKING:
+    from spendguard_daemon import wire
+
 __all__ = ["app"]
 
 KEY_VARIABLE = "SPENDGUARD_AGENT_KEY"
 KEY_DAYS_MAX = 3650
 STDIN_CHARACTERS_MAX = 64 * 1024
+REFUSE = "spendguard config set access.bare_header refuse"
 NS_PER_SECOND = 1_000_000_000
 
 Limit = Annotated[
@@ -69,8 +74,9 @@ def key(
 ) -> None:
     """Make a key for an agent, and show it once.
 
-    It goes where an SDK takes its provider's key. From then on the agent's id alone is not enough. What its
-    holder makes from it with agent mint is never wider, and counts on it.
+    It goes where an SDK takes its provider's key. While an agent has a live key its id alone is refused; once
+    the last is revoked or expires, the id alone is enough again, unless access.bare_header is refuse. What
+    its holder makes from it with agent mint is never wider, and counts on it.
     """
     narrowing: dict[str, object] = {"limit": limit, "model": model, "expires": expires, "label": label}
     _check_one(rotate, revoke, list_=list_, narrowing=given(narrowing))
@@ -89,18 +95,17 @@ def key(
     }
     agent_id = session.agent_id(ref)
     if revoke is not None:
-        session.out.show(session.control.revoke_key(agent_id, revoke))
-        return
-    control = session.control
-    made = (
-        control.create_key(agent_id, given(body)) if rotate is None else control.rotate_key(agent_id, rotate)
-    )
-    if not session.out.is_terminal:
-        session.out.show(made)
-        return
-    from spendguard_cli import shapes
-
-    session.out.show(made, on_terminal=shapes.KeyShown(made=made, base_url=control.base_url))
+        _revoke(session, agent_id, revoke)
+    elif rotate is not None:
+        _show_once(session, session.control.rotate_key(agent_id, rotate))
+    else:
+        had_one = _needs_key(session.control.keys(agent_id))
+        _show_once(session, session.control.create_key(agent_id, given(body)))
+        if not had_one:
+            session.out.say("calls of this agent with only its id are refused from now on")
+            if expires is not None:
+                session.out.say(f"unless it has another key, they are good again after {expires}")
+                session.out.advise(f"{REFUSE}, to refuse them for good")
 
 
 @verb(
@@ -140,6 +145,36 @@ def mint(
     session.out.show(made)
     for sentence in minting.without_effect(parent, caveats):
         session.out.warn(sentence)
+
+
+def _needs_key(keys: "Sequence[wire.AgentKey]") -> bool:
+    """Tell whether an agent has a live key of those that an operator makes: then its id alone is refused."""
+    return any(one.kind == "agent" and not one.revoked and not one.expired for one in keys)
+
+
+def _revoke(session: Session, agent_id: str, key_id: str) -> None:
+    """End a key; say so where that makes the agent's id alone enough again."""
+    control = session.control
+    before = _needs_key(control.keys(agent_id))
+    session.out.show(control.revoke_key(agent_id, key_id))
+    if before and not control.status().keys_required and not _needs_key(control.keys(agent_id)):
+        session.out.warn(
+            "that was its last key: this agent's id alone is enough again, from any program here"
+        )
+        session.out.advise(f"{REFUSE}, then spendguard restart")
+
+
+def _show_once(session: Session, made: "wire.KeyMade") -> None:
+    """Show a key with its secret; a person is also told where it is good."""
+    if not session.out.is_terminal:
+        session.out.show(made)
+        return
+    from spendguard_cli import shapes
+
+    control = session.control
+    agents_url = control.status().agents_url
+    shown = shapes.KeyShown(made=made, base_url=agents_url or control.base_url, for_agents=bool(agents_url))
+    session.out.show(made, on_terminal=shown)
 
 
 def _check_one(rotate: str | None, revoke: str | None, *, list_: bool, narrowing: dict[str, object]) -> None:

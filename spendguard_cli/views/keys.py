@@ -25,6 +25,11 @@ def shown_once(value: shapes.KeyShown) -> RenderableType:
         Text("To use it:"),
         _line(f"  export OPENAI_BASE_URL={value.base_url}/v1"),
         _line(f"  export OPENAI_API_KEY={made.key}"),
+        *(
+            [Text("That is the agents' address: keys are good there, and nothing else.")]
+            if value.for_agents
+            else []
+        ),
         Text("Other SDKs take it where their key goes, with their own base URL.", style=QUIET),
     )
 

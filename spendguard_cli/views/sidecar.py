@@ -48,7 +48,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         ("process", ink.foreign(f"pid {now.pid}, version {now.version}")),
         ("started", ink.when(now.started_at)),
         ("prices", _prices(now.pricing)),
-        ("keys", _keys(now.providers)),
+        ("provider keys", _keys(now.providers)),
         ("calls", _calls(now)),
     ]
     if now.daemon_budget.hard_limit_cents is not None:
@@ -71,7 +71,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
 
 def _doors(agents_url: str | None, listening: list[str], socket: str | None) -> Rows:
     """The ways in beside the address: for agents with a key, on other addresses, and for the operator."""
-    rows: Rows = [("with a key", ink.foreign(agents_url))] if agents_url else []
+    rows: Rows = [("for agents", ink.foreign(f"{agents_url}  with an agent key"))] if agents_url else []
     for url in listening:
         near = _is_loopback(url)
         told = "with a key" if near else "with a key, reachable from elsewhere"
