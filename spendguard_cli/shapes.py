@@ -70,10 +70,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AgentDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent with its latest calls, for a person."""
+    """One agent with its latest calls, for a person; `now_ns` is when (wall clock)."""
 
     agent: wire.Agent
     calls: list[wire.Call]
+    now_ns: int
 
 
 class CallLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,11 +140,12 @@ class BudgetDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The daemon at a glance with its agents, for a person."""
+    """The daemon at a glance with its agents, for a person; `now_ns` is when (wall clock)."""
 
     base_url: str
     status: wire.Status
     agents: list[wire.Agent]
+    now_ns: int
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):

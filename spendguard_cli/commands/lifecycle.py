@@ -175,6 +175,7 @@ def status(session: Session) -> None:
     Address, prices, keys, agents, money at risk. Never starts a sidecar: exit 3 tells that none is up.
     """
     from spendguard_cli import render, shapes
+    from spendguard_daemon.system import SystemClock
 
     control = session.peek()
     if control is None:
@@ -184,7 +185,10 @@ def status(session: Session) -> None:
     agents = control.agents() if session.out.is_terminal or now.waiting else []
     shown = render.merged({"state": now.state, "base_url": control.base_url}, now)
     if session.out.is_terminal:
-        session.out.show(shapes.StatusDetail(base_url=control.base_url, status=now, agents=agents))
+        at_ns = SystemClock().wall_ns()
+        session.out.show(
+            shapes.StatusDetail(base_url=control.base_url, status=now, agents=agents, now_ns=at_ns)
+        )
     elif session.out.form is Form.JSON or now.pricing is None:
         session.out.show(shown)
     else:
