@@ -10,6 +10,8 @@ from spendguard_cli.amounts import amount, cents
 from spendguard_cli.commands.agents import EXITS, Agent, AgentOption, named
 from spendguard_cli.commands.freezing import app
 from spendguard_cli.commands.policies import given
+from spendguard_cli.output import Form
+from spendguard_cli.render import count
 from spendguard_cli.session import Session
 from spendguard_cli.spans import span_seconds
 from spendguard_cli.verbs import switch, verb
@@ -48,6 +50,7 @@ Label = Annotated[str | None, typer.Option(metavar="TEXT", help="Whose it is, up
         "spendguard agent key my-agent --limit 500 --expires 7d --label ci",
         "spendguard agent key my-agent --model 'openai/*' --model 'claude-sonnet-*'",
         "spendguard agent key my-agent --list",
+        "spendguard agent key my-agent --list --all",
         "spendguard agent key my-agent --rotate 8c1f0a77d2b94e10",
         "spendguard agent key --agent my-agent --revoke 8c1f0a77d2b94e10",
     ),
@@ -64,7 +67,10 @@ def key(
         str | None, typer.Option(metavar="TIME", help="For how long it is good: 24h, 7d, 30m. Else for ever.")
     ] = None,
     label: Label = None,
-    list_: Annotated[bool, switch("--list", help_text="Show the agent's keys instead.")] = False,
+    list_: Annotated[bool, switch("--list", help_text="Show the agent's live keys instead.")] = False,
+    all_: Annotated[
+        bool, switch("--all", help_text="With --list: those too that were revoked or have expired.")
+    ] = False,
     rotate: Annotated[
         str | None, typer.Option(metavar="KEY_ID", help="Give a key another secret; the old one ends now.")
     ] = None,
@@ -81,8 +87,12 @@ def key(
     narrowing: dict[str, object] = {"limit": limit, "model": model, "expires": expires, "label": label}
     _check_one(rotate, revoke, list_=list_, narrowing=given(narrowing))
     if list_:
-        session.out.show(session.control.keys(session.agent_id(named(agent, agent_option))))
+        _list(session, session.control.keys(session.agent_id(named(agent, agent_option))), whole=all_)
         return
+    if all_:
+        raise SpendGuardError(
+            Code.USAGE, "--all goes with --list", remedy="spendguard agent key <agent> --list --all"
+        )
     session.operator_only("agent key")
     ref = named(agent, agent_option)
     body: dict[str, object] = {
@@ -145,6 +155,19 @@ def mint(
     session.out.show(made)
     for sentence in minting.without_effect(parent, caveats):
         session.out.warn(sentence)
+
+
+def _list(session: Session, keys: "list[wire.AgentKey]", *, whole: bool) -> None:
+    """Show the keys that are good, or all, and tell how many were left out; JSON has every key."""
+    ended = {one.key_id for one in keys if one.revoked or one.expired}
+    for one in keys:  # parents stand before what was made from them, and end it when they end
+        if one.parent_id in ended:
+            ended.add(one.key_id)
+    live = [one for one in keys if one.key_id not in ended]
+    hidden = 0 if whole or session.out.form is Form.JSON else len(keys) - len(live)
+    session.out.show(live if hidden else keys)
+    if hidden:
+        session.out.say(f"{count(hidden, 'key')} revoked or expired: --list --all shows them too")
 
 
 def _needs_key(keys: "Sequence[wire.AgentKey]") -> bool:

@@ -92,6 +92,19 @@ def test_the_first_key_and_the_end_of_the_last_are_said(served: Quick) -> None:
     assert served.ok("agent", "key", agent, "--revoke", second.keys["key_id"]).err == ""
 
 
+def test_the_list_shows_live_keys_and_tells_of_the_others(served: Quick) -> None:
+    agent_id = served.agent(name())
+    ended, live = (made(served, agent_id)["key_id"] for _ in range(2))
+    served.ok("agent", "key", agent_id, "--revoke", ended)
+    short = served.ok("agent", "key", agent_id, "--list")
+    assert (ended in short.out, live in short.out) == (False, True)
+    assert "1 key revoked or expired: --list --all shows them too" in short.err
+    whole = served.ok("agent", "key", agent_id, "--list", "--all")
+    assert (ended in whole.out, whole.err) == (True, "")
+    assert len(served.ok("agent", "key", agent_id, "--list", "--json").json) == 2
+    assert served.run("agent", "key", agent_id, "--all").code == 2
+
+
 def test_a_minted_key_is_narrower(served: Quick) -> None:
     """Its model list and its limit hold, and those above it; nobody asked the sidecar before the call."""
     served.agent(agent := name(), cents=500)

@@ -235,6 +235,29 @@ def test_money_ids_and_reasons_are_never_broken(width: int) -> None:
     assert all(len(line.rstrip()) <= width for line in tables)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_keys_fit_with_what_their_lineage_leaves(width: int) -> None:
+    """A child has no more left than the key above it, whatever it says itself; models come from above too."""
+    root = {"key_id": "0" * 16, "parent_id": None, "kind": "agent", "label": "ci", "models": ["openai/*"]}
+    root |= {"limit_usd": "5.00", "remaining_usd": "0.75", "settled_usd": "4.25", "expires_at": None}
+    child = {**root, "key_id": "1" * 16, "parent_id": "0" * 16, "kind": "child", "models": None}
+    child |= {"limit_usd": "50.00", "remaining_usd": "49.99974", "expires_at": "2026-12-06T15:12:00.000Z"}
+    values = [
+        made_fields(wire.AgentKey, {**one, "revoked": False, "expired": False}) for one in (root, child)
+    ]
+    said = narrow(values, width)
+    first, second = said.splitlines()[1:]
+    assert first.startswith("0" * 16)
+    assert second.startswith("1" * 16)
+    assert "$0.75" in second
+    assert "2026-12-06 15:12Z" in second
+    assert "$49.99974" not in second
+    assert all(len(line.rstrip()) <= width for line in said.splitlines())
+    if width >= 80:
+        assert "$50.00" in second
+        assert "openai/*" in second
+
+
 def test_without_a_clock_a_wait_says_when_it_ends() -> None:
     assert (
         ink.spans("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", None).plain == "until 2026-01-01 00:01:00Z"
