@@ -20,7 +20,8 @@ def read_parent(text: str) -> tuple[str, Presented]:
     token = text.strip()
     remedy = "printenv SPENDGUARD_AGENT_KEY | spendguard agent mint --limit 50"
     if not token:
-        raise SpendGuardError(Code.USAGE, "No key to mint from came on stdin", remedy=remedy)
+        detail = "No key to mint from came on stdin, and SPENDGUARD_AGENT_KEY holds none"
+        raise SpendGuardError(Code.USAGE, detail, remedy=remedy)
     try:
         return token, parse(token)
     except SpendGuardError:

@@ -82,11 +82,14 @@ class Session:
             )
 
     def tell_ways_on(self, agents: "Sequence[wire.Agent]", daemon: "wire.DaemonBudget | None" = None) -> None:
-        """Tell an operator what lets waiting calls go on; an agent inside `exec` is not told."""
-        from spendguard_cli.ways_on import ways_on
+        """Tell an operator what lets waiting calls go on; an agent inside `exec` is not told.
+
+        With the cap of all these are all agents, and those with a name of their own are named by it.
+        """
+        from spendguard_cli.ways_on import refs, ways_on
 
         if not self.connection.in_exec:
-            for command in ways_on(agents, daemon):
+            for command in ways_on(agents, daemon, None if daemon is None else refs(agents)):
                 self.out.advise(command)
 
     def local_only(self, verb: str) -> None:

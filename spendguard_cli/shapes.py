@@ -70,10 +70,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AgentDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent with its latest calls, for a person."""
+    """One agent with its latest calls, for a person; `now_ns` is when (wall clock)."""
 
     agent: wire.Agent
     calls: list[wire.Call]
+    now_ns: int
 
 
 class CallLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,10 +112,11 @@ def call_line(call: wire.Call) -> CallLine:
 
 
 class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A new agent key, for a person, and where it is good."""
+    """A new agent key, for a person, and where it is good; `for_agents`: that address is for keys alone."""
 
     made: wire.KeyMade
     base_url: str
+    for_agents: bool
 
 
 class KeyMinted(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +140,12 @@ class BudgetDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The daemon at a glance with its agents, for a person."""
+    """The daemon at a glance with its agents, for a person; `now_ns` is when (wall clock)."""
 
     base_url: str
     status: wire.Status
     agents: list[wire.Agent]
+    now_ns: int
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,14 @@ class Start:
         }
         return {**env, **{name: value for name, value in flags.items() if value}}
 
+    def kept(self, access: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+        """Return what of the flags that a running sidecar was started with (`access`) holds on.
+
+        A flag that was typed, or a variable of this shell, goes above it; one that is empty drops it.
+        """
+        typed = {"SPENDGUARD_ACCESS_LISTEN"} if self.listen else set()
+        return {name: value for name, value in access.items() if name not in typed and name not in env}
+
     def flags(self) -> tuple[str, ...]:
         """Return what a daemon is told that no setting can tell it."""
         return ("--insecure-pricing",) if self.insecure_pricing else ()
@@ -120,7 +128,7 @@ class Start:
             return
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
-            f"Another daemon has this ledger open: the sidecar that runs {lacks}",
+            f"The sidecar runs already, and {lacks}",
             remedy=self._with_keys("restart"),
         )
 
@@ -133,6 +141,13 @@ class Start:
         words += ["--unsafe-fs"] if self.unsafe_fs else []
         words += [word for item in self.listen for word in ("--listen", item)]
         return " ".join([*words, "--require-agent-key"])
+
+
+def as_flags(access: Mapping[str, str]) -> str:
+    """Return variables of [access] as the flags that say the same."""
+    words = [f"--listen {item}" for item in access.get("SPENDGUARD_ACCESS_LISTEN", "").split(",") if item]
+    keys = access.get("SPENDGUARD_ACCESS_BARE_HEADER") == "refuse"
+    return " ".join([*words, *(["--require-agent-key"] if keys else [])])
 
 
 def _is_in(item: str, have: set[tuple[str | None, int | None]], own_port: int) -> bool:

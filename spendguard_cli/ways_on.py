@@ -1,6 +1,9 @@
 """How an operator lets a waiting call go on: the command, with the amount that is lacking. Pure."""
 
-from collections.abc import Sequence
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
@@ -10,37 +13,67 @@ WAYS_SHOWN = 5
 """How many commands are told at a time: after each of them it may be another one that is needed."""
 
 
-def ways_on(agents: Sequence[wire.Agent], daemon: wire.DaemonBudget | None) -> list[str]:
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def refs(everyone: Sequence[wire.Agent]) -> dict[str, str]:
+    """Return how a command names each agent: by its name where no other has that, else by its id."""
+    names = Counter(agent.name for agent in everyone)
+    return {
+        agent.agent_id: shlex.quote(agent.name)
+        if names[agent.name] == 1 and _is_ref(agent.name)
+        else agent.agent_id
+        for agent in everyone
+    }
+
+
+def _is_ref(name: str) -> bool:
+    """Tell whether a name can be typed for an agent: it is taken for no option and no id."""
+    return name.isprintable() and bool(name) and not name.startswith("-") and not UUID.fullmatch(name)
+
+
+def ways_on(
+    agents: Sequence[wire.Agent],
+    daemon: wire.DaemonBudget | None,
+    named: Mapping[str, str] | None = None,
+) -> list[str]:
     """Return the commands for the waiting calls of these agents, each once, the oldest call's first.
 
-    `daemon` is the cap above all agents, None where it was not asked for.
+    `daemon` is the cap above all agents, None where it was not asked for; `named` how to name agents, by id.
     """
+    said = named or {}
     waiting = sorted(
         ((one, agent) for agent in agents for one in agent.waiting), key=lambda pair: pair[0].since
     )
-    ways = [way_on(one, agent.hard_limit_cents, daemon) for one, agent in waiting]
+    ways = [
+        way_on(one, agent.hard_limit_cents, daemon, said.get(one.agent_id, one.agent_id))
+        for one, agent in waiting
+    ]
     return list(dict.fromkeys(way for way in ways if way is not None))[:WAYS_SHOWN]
 
 
-def way_on(one: wire.Waiting, limit_cents: int | None, daemon: wire.DaemonBudget | None) -> str | None:
+def way_on(
+    one: wire.Waiting, limit_cents: int | None, daemon: wire.DaemonBudget | None, ref: str
+) -> str | None:
     """Return the command that lets one call go on; None where only other calls' ends do.
 
-    A top-up fills a budget up to its limit, so that a call above the limit needs another one.
+    `ref` is how its agent is named. A top-up fills a budget up to its limit, so that a call above the limit
+    needs another one.
     """
     needed_cents, lacking = cents_ceil(parse_usd(one.worst_case_usd)), one.lacking_cents
     match one.code:
         case Code.INSUFFICIENT_BUDGET if limit_cents is not None and limit_cents < needed_cents:
-            return f"spendguard budget set --agent {one.agent_id} --limit {needed_cents} --topup {lacking}"
+            return f"spendguard budget set --agent {ref} --limit {needed_cents} --topup {lacking}"
         case Code.INSUFFICIENT_BUDGET:
-            return f"spendguard budget topup --agent {one.agent_id} --amount {lacking}"
+            return f"spendguard budget topup --agent {ref} --amount {lacking}"
         case Code.BUDGET_NOT_SET:
-            return f"spendguard budget set --agent {one.agent_id} --limit {lacking}"
+            return f"spendguard budget set --agent {ref} --limit {lacking}"
         case Code.DAEMON_CAP if _above(daemon, needed_cents):
             return f"spendguard budget daemon set --limit {needed_cents} --topup {lacking}"
         case Code.DAEMON_CAP:
             return f"spendguard budget daemon topup --amount {lacking}"
         case Code.BUDGET_LOCKED:
-            return f"spendguard agent set {one.agent_id} --concurrency shared"
+            return f"spendguard agent set {ref} --concurrency shared"
         case _:
             return None
 

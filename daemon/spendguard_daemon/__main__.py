@@ -99,7 +99,14 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     )
     ledger.limit_waiting(settings.connections_max // 2, max(1, settings.agent_calls_max // 2))
     started_ns = clock.wall_ns()
-    info = DaemonInfo(pid=os.getpid(), port=0, version=__version__, started_at=iso(started_ns), addresses=[])
+    info = DaemonInfo(
+        pid=os.getpid(),
+        port=0,
+        version=__version__,
+        started_at=iso(started_ns),
+        addresses=[],
+        access={name: os.environ[name] for name in runtime.KEPT if os.environ.get(name)},
+    )
     runtime.write_lock_info(home, disk, info)  # from here on whoever finds the lock taken knows by whom
     ledger.start(asyncio.get_running_loop())
     token = runtime.ensure_admin_token(home, disk, rng)  # under the ledger's lock: one daemon makes it

@@ -86,7 +86,7 @@ TABLE: dict[Code, Entry] = {
         "The key's limit is reached",
         "The most this call can cost fits the agent's budget, but not what is left of the key it came with.",
         "Send a smaller max_tokens or a shorter prompt, or use a key with more left. " + _ASK,
-        "spendguard agent key <agent> --list; then make a key with a higher --limit",
+        "a key's limit cannot be changed: spendguard agent key <agent> --limit <amount> makes another key",
     ),
     Code.BUDGET_HELD: Entry(
         402,
@@ -136,8 +136,9 @@ TABLE: dict[Code, Entry] = {
         Exit.USAGE,
         "Missing x-cynsta-agent-id header",
         "The call names no agent, so there is no budget to hold.",
-        "Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/<provider>.",
-        "spendguard agent list shows the ids",
+        "Send your agent key where the SDK puts its key, or x-cynsta-agent-id, or use the base URL "
+        "/v1/agents/<agent_id>/runs/<run_id>/<provider>.",
+        "spendguard agent key <agent> makes a key; spendguard agent list shows the ids",
     ),
     Code.MALFORMED_REQUEST: Entry(
         400,
@@ -257,7 +258,7 @@ TABLE: dict[Code, Entry] = {
         "Requests from web pages are refused",
         "The request carries an Origin or a Sec-Fetch-Site of a browser.",
         "Call from a program, not from a page.",
-        "call from a program; [access] origins names pages that may call models with an agent key",
+        "call from a program; spendguard config set access.origins <origin> lets a page in with a key",
     ),
     Code.MOCK_ONLY: Entry(
         403,
@@ -336,8 +337,8 @@ TABLE: dict[Code, Entry] = {
         Exit.NOT_ALLOWED,
         "Host not served here",
         "The Host header is not one of this sidecar's own names, or the request line holds a whole URL.",
-        "Call 127.0.0.1, [::1] or localhost with the sidecar's port.",
-        "call 127.0.0.1, [::1] or localhost with the sidecar's port; [access] hosts adds other names",
+        "Call one of the names that the message lists, with the sidecar's port.",
+        "call one of the names in the message; spendguard config set access.hosts <name> adds another",
     ),
     Code.RATE_LIMITED: Entry(
         429,

@@ -32,6 +32,7 @@ class DaemonInfo(msgspec.Struct, frozen=True, kw_only=True):
     """`run/daemon.json`: how to reach the daemon that wrote it last. Port 0: it does not listen yet.
 
     At `agents_url` agent keys alone count; `socket` is the path of the Unix socket, None where there is none.
+    `access` is what its environment said of [access] by the names of `KEPT`, as the flags of `up` do.
     """
 
     pid: Annotated[int, msgspec.Meta(ge=1)]
@@ -41,6 +42,10 @@ class DaemonInfo(msgspec.Struct, frozen=True, kw_only=True):
     addresses: list[str]
     agents_url: str | None = None
     socket: str | None = None
+    access: dict[str, str] = {}
+
+
+KEPT = ("SPENDGUARD_ACCESS_LISTEN", "SPENDGUARD_ACCESS_BARE_HEADER")
 
 
 @dataclass(frozen=True, slots=True)

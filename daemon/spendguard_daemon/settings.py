@@ -87,6 +87,7 @@ def load(config_text: str, env: Mapping[str, str], flags: Mapping[str, object] |
         raise wrong(
             "[access] listen",
             "agent keys: spendguard up --require-agent-key, or [access] bare_header = refuse",
+            remedy="spendguard config set access.bare_header refuse",
         )
     if values.get("price_verify_signature") is False:
         warnings.insert(0, UNVERIFIED_PRICES)

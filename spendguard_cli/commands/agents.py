@@ -117,12 +117,13 @@ def list_(session: Session) -> None:
 def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
     """Show one agent and its latest calls."""
     from spendguard_cli import render, shapes
+    from spendguard_daemon.system import SystemClock
 
     agent_id = session.agent_id(named(agent, agent_option))
     found = session.control.agent(agent_id)
     calls = session.control.calls(agent_id, CALLS_SHOWN)
     if session.out.is_terminal:
-        session.out.show(shapes.AgentDetail(agent=found, calls=calls))
+        session.out.show(shapes.AgentDetail(agent=found, calls=calls, now_ns=SystemClock().wall_ns()))
         if found.restored:
             session.out.advise(f"spendguard agent unfreeze {agent_id} --spent <amount since the backup>")
     else:

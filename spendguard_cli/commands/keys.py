@@ -1,7 +1,8 @@
 """`agent key|mint`: what a program sends in place of a provider's key."""
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,17 +10,23 @@ from spendguard_cli.amounts import amount, cents
 from spendguard_cli.commands.agents import EXITS, Agent, AgentOption, named
 from spendguard_cli.commands.freezing import app
 from spendguard_cli.commands.policies import given
+from spendguard_cli.output import Form
+from spendguard_cli.render import count
 from spendguard_cli.session import Session
 from spendguard_cli.spans import span_seconds
 from spendguard_cli.verbs import switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
 
+if TYPE_CHECKING:
+    from spendguard_daemon import wire
+
 __all__ = ["app"]
 
 KEY_VARIABLE = "SPENDGUARD_AGENT_KEY"
 KEY_DAYS_MAX = 3650
 STDIN_CHARACTERS_MAX = 64 * 1024
+REFUSE = "spendguard config set access.bare_header refuse"
 NS_PER_SECOND = 1_000_000_000
 
 Limit = Annotated[
@@ -43,6 +50,7 @@ Label = Annotated[str | None, typer.Option(metavar="TEXT", help="Whose it is, up
         "spendguard agent key my-agent --limit 500 --expires 7d --label ci",
         "spendguard agent key my-agent --model 'openai/*' --model 'claude-sonnet-*'",
         "spendguard agent key my-agent --list",
+        "spendguard agent key my-agent --list --all",
         "spendguard agent key my-agent --rotate 8c1f0a77d2b94e10",
         "spendguard agent key --agent my-agent --revoke 8c1f0a77d2b94e10",
     ),
@@ -59,7 +67,10 @@ def key(
         str | None, typer.Option(metavar="TIME", help="For how long it is good: 24h, 7d, 30m. Else for ever.")
     ] = None,
     label: Label = None,
-    list_: Annotated[bool, switch("--list", help_text="Show the agent's keys instead.")] = False,
+    list_: Annotated[bool, switch("--list", help_text="Show the agent's live keys instead.")] = False,
+    all_: Annotated[
+        bool, switch("--all", help_text="With --list: those too that were revoked or have expired.")
+    ] = False,
     rotate: Annotated[
         str | None, typer.Option(metavar="KEY_ID", help="Give a key another secret; the old one ends now.")
     ] = None,
@@ -69,14 +80,19 @@ def key(
 ) -> None:
     """Make a key for an agent, and show it once.
 
-    It goes where an SDK takes its provider's key. From then on the agent's id alone is not enough. What its
-    holder makes from it with agent mint is never wider, and counts on it.
+    It goes where an SDK takes its provider's key. While an agent has a live key its id alone is refused; once
+    the last is revoked or expires, the id alone is enough again, unless access.bare_header is refuse. What
+    its holder makes from it with agent mint is never wider, and counts on it.
     """
     narrowing: dict[str, object] = {"limit": limit, "model": model, "expires": expires, "label": label}
     _check_one(rotate, revoke, list_=list_, narrowing=given(narrowing))
     if list_:
-        session.out.show(session.control.keys(session.agent_id(named(agent, agent_option))))
+        _list(session, session.control.keys(session.agent_id(named(agent, agent_option))), whole=all_)
         return
+    if all_:
+        raise SpendGuardError(
+            Code.USAGE, "--all goes with --list", remedy="spendguard agent key <agent> --list --all"
+        )
     session.operator_only("agent key")
     ref = named(agent, agent_option)
     body: dict[str, object] = {
@@ -89,18 +105,17 @@ def key(
     }
     agent_id = session.agent_id(ref)
     if revoke is not None:
-        session.out.show(session.control.revoke_key(agent_id, revoke))
-        return
-    control = session.control
-    made = (
-        control.create_key(agent_id, given(body)) if rotate is None else control.rotate_key(agent_id, rotate)
-    )
-    if not session.out.is_terminal:
-        session.out.show(made)
-        return
-    from spendguard_cli import shapes
-
-    session.out.show(made, on_terminal=shapes.KeyShown(made=made, base_url=control.base_url))
+        _revoke(session, agent_id, revoke)
+    elif rotate is not None:
+        _show_once(session, session.control.rotate_key(agent_id, rotate))
+    else:
+        had_one = _needs_key(session.control.keys(agent_id))
+        _show_once(session, session.control.create_key(agent_id, given(body)))
+        if not had_one:
+            session.out.say("calls of this agent with only its id are refused from now on")
+            if expires is not None:
+                session.out.say(f"unless it has another key, they are good again after {expires}")
+                session.out.advise(f"{REFUSE}, to refuse them for good")
 
 
 @verb(
@@ -140,6 +155,49 @@ def mint(
     session.out.show(made)
     for sentence in minting.without_effect(parent, caveats):
         session.out.warn(sentence)
+
+
+def _list(session: Session, keys: "list[wire.AgentKey]", *, whole: bool) -> None:
+    """Show the keys that are good, or all, and tell how many were left out; JSON has every key."""
+    ended = {one.key_id for one in keys if one.revoked or one.expired}
+    for one in keys:  # parents stand before what was made from them, and end it when they end
+        if one.parent_id in ended:
+            ended.add(one.key_id)
+    live = [one for one in keys if one.key_id not in ended]
+    hidden = 0 if whole or session.out.form is Form.JSON else len(keys) - len(live)
+    session.out.show(live if hidden else keys)
+    if hidden:
+        session.out.say(f"{count(hidden, 'key')} revoked or expired: --list --all shows them too")
+
+
+def _needs_key(keys: "Sequence[wire.AgentKey]") -> bool:
+    """Tell whether an agent has a live key of those that an operator makes: then its id alone is refused."""
+    return any(one.kind == "agent" and not one.revoked and not one.expired for one in keys)
+
+
+def _revoke(session: Session, agent_id: str, key_id: str) -> None:
+    """End a key; say so where that makes the agent's id alone enough again."""
+    control = session.control
+    before = _needs_key(control.keys(agent_id))
+    session.out.show(control.revoke_key(agent_id, key_id))
+    if before and not control.status().keys_required and not _needs_key(control.keys(agent_id)):
+        session.out.warn(
+            "that was its last key: this agent's id alone is enough again, from any program here"
+        )
+        session.out.advise(f"{REFUSE}, then spendguard restart")
+
+
+def _show_once(session: Session, made: "wire.KeyMade") -> None:
+    """Show a key with its secret; a person is also told where it is good."""
+    if not session.out.is_terminal:
+        session.out.show(made)
+        return
+    from spendguard_cli import shapes
+
+    control = session.control
+    agents_url = control.status().agents_url
+    shown = shapes.KeyShown(made=made, base_url=agents_url or control.base_url, for_agents=bool(agents_url))
+    session.out.show(made, on_terminal=shown)
 
 
 def _check_one(rotate: str | None, revoke: str | None, *, list_: bool, narrowing: dict[str, object]) -> None:

@@ -89,7 +89,7 @@ def up(
         if supervisor.find(home) is not None:
             raise SpendGuardError(
                 Code.LEDGER_LOCKED,
-                "Another daemon has this ledger open: the sidecar runs in the background",
+                "The sidecar runs already, in the background",
                 remedy="spendguard down, then spendguard up --foreground",
             )
         supervisor.prepare(home)
@@ -99,7 +99,7 @@ def up(
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
-            f"Another daemon has this ledger open: the sidecar runs on port {running.place.port}",
+            f"The sidecar runs already, on port {running.place.port}",
             remedy=f"spendguard restart --port {wanted}",
         )
     _show_up(session, running, start, started=started)
@@ -133,9 +133,11 @@ def restart(
 ) -> None:
     """Stop the sidecar and start it again.
 
-    It keeps its port unless another is named or configured.
+    It keeps its port unless another is named or configured, and its --listen and --require-agent-key;
+    down, then up, drops these.
     """
     from spendguard_cli import supervisor, tomlfiles
+    from spendguard_cli.starting import as_flags
     from spendguard_cli.stopping import stop
 
     session.local_only("restart")
@@ -150,15 +152,19 @@ def restart(
         listen=tuple(listen or ()),
         require_agent_key=require_agent_key,
     )
-    start.check(home, session.env)
-    env = start.env(session.env)
-    configured = tomlfiles.configured_port(home, session.env)
     before = supervisor.find_quietly(home)
+    access = start.kept(before.info.access, session.env) if before else {}
+    around = {**access, **session.env}
+    start.check(home, around)
+    env = start.env(around)
+    configured = tomlfiles.configured_port(home, session.env)
     if before:
         supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
     wanted = kept if port is None else port
+    if as_flags(access):
+        session.out.say(f"as before: {as_flags(access)}; spendguard down, then spendguard up, drops it")
     running, started = supervisor.ensure(home, wanted, env, session.out.say, *start.flags())
     _show_up(session, running, start, started=started)
 
@@ -169,6 +175,7 @@ def status(session: Session) -> None:
     Address, prices, keys, agents, money at risk. Never starts a sidecar: exit 3 tells that none is up.
     """
     from spendguard_cli import render, shapes
+    from spendguard_daemon.system import SystemClock
 
     control = session.peek()
     if control is None:
@@ -178,7 +185,10 @@ def status(session: Session) -> None:
     agents = control.agents() if session.out.is_terminal or now.waiting else []
     shown = render.merged({"state": now.state, "base_url": control.base_url}, now)
     if session.out.is_terminal:
-        session.out.show(shapes.StatusDetail(base_url=control.base_url, status=now, agents=agents))
+        at_ns = SystemClock().wall_ns()
+        session.out.show(
+            shapes.StatusDetail(base_url=control.base_url, status=now, agents=agents, now_ns=at_ns)
+        )
     elif session.out.form is Form.JSON or now.pricing is None:
         session.out.show(shown)
     else:
@@ -257,7 +267,7 @@ def _show_up(session: Session, running: "Running", start: Start, *, started: boo
     if start.verb == "up" and start.strict and now.pricing is not None and now.pricing.source == "local":
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
-            "Another daemon has this ledger open: the sidecar runs with prices that are self-signed",
+            "The sidecar runs already, with prices that are self-signed",
             remedy="spendguard restart --strict",
         )
     start.check_running(now.listening, running.place.port, keys_required=now.keys_required)

@@ -62,28 +62,32 @@ def _overview(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
 
 def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") -> tuple[str, str]:
     """Return the command that an operator most likely wants next, and why."""
-    from spendguard_cli.ways_on import ways_on
+    from spendguard_cli.ways_on import refs, ways_on
 
+    named = refs(agents)
     if not agents:
         return "spendguard agent create --name my-agent", "an agent is who has a budget"
     bare = next((agent for agent in agents if agent.hard_limit_cents is None), None)
     if bare is not None:
         return (
-            f"spendguard budget set --agent {bare.agent_id} --limit 5000",
+            f"spendguard budget set --agent {named[bare.agent_id]} --limit 5000",
             "this agent can spend nothing until it has a budget",
         )
-    on = next(iter(ways_on(agents, status.daemon_budget)), None)
+    on = next(iter(ways_on(agents, status.daemon_budget, named)), None)
     if on is not None:
         return on, "lets a call go on that waits, in its own request, for money or for the lock"
     waits = next((agent for agent in agents if agent.restored), None)
     if waits is not None:
         return (
-            f"spendguard agent unfreeze {waits.agent_id} --spent <amount>",
+            f"spendguard agent unfreeze {named[waits.agent_id]} --spent <amount>",
             "it came back with a backup: say what it spent since; 0 accepts the loss",
         )
     stopped = next((agent for agent in agents if agent.frozen), None)
     if stopped is not None:
-        return f"spendguard agent get {stopped.agent_id}", "this agent is frozen: look before you unfreeze it"
+        return (
+            f"spendguard agent get {named[stopped.agent_id]}",
+            "this agent is frozen: look before you unfreeze it",
+        )
     if all(provider.key == "absent" for provider in status.providers) and not all(a.mock for a in agents):
         return "spendguard provider set-key openai", "the sidecar has no provider key yet"
     if status.unconfirmed_calls:

@@ -27,7 +27,10 @@ def agent_deleted(value: wire.AgentDeleted) -> RenderableType:
 
 def agents(values: list[wire.Agent]) -> RenderableType:
     """All agents: what remains to each, and what it is doing."""
-    made = ink.table("AGENT", "ID", "REMAINS", "LIMIT", "STATE", right=("REMAINS", "LIMIT"), fixed=("ID",))
+    made = ink.table(
+        "AGENT", "ID", "REMAINS", "LIMIT", "STATE",
+        right=("REMAINS", "LIMIT"), fixed=("ID",), less=("LIMIT", "ID"),
+    )  # fmt: skip
     for value in values:
         limit = (
             Text("-", style=QUIET) if value.hard_limit_cents is None else ink.cents(value.hard_limit_cents)
@@ -61,8 +64,8 @@ def state_of(value: wire.Agent, *, reason: bool) -> Text:
     return Text("ready", style=GOOD)
 
 
-def agent(value: wire.Agent) -> RenderableType:
-    """One agent, whole."""
+def agent(value: wire.Agent, now_ns: int | None = None) -> RenderableType:
+    """One agent, whole; `now_ns` is the wall clock, for how long its calls have waited."""
     rows: list[tuple[str, RenderableType]] = [
         ("agent id", ink.foreign(value.agent_id, "bold")),
         ("state", state_of(value, reason=True)),
@@ -84,33 +87,39 @@ def agent(value: wire.Agent) -> RenderableType:
     ]
     rows += [(name.replace("_", " "), ink.foreign(text)) for name, text in own_policy(value.policy)]
     names = {value.agent_id: value.name}
-    shown: list[RenderableType] = [Text(), ink.indent(waiting(value.waiting, names))] if value.waiting else []
+    shown: list[RenderableType] = []
+    if value.waiting:
+        shown = [Text(), ink.indent(waiting(value.waiting, names, now_ns))]
     return Group(ink.foreign(value.name, "bold"), ink.indent(ink.facts(rows)), *shown)
 
 
-def waiting(values: list[wire.Waiting], names: Mapping[str, str]) -> RenderableType:
-    """Calls that wait: for what, how much, since and until when. `names` are those of the agents, by id."""
+def waiting(
+    values: list[wire.Waiting], names: Mapping[str, str], now_ns: int | None = None
+) -> RenderableType:
+    """Calls that wait: for what, how much, how long. `names` are those of the agents, by id."""
     made = ink.table(
-        "WAITING CALL", "AGENT", "RUN", "FOR", "NEEDS", "SINCE", "UNTIL", right=("NEEDS",), fixed=("UNTIL",)
-    )
+        "WAITING", "CALL", "RUN", "FOR", "NEEDS", "TIME",
+        right=("NEEDS",), whole=("CALL", "FOR", "TIME"), less=("RUN", "CALL"),
+    )  # fmt: skip
     for value in values:
         made.add_row(
-            ink.foreign(value.call_id, QUIET),
             ink.foreign(names.get(value.agent_id, value.agent_id), "bold"),
+            ink.foreign(value.call_id[:SHORT_ID], QUIET),
             ink.foreign(value.run_id),
             ink.foreign(_WAITS_FOR.get(value.code, value.code), CARE),
             ink.usd(value.worst_case_usd),
-            ink.when(value.since),
-            ink.when(value.until),
+            ink.spans(value.since, value.until, now_ns),
         )
     return made
 
+
+SHORT_ID = 8
+"""Of the id of a call that ends its wait soon: enough to tell it from the others; --json has all of it."""
 
 _WAITS_FOR: Mapping[str, str] = {
     Code.INSUFFICIENT_BUDGET: "a top-up",
     Code.BUDGET_NOT_SET: "a budget",
     Code.DAEMON_CAP: "the cap of all",
-    Code.KEY_LIMIT: "its key's limit",
     Code.BUDGET_HELD: "held money",
     Code.BUDGET_LOCKED: "the lock",
 }
@@ -129,14 +138,15 @@ def own_policy(value: wire.AgentPolicy) -> list[tuple[str, str]]:
 def agent_detail(value: shapes.AgentDetail) -> RenderableType:
     """One agent with its latest calls."""
     latest = calls(value.calls) if value.calls else Text("no calls yet", style=QUIET)
-    return Group(agent(value.agent), Text(), ink.indent(latest))
+    return Group(agent(value.agent, value.now_ns), Text(), ink.indent(latest))
 
 
 def calls(values: list[wire.Call]) -> RenderableType:
     """Calls: what was held, what it cost in the end."""
     made = ink.table(
-        "CALL", "MODEL", "STATE", "HELD", "COST", right=("STATE", "HELD", "COST"), fixed=("CALL",)
-    )
+        "CALL", "MODEL", "STATE", "HELD", "COST",
+        right=("STATE", "HELD", "COST"), fixed=("CALL",), less=("HELD", "MODEL", "STATE"),
+    )  # fmt: skip
     for value in values:
         made.add_row(
             ink.foreign(value.call_id, QUIET),
@@ -208,7 +218,9 @@ def daemon_budget_line(value: wire.DaemonBudget) -> Text:
 
 def runs(values: list[wire.Run]) -> RenderableType:
     """An agent's runs."""
-    made = ink.table("RUN", "CALLS", "COST", "LAST SEEN", right=("CALLS", "COST"), fixed=("RUN",))
+    made = ink.table(
+        "RUN", "CALLS", "COST", "LAST SEEN", right=("CALLS", "COST"), fixed=("RUN",), less=("LAST SEEN",)
+    )
     for value in values:
         made.add_row(
             ink.foreign(value.run_id, "bold"),

@@ -4,13 +4,16 @@ Rich parses no markup anywhere (`markup=False`), and whatever a person, an agent
 `foreign` first: Rich itself lets escape sequences and bidi controls through.
 """
 
+from collections.abc import Mapping
+from copy import copy
+from datetime import datetime
 from enum import Enum
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from spendguard_daemon.money import parse_usd
@@ -19,6 +22,8 @@ from spendguard_daemon.text import safe
 BAR_CELLS = 32
 GAP = 2
 """Cells between two columns."""
+NAME_CELLS_MIN = 4
+"""What is left of a name where even then there is no room."""
 PROSE_LENGTH_MAX = 2000
 GOOD, CARE, BAD, QUIET = "green", "yellow", "red", "dim"
 STATE_STYLES = {
@@ -38,6 +43,7 @@ class Kind(Enum):
     PROSE = 20
     ID = 18
     NUMBER = 0
+    WHOLE = -1
 
 
 def console(stream: TextIO) -> Console:
@@ -81,6 +87,18 @@ def cents(amount: int) -> Text:
     return Text(f"${amount // 100}.{amount % 100:02d}")
 
 
+def spans(since: str, until: str, now_ns: int | None) -> Text:
+    """Write for how long something has waited and will: `12 s, 48 s left`; only its end without a `now`."""
+    try:
+        past, last = (datetime.fromisoformat(iso).timestamp() for iso in (since, until))
+    except ValueError:
+        return foreign(until)
+    if now_ns is None:
+        return Text("until ").append_text(when(until))
+    now = now_ns // 1_000_000_000
+    return Text(f"{max(0, now - int(past))} s, {max(0, int(last) - now)} s left")
+
+
 def when(iso: str | None) -> Text:
     """Write a time to the second, in UTC as it came."""
     return (
@@ -115,55 +133,83 @@ def facts(rows: list[tuple[str, RenderableType]]) -> Table:
 
 
 class Columns(Table):
-    """A table that fits its terminal: names are cut, then prose is folded, ids last, numbers never."""
+    """A table that fits its terminal: names are cut, prose is folded, then what is `less` is left out.
 
-    def __init__(self, right: tuple[str, ...], fixed: tuple[str, ...], prose: tuple[str, ...]):
+    Numbers and what is `whole` are never cut; ids are folded where they alone are wider than the terminal.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind], less: tuple[str, ...]):
         super().__init__(box=None, padding=(0, GAP, 0, 0), header_style=QUIET, pad_edge=False)
-        self._kinds = dict.fromkeys(right, Kind.NUMBER) | dict.fromkeys(fixed, Kind.ID)
-        self._kinds |= dict.fromkeys(prose, Kind.PROSE)
+        self._kinds, self._less = kinds, less
 
     def kind(self, header: object) -> "Kind":
         """Return what a column holds; names, unless said otherwise."""
         return self._kinds.get(str(header), Kind.NAME)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Give each column its width, then draw as any table."""
+        """Choose the columns and give each its width, then draw as any table."""
         wanted = {
-            column.header: max(
+            str(column.header): max(
                 Measurement.get(console, options, cell).maximum
                 for cell in (Text(str(column.header)), *column.cells)
             )
             for column in self.columns
         }
-        room = options.max_width - GAP * (len(self.columns) - 1)
-        for column in self.columns:
-            column.width = wanted[column.header]
-        for kind in (Kind.NAME, Kind.PROSE, Kind.ID):
-            self._narrow(kind, sum(column.width or 0 for column in self.columns) - room)
-        yield from super().__rich_console__(console, options)
+        everything, self.columns = self.columns, self._fitting(wanted, options.max_width)
+        try:
+            yield from super().__rich_console__(console, options)
+        finally:
+            self.columns = everything
 
-    def _narrow(self, kind: "Kind", excess: int) -> None:
-        """Take `excess` cells from the columns of a kind, always from the widest, down to its least width."""
-        columns = [column for column in self.columns if self.kind(column.header) is kind]
-        while excess > 0 and columns:
-            widest = max(columns, key=lambda column: column.width or 0)
-            if (widest.width or 0) <= kind.value:
+    def _fitting(self, wanted: Mapping[str, int], width: int) -> list[Column]:
+        """Return the columns that are shown, as wide as they are to be."""
+        kept, less = [str(column.header) for column in self.columns], [*self._less]
+        while True:
+            widths = {header: wanted[header] for header in kept}
+            room = width - GAP * (len(kept) - 1)
+            for kind in (Kind.NAME, Kind.PROSE):
+                self._narrow(widths, kind, kind.value, room)
+            if sum(widths.values()) <= room or not less:
+                break
+            kept.remove(less.pop(0))
+        self._narrow(widths, Kind.NAME, NAME_CELLS_MIN, room)
+        self._narrow(widths, Kind.ID, Kind.ID.value, room)
+        chosen = [copy(column) for column in self.columns if str(column.header) in widths]
+        for index, column in enumerate(chosen):
+            column._index, column.width = index, widths[str(column.header)]
+        return chosen
+
+    def _narrow(self, widths: dict[str, int], kind: "Kind", least: int, room: int) -> None:
+        """Take what is too much from the columns of a kind, always from the widest, down to `least` cells."""
+        headers = [header for header in widths if self.kind(header) is kind]
+        while headers and sum(widths.values()) > room:
+            widest = max(headers, key=lambda header: widths[header])
+            if widths[widest] <= least:
                 return
-            widest.width = (widest.width or 0) - 1
-            excess -= 1
+            widths[widest] -= 1
 
 
 def table(
-    *columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ...] = (), prose: tuple[str, ...] = ()
+    *columns: str,
+    right: tuple[str, ...] = (),
+    fixed: tuple[str, ...] = (),
+    prose: tuple[str, ...] = (),
+    whole: tuple[str, ...] = (),
+    less: tuple[str, ...] = (),
 ) -> Columns:
-    """Make a table without frames: quiet heads, numbers to the right (`right`), ids (`fixed`), sentences."""
-    made = Columns(right, fixed, prose)
+    """Make a table without frames: quiet heads, numbers to the right (`right`), ids (`fixed`), sentences.
+
+    `whole` are words that are never cut. `less` are left out where the terminal is narrow, the first first.
+    """
+    kinds = dict.fromkeys(right, Kind.NUMBER) | dict.fromkeys(fixed, Kind.ID)
+    kinds |= dict.fromkeys(prose, Kind.PROSE) | dict.fromkeys(whole, Kind.WHOLE)
+    made = Columns(kinds, less)
     for column in columns:
         kind = made.kind(column)
         made.add_column(
             column,
             justify="right" if kind is Kind.NUMBER else "left",
-            no_wrap=kind is Kind.NAME,
+            no_wrap=kind not in (Kind.ID, Kind.PROSE),
             overflow="ellipsis" if kind is Kind.NAME else "fold",
         )
     return made

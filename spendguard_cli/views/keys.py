@@ -1,5 +1,7 @@
 """What a person sees of agent keys. Pure: wire values in, Rich renderables out."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -25,6 +27,11 @@ def shown_once(value: shapes.KeyShown) -> RenderableType:
         Text("To use it:"),
         _line(f"  export OPENAI_BASE_URL={value.base_url}/v1"),
         _line(f"  export OPENAI_API_KEY={made.key}"),
+        *(
+            [Text("That is the agents' address: keys are good there, and nothing else.")]
+            if value.for_agents
+            else []
+        ),
         Text("Other SDKs take it where their key goes, with their own base URL.", style=QUIET),
     )
 
@@ -42,20 +49,39 @@ def minted(value: shapes.KeyMinted) -> RenderableType:
 
 
 def keys(values: list[wire.AgentKey]) -> RenderableType:
-    """An agent's keys: what each has spent, what is left to it, and until when."""
+    """An agent's keys: what each has spent, what it and those above it leave to it, and until when."""
     table = ink.table(
-        "KEY", "LABEL", "KIND", "SPENT", "LEFT", "STATE", right=("SPENT", "LEFT"), fixed=("KEY",)
-    )
+        "KEY", "LABEL", "KIND", "CHILD OF", "MODELS", "SPENT", "LIMIT", "LEFT", "GOOD UNTIL",
+        right=("SPENT", "LIMIT", "LEFT"),
+        fixed=("KEY", "CHILD OF"),
+        whole=("KIND", "GOOD UNTIL"),
+        less=("CHILD OF", "KIND", "SPENT", "LABEL", "MODELS", "LIMIT"),
+    )  # fmt: skip
+    by_id = {value.key_id: value for value in values}
     for value in values:
+        lineage = _lineage(value, by_id)
+        left = [one.remaining_usd for one in lineage if one.remaining_usd is not None]
+        models = next((one.models for one in lineage if one.models is not None), None)
         table.add_row(
             ink.foreign(value.key_id, "bold"),
             ink.foreign(value.label or "-"),
-            ink.foreign(value.kind if value.parent_id is None else f"child of {value.parent_id}"),
+            ink.foreign(value.kind),
+            ink.foreign(value.parent_id or "-", QUIET),
+            ink.foreign("all" if models is None else ", ".join(models)),
             ink.usd(value.settled_usd),
-            ink.usd(value.remaining_usd),
-            _state(value),
+            ink.usd(value.limit_usd),
+            ink.usd(min(left, key=ink.nusd, default=None)),
+            _until(value),
         )
     return table
+
+
+def _lineage(value: wire.AgentKey, by_id: Mapping[str, wire.AgentKey]) -> list[wire.AgentKey]:
+    """Return a key and those above it that are known, itself first."""
+    lineage = [value]
+    while (above := by_id.get(lineage[-1].parent_id or "")) is not None and len(lineage) < len(by_id):
+        lineage.append(above)
+    return lineage
 
 
 def key(value: wire.AgentKey) -> RenderableType:
@@ -69,6 +95,14 @@ def key(value: wire.AgentKey) -> RenderableType:
         ("made", ink.when(value.created_at)),
     ]
     return Group(ink.foreign(value.key_id, "bold"), ink.indent(ink.facts(rows)))
+
+
+def _until(value: wire.AgentKey) -> Text:
+    """Say until when a key is good, to the minute (UTC), or what has become of it."""
+    state = _state(value)
+    if value.revoked or value.expired or value.expires_at is None:
+        return state
+    return Text(ink.when(value.expires_at).plain[:16] + "Z", style=GOOD)
 
 
 def _state(value: wire.AgentKey) -> Text:

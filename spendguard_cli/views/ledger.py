@@ -74,8 +74,9 @@ def put_back(value: results.PutBack) -> RenderableType:
 
 def _frozen(values: list[results.Frozen]) -> RenderableType:
     made = ink.table(
-        "FROZEN AGENT", "ID", "SETTLED", "SPENT SINCE", right=("SETTLED", "SPENT SINCE"), fixed=("ID",)
-    )
+        "FROZEN AGENT", "ID", "SETTLED", "SPENT SINCE",
+        right=("SETTLED", "SPENT SINCE"), fixed=("ID",), less=("SETTLED", "ID"),
+    )  # fmt: skip
     for value in values:
         made.add_row(
             ink.foreign(value.name, "bold"),

@@ -48,7 +48,7 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         ("process", ink.foreign(f"pid {now.pid}, version {now.version}")),
         ("started", ink.when(now.started_at)),
         ("prices", _prices(now.pricing)),
-        ("keys", _keys(now.providers)),
+        ("provider keys", _keys(now.providers)),
         ("calls", _calls(now)),
     ]
     if now.daemon_budget.hard_limit_cents is not None:
@@ -64,14 +64,14 @@ def status(value: shapes.StatusDetail) -> RenderableType:
         *_warnings(now.warnings),
         Text(),
         _agents(value.agents),
-        *_waiting(now, value.agents),
+        *_waiting(now, value.agents, value.now_ns),
         *_unconfirmed(now),
     )
 
 
 def _doors(agents_url: str | None, listening: list[str], socket: str | None) -> Rows:
     """The ways in beside the address: for agents with a key, on other addresses, and for the operator."""
-    rows: Rows = [("with a key", ink.foreign(agents_url))] if agents_url else []
+    rows: Rows = [("for agents", ink.foreign(f"{agents_url}  with an agent key"))] if agents_url else []
     for url in listening:
         near = _is_loopback(url)
         told = "with a key" if near else "with a key, reachable from elsewhere"
@@ -93,14 +93,14 @@ def _calls(now: wire.Status) -> Text:
     return line
 
 
-def _waiting(now: wire.Status, agents: list[wire.Agent]) -> list[RenderableType]:
+def _waiting(now: wire.Status, agents: list[wire.Agent], now_ns: int) -> list[RenderableType]:
     """The calls that wait for an operator, or for other calls; the longest waiting first."""
     if not now.waiting:
         return []
     names = {agent.agent_id: agent.name for agent in agents}
     more = now.calls_waiting - len(now.waiting)
     rest = [Text(f"and {more} more", style=QUIET)] if more > 0 else []
-    return [Text(), accounts.waiting(now.waiting, names), *rest]
+    return [Text(), accounts.waiting(now.waiting, names, now_ns), *rest]
 
 
 def _unconfirmed(now: wire.Status) -> list[RenderableType]:
@@ -108,8 +108,9 @@ def _unconfirmed(now: wire.Status) -> list[RenderableType]:
     if not now.unconfirmed:
         return []
     made = ink.table(
-        "UNCONFIRMED CALL", "AGENT", "CHARGED", "WHY", right=("CHARGED",), fixed=("UNCONFIRMED CALL",)
-    )
+        "UNCONFIRMED CALL", "AGENT", "CHARGED", "WHY",
+        right=("CHARGED",), fixed=("UNCONFIRMED CALL",), less=("WHY", "AGENT"),
+    )  # fmt: skip
     for row in now.unconfirmed:
         made.add_row(
             ink.foreign(row.call_id),

@@ -71,7 +71,8 @@ def test_a_running_sidecar_that_does_not_listen_there_is_not_taken_for_one_that_
     shell.ok("up")
     refused = shell.quick.run("up", "--listen", "127.0.0.1:0", KEYS)
     assert refused.code == 78
-    assert "does not listen on 127.0.0.1:0" in refused.err
+    assert "The sidecar runs already, and does not listen on 127.0.0.1:0" in refused.err
+    assert "nother daemon" not in refused.err
     assert f"try: spendguard restart --listen 127.0.0.1:0 {KEYS}" in refused.err
     keyless = shell.quick.run("up", KEYS)
     assert (keyless.code, "takes agents without a key" in keyless.err) == (78, True)
@@ -79,10 +80,26 @@ def test_a_running_sidecar_that_does_not_listen_there_is_not_taken_for_one_that_
     assert shell.quick.ok("up", "--listen", "127.0.0.1:0", KEYS).keys["changed"] == "false"
 
 
+def test_restart_keeps_what_the_sidecar_was_started_with(shell: Shell) -> None:
+    """Typed flags go above it, and down drops it."""
+    first = shell.ok("up", "--listen", "127.0.0.1:0", KEYS).keys
+    again = shell.ok("restart")
+    assert again.keys["listening"].startswith("http://127.0.0.1:")
+    assert again.keys["base_url"] == first["base_url"]
+    assert f"as before: --listen 127.0.0.1:0 {KEYS}; spendguard down, then" in again.err
+    assert shell.quick.ok("status", "--json").json["keys_required"] is True
+    other = shell.ok("restart", "--listen", "[::1]:0")
+    assert other.keys["listening"].startswith("http://[::1]:")
+    shell.ok("down")
+    assert "listening" not in shell.ok("up").keys
+    assert "as before" not in shell.ok("restart").err
+
+
 def test_settings_keep_it(shell: Shell) -> None:
     """`listen` alone is refused, as the flag is; with keys required it needs no flag."""
     refused = shell.quick.run("config", "set", "access.listen", "127.0.0.1:0")
     assert (refused.code, "agent keys" in refused.err) == (2, True)
+    assert "try: spendguard config set access.bare_header refuse\n" in refused.err
     shell.quick.ok("config", "set", "access.bare_header", "refuse")
     shell.quick.ok("config", "set", "access.listen", "127.0.0.1:0")
     shell.quick.ok("config", "set", "access.hosts", "host.docker.internal")

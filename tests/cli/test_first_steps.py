@@ -35,7 +35,7 @@ def test_bare_spendguard_shows_the_next_step_and_starts_nothing(shell: Shell) ->
     shell.ok("up")
     assert shell.quick.ok().keys["next"] == "spendguard agent create --name my-agent"
     agent_id = shell.agent("my-agent")
-    assert agent_id in shell.quick.ok("--json").json["next"]
+    assert "--agent my-agent " in shell.quick.ok("--json").json["next"]
     shell.ok("budget", "set", "--agent", "my-agent", "--limit", "100")
     assert f"/v1/agents/{agent_id}/runs/default/openai/v1" in shell.quick.ok().out
     shell.quick.ok("down")

@@ -75,6 +75,36 @@ def test_a_rotated_key_ends_and_its_successor_goes_on(served: Quick) -> None:
     assert served.run("agent", "key", agent, "--rotate", old["key_id"]).code == 4
 
 
+def test_the_first_key_and_the_end_of_the_last_are_said(served: Quick) -> None:
+    """An id alone is refused from the first on, and good again after the last: neither is silent."""
+    agent_id = served.agent(agent := name(), cents=500)
+    first = served.ok("agent", "key", agent, "--expires", "7d")
+    assert "with only its id are refused from now on" in first.err
+    assert "good again after 7d" in first.err
+    second = served.ok("agent", "key", agent)
+    assert "only its id" not in second.err
+    assert served.ok("agent", "key", agent, "--revoke", first.keys["key_id"]).err == ""
+    assert refused(served.call(agent_id)) == (401, "key_required")
+    last = served.ok("agent", "key", agent, "--revoke", second.keys["key_id"])
+    assert "that was its last key: this agent's id alone is enough again" in last.err
+    assert "try: spendguard config set access.bare_header refuse" in last.err
+    assert served.call(agent_id).status_code == 200
+    assert served.ok("agent", "key", agent, "--revoke", second.keys["key_id"]).err == ""
+
+
+def test_the_list_shows_live_keys_and_tells_of_the_others(served: Quick) -> None:
+    agent_id = served.agent(name())
+    ended, live = (made(served, agent_id)["key_id"] for _ in range(2))
+    served.ok("agent", "key", agent_id, "--revoke", ended)
+    short = served.ok("agent", "key", agent_id, "--list")
+    assert (ended in short.out, live in short.out) == (False, True)
+    assert "1 key revoked or expired: --list --all shows them too" in short.err
+    whole = served.ok("agent", "key", agent_id, "--list", "--all")
+    assert (ended in whole.out, whole.err) == (True, "")
+    assert len(served.ok("agent", "key", agent_id, "--list", "--json").json) == 2
+    assert served.run("agent", "key", agent_id, "--all").code == 2
+
+
 def test_a_minted_key_is_narrower(served: Quick) -> None:
     """Its model list and its limit hold, and those above it; nobody asked the sidecar before the call."""
     served.agent(agent := name(), cents=500)
@@ -169,7 +199,7 @@ def test_what_stands_on_stdin_goes_before_the_environment(bare: Quick) -> None:
 @pytest.mark.parametrize(
     ("parent", "arguments", "said"),
     [
-        ("", [], "No key to mint from came on stdin"),
+        ("", [], "No key to mint from came on stdin, and SPENDGUARD_AGENT_KEY holds none"),
         ("sk-ant-api03-secret", [], "is not an agent key"),
         (ROOT[:-1], [], "is not an agent key"),
         (ROOT, ["--expires", "31d"], "--expires: '31d' is not a time of at most 30 days"),
@@ -185,6 +215,13 @@ def test_what_cannot_be_minted_is_said_without_the_key(
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
     assert not parent or parent not in ran.err
+
+
+def test_minting_on_a_terminal_names_where_the_key_may_stand(shell: Shell) -> None:
+    """Nothing stands on a keyboard's stdin; a key is asked for where one may be kept."""
+    terminal = Terminal(shell, "agent", "mint")
+    assert terminal.end() == 2
+    assert "SPENDGUARD_AGENT_KEY" in terminal.said.decode()
 
 
 def test_what_would_be_wider_has_no_effect_and_is_said(bare: Quick) -> None:
@@ -237,7 +274,8 @@ def test_a_person_gets_the_lines_to_use_a_key(shell: Shell) -> None:
     text = shown.said.decode()
     key = re.search(r"export OPENAI_API_KEY=(sg_agent_\S+)", text)
     assert key is not None
-    assert f"export OPENAI_BASE_URL=http://127.0.0.1:{shell.daemon()['port']}/v1" in text
+    assert f"export OPENAI_BASE_URL={shell.daemon()['agents_url']}/v1" in text
+    assert "the agents' address" in text
     assert "mine too" in text
     assert call(shell, key[1]).status_code == 200
     parent = mint(

@@ -210,13 +210,68 @@ def test_tables_fit_eighty_columns_without_slivers(value: object, kept: list[str
         assert word in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_money_ids_and_reasons_are_never_broken(width: int) -> None:
+    """Columns that matter less are left out, or cut, where a terminal is narrow."""
+    named = {"agent_id": UUID, "name": "my-agent", "remaining_usd": "49.99974", "frozen": False}
+    agent = made_fields(wire.Agent, {**named, "hard_limit_cents": 5000, "locked_run_id": ""})
+    wait = {"agent_id": UUID, "call_id": UUID, "run_id": UUID, "code": "daemon_cap"}
+    wait |= {"worst_case_usd": "0.01064965", "since": "2026-11-29T15:00:00.123Z"}
+    waits = made_fields(wire.Waiting, {**wait, "until": "2026-11-29T15:01:00.123Z"})
+    now = made_fields(wire.Status, {"waiting": [waits], "calls_waiting": 1, "unconfirmed": []})
+    status = shapes.StatusDetail(
+        base_url="http://127.0.0.1:1", status=now, agents=[agent], now_ns=1_795_964_412_500_000_000
+    )
+    said = narrow(status, width)
+    for word in ("$49.99974", "my-agent", "the cap of all", "$0.01064965", "12 s, 48 s left"):
+        assert word in said, said
+    sums = {"state": "settled_worst", "hold_usd": "0.010649600", "cost_usd": "0.010649600"}
+    calls = [made_fields(wire.Call, {"call_id": UUID, "model": "gpt-4.1-mini-2025-04-14", **sums})] * 3
+    told = narrow(shapes.AgentDetail(agent=agent, calls=calls, now_ns=0), width)
+    told = told[told.index("CALL") :]
+    assert told.count(f"  {UUID} ") == 3
+    assert told.count("$0.010649600") >= 3
+    tables = [*said[said.index("AGENT") :].splitlines(), *told.splitlines()]
+    assert all(len(line.rstrip()) <= width for line in tables)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_keys_fit_with_what_their_lineage_leaves(width: int) -> None:
+    """A child has no more left than the key above it, whatever it says itself; models come from above too."""
+    root = {"key_id": "0" * 16, "parent_id": None, "kind": "agent", "label": "ci", "models": ["openai/*"]}
+    root |= {"limit_usd": "5.00", "remaining_usd": "0.75", "settled_usd": "4.25", "expires_at": None}
+    child = {**root, "key_id": "1" * 16, "parent_id": "0" * 16, "kind": "child", "models": None}
+    child |= {"limit_usd": "50.00", "remaining_usd": "49.99974", "expires_at": "2026-12-06T15:12:00.000Z"}
+    values = [
+        made_fields(wire.AgentKey, {**one, "revoked": False, "expired": False}) for one in (root, child)
+    ]
+    said = narrow(values, width)
+    first, second = said.splitlines()[1:]
+    assert first.startswith("0" * 16)
+    assert second.startswith("1" * 16)
+    assert "$0.75" in second
+    assert "2026-12-06 15:12Z" in second
+    assert "$49.99974" not in second
+    assert all(len(line.rstrip()) <= width for line in said.splitlines())
+    if width >= 80:
+        assert "$50.00" in second
+        assert "openai/*" in second
+
+
+def test_without_a_clock_a_wait_says_when_it_ends() -> None:
+    assert (
+        ink.spans("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", None).plain == "until 2026-01-01 00:01:00Z"
+    )
+    assert ink.spans(HOSTILE, HOSTILE, 0).plain == ink.foreign(HOSTILE).plain
+
+
 def test_one_call_is_a_call_and_unconfirmed_calls_are_listed() -> None:
     rows = [made_fields(wire.Unconfirmed, {"call_id": UUID, "cost_usd": "0.25", "reason": "crash"})]
     now = made_fields(
         wire.Status,
         {"calls_in_flight": 1, "unconfirmed": rows, "unconfirmed_calls": 21, "state": "draining"},
     )
-    detail = shapes.StatusDetail(base_url="http://127.0.0.1:1", status=now, agents=[])
+    detail = shapes.StatusDetail(base_url="http://127.0.0.1:1", status=now, agents=[], now_ns=0)
     text = drawn(view(detail))
     assert "1 call in flight" in text
     assert "draining" in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spendguard_cli.ways_on import WAYS_SHOWN, way_on, ways_on
+from spendguard_cli.ways_on import WAYS_SHOWN, refs, way_on, ways_on
 from spendguard_daemon import wire
 
 
@@ -39,30 +39,55 @@ def cap(limit_cents: int | None) -> wire.DaemonBudget:
         ("daemon_cap", 50, cap(10), "spendguard budget daemon set --limit 11 --topup 3"),
         ("budget_locked", 50, None, "spendguard agent set A --concurrency shared"),
         ("budget_held", 50, None, None),
-        ("key_limit", 50, None, None),
     ],
 )
 def test_the_command_for_each_reason(
     code: str, limit_cents: int | None, daemon: wire.DaemonBudget | None, expected: str | None
 ) -> None:
-    assert way_on(one(code), limit_cents, daemon) == expected
+    assert way_on(one(code), limit_cents, daemon, "A") == expected
+
+
+def agent_of(agent_id: str, name: str, *waiting: wire.Waiting) -> wire.Agent:
+    return wire.Agent(
+        agent_id=agent_id,
+        name=name,
+        created_at="2026",
+        concurrency="shared",
+        overflow="clamp",
+        mock=False,
+        frozen=False,
+        hard_limit_cents=50,
+        waiting=list(waiting),
+    )
+
+
+def test_an_agent_is_named_by_its_name_where_that_is_its_own() -> None:
+    """As a shell takes it; what would be read as an option or as an id is not."""
+    uuid = "00000000-0000-4000-8000-000000000000"
+    names = {
+        "1": "ci",
+        "2": "two words",
+        "3": "same",
+        "4": "same",
+        "5": "--yes",
+        "6": uuid,
+        "7": "",
+        "8": "a\nb",
+    }
+    agents = [agent_of(agent_id, name) for agent_id, name in names.items()]
+    found = refs(agents)
+    assert (found["1"], found["2"]) == ("ci", "'two words'")
+    assert all(found[agent_id] == agent_id for agent_id in "345678")
+    waits = agent_of("1", "ci", one("budget_locked", agent="1"))
+    assert ways_on([waits], None, found) == ["spendguard agent set ci --concurrency shared"]
+    assert ways_on([waits], None) == ["spendguard agent set 1 --concurrency shared"]
 
 
 def test_the_longest_waiting_comes_first_and_each_command_once() -> None:
     """At most a handful: after each of them it may be another one that is needed."""
 
     def agent(name: str, *waiting: wire.Waiting) -> wire.Agent:
-        return wire.Agent(
-            agent_id=name,
-            name=name,
-            created_at="2026",
-            concurrency="shared",
-            overflow="clamp",
-            mock=False,
-            frozen=False,
-            hard_limit_cents=50,
-            waiting=list(waiting),
-        )
+        return agent_of(name, name, *waiting)
 
     second = agent("B", *(one("budget_locked", agent="B", since="2026-02") for _ in range(3)))
     first = agent("A", one("budget_held"), one("insufficient_budget", since="2026-01"))

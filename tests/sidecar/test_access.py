@@ -3,6 +3,7 @@
 import pytest
 from multidict import CIMultiDict
 
+from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.proxy import lower
@@ -43,6 +44,20 @@ def test_our_own_names_are_served(host: str) -> None:
 def test_other_hosts_and_whole_urls_are_misdirected(target: str, hosts: list[str]) -> None:
     """DNS rebinding ends here."""
     assert refusal_of(access.check_transport, target, hosts, SERVED, [], []) is Code.MISDIRECTED_HOST
+
+
+def test_a_wrong_host_is_told_the_right_ones_and_who_adds_others() -> None:
+    """Not 127.0.0.1 at an address where that is no name: the remedy says what the message says."""
+    served = frozenset({"172.17.0.1:8787"})
+    with pytest.raises(SpendGuardError) as refused:
+        access.check_transport("/", ["sidecar:8787"], served, [], [])
+    remedy = str(refused.value.facts["remedy"])
+    assert "172.17.0.1:8787" in remedy
+    assert "127.0.0.1" not in remedy + TABLE[Code.MISDIRECTED_HOST].agent_remedy
+    assert "[access] hosts" in remedy
+    assert "config set access.hosts <name>" in TABLE[Code.MISDIRECTED_HOST].operator_remedy
+    assert "config set access.origins <origin>" in TABLE[Code.FORBIDDEN_ORIGIN].operator_remedy
+    assert "agent key" in TABLE[Code.MISSING_AGENT].agent_remedy
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,21 @@ async def test_a_call_whose_key_expires_bars_nobody_any_more(desk: Desk) -> None
     ledger.post(settle("c2", 0))
 
 
+async def test_a_call_waits_for_what_its_key_holds_and_not_for_another_limit(desk: Desk) -> None:
+    """No command raises a key's limit: once nothing that it holds can come free, waiting is in vain."""
+    ledger = await desk.fund(10_000)
+    await ledger.submit(add_key("root", limit_nusd=1_500))
+    await ledger.hold(hold_call("c0", keys=("root",)), 0)
+    held = asyncio.ensure_future(ledger.hold(hold_call("c1", keys=("root",), wait_seconds=600), 0))
+    await settled_down()
+    assert [waiter.refused.facts["budget"] for waiter in ledger.waiting()] == ["key"]
+    ledger.post(settle("c0", 1_000))
+    assert await code_of(held) == "key_limit"
+    late = asyncio.ensure_future(ledger.hold(hold_call("c2", keys=("root",), wait_seconds=600), 0))
+    assert await code_of(late) == "key_limit"
+    assert ledger.waiting() == []
+
+
 def test_no_key_is_adopted_where_the_disk_has_no_room_for_calls() -> None:
     """Who holds a key mints others for nothing; the last room is for the ends of calls, and for operators."""
     ledger = open_ledger(SimDisk(), SimClock(), limits=RoomLimits(free_bytes_min=2**61, ballast_bytes=0))

@@ -52,7 +52,6 @@ def test_all_else_is_refused_by_the_headers_name(values: list[str]) -> None:
         (Code.INSUFFICIENT_BUDGET, 2),
         (Code.DAEMON_CAP, 3),
         (Code.BUDGET_NOT_SET, 3),
-        (Code.KEY_LIMIT, None),
         (Code.BUDGET_HELD, None),
         (Code.BUDGET_LOCKED, None),
     ],

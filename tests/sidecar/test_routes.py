@@ -157,9 +157,12 @@ def test_googles_query_is_an_allow_list(verb: str, query: str) -> None:
 
 
 def test_a_key_in_the_query_is_googles_alone() -> None:
-    for target in ("/v1/chat/completions?key=k", "/v1/messages?key=k", "/v1/agents?key=k"):
-        with pytest.raises(SpendGuardError):
+    """Elsewhere it is not only refused: whoever moved from Google's SDK is told where it goes."""
+    for target in ("/v1/chat/completions?key=k", "/v1/messages?key=k&beta=true", "/v1/agents?key=k"):
+        with pytest.raises(SpendGuardError, match="on Google's routes only: send it as Authorization: Bea"):
             match("POST", target)
+    with pytest.raises(SpendGuardError, match="Malformed request: query: expected none"):
+        match("POST", f"/v1beta/models/{GEMINI}:generateContent?key=k&key=l")
 
 
 @pytest.mark.parametrize("provider", COUNTS)

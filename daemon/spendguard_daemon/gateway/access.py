@@ -35,16 +35,21 @@ def check_transport(
     Returns the origin of that page, None for a program. Raises MISDIRECTED_HOST or FORBIDDEN_ORIGIN.
     """
     if not target.startswith("/"):
-        raise SpendGuardError(Code.MISDIRECTED_HOST, "Host not served here: send a path, not a whole URL")
+        raise _misdirected("send a path, not a whole URL", "Send a path in the request line.")
     if len(hosts) != 1 or hosts[0].lower() not in served:
-        raise SpendGuardError(
-            Code.MISDIRECTED_HOST, f"Host not served here: use one of {', '.join(sorted(served))}"
+        names = ", ".join(sorted(served))
+        raise _misdirected(
+            f"use one of {names}", f"Call one of {names}; your operator adds other names ([access] hosts)."
         )
     if len(origins) == 1 and origins[0] in pages:
         return origins[0]  # wherever the browser says that the page stands
     if origins or any(site != "none" for site in fetch_sites):
         raise SpendGuardError(Code.FORBIDDEN_ORIGIN, "Requests from web pages are refused")
     return None
+
+
+def _misdirected(what: str, remedy: str) -> SpendGuardError:
+    return SpendGuardError(Code.MISDIRECTED_HOST, f"Host not served here: {what}", facts={"remedy": remedy})
 
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")

@@ -101,3 +101,11 @@ def check_query(name: str, named: Mapping[str, str], *, stream: bool) -> None:
         raise MalformedError("query", f"only {', '.join(sorted(allowed))}")
     if named.get("alt", "json") not in ALT[stream]:
         raise MalformedError("query.alt", " or ".join(sorted(ALT[stream])))
+
+
+def check_no_key(named: Mapping[str, str]) -> None:
+    """Refuse a key in the query of a route that is not Google's, and say where it goes."""
+    if KEY in named:
+        raise MalformedError(
+            "query", "no key, which is read there on Google's routes only: send it as Authorization: Bearer"
+        )

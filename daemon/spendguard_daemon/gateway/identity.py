@@ -275,7 +275,7 @@ def _run(headers: CIMultiDictProxy[str], route: Route, held: _Held | None) -> st
 
 def _missing(route: Route) -> SpendGuardError:
     remedy = (
-        f"Send x-cynsta-agent-id, or use the base URL /v1/agents/<agent_id>/runs/<run_id>/{route.speaker}; "
-        "spendguard agent list shows the ids."
+        "Send your agent key where the SDK puts its key, or x-cynsta-agent-id, or use the base URL "
+        f"/v1/agents/<agent_id>/runs/<run_id>/{route.speaker}; spendguard agent list shows the ids."
     )
     return SpendGuardError(Code.MISSING_AGENT, "Missing x-cynsta-agent-id header", facts={"remedy": remedy})

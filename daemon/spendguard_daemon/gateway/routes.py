@@ -148,10 +148,8 @@ def match(method: str, target: str, served: frozenset[str] | None = None) -> Rou
     if methods and method not in methods:
         raise _not_allowed(methods)
     named = _query(found, query)
-    keys = tuple(value for name, value in named.items() if name == google_paths.KEY)
-    return replace(
-        found, query={name: value for name, value in named.items() if name != google_paths.KEY}, keys=keys
-    )
+    keys = (named.pop(google_paths.KEY),) if google_paths.KEY in named else ()
+    return replace(found, query=named, keys=keys)
 
 
 _METHODS = {
@@ -255,11 +253,14 @@ def _query(route: Route, query: str) -> dict[str, str]:
     except ValueError:
         raise MalformedError("query", "name=value") from None
     named = dict(pairs)
+    googles = route.endpoint and route.speaker == google_paths.PROVIDER
+    if not googles:
+        google_paths.check_no_key(named)
     if route.name in ("call", "count") and route.endpoint == "messages":
         if pairs != [("beta", "true")]:  # so Anthropic's SDKs mark what uses beta features
             raise MalformedError("query", "only beta=true")
         return named
-    if route.endpoint and route.speaker == google_paths.PROVIDER and len(named) == len(pairs):
+    if googles and len(named) == len(pairs):
         google_paths.check_query(route.name, named, stream=route.stream)
         return named
     allowed = QUERIES.get(route.name, frozenset())

@@ -24,7 +24,7 @@ LOOK_AGAIN_SECONDS = 1.0
 HELD = frozenset({Code.BUDGET_HELD})
 """What every call waits for, if only for a short while."""
 
-TOO_LITTLE = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_NOT_SET, Code.DAEMON_CAP, Code.KEY_LIMIT})
+TOO_LITTLE = frozenset({Code.INSUFFICIENT_BUDGET, Code.BUDGET_NOT_SET, Code.DAEMON_CAP})
 """What only an operator mends: no call that ends leaves more than remained before."""
 
 MENDABLE = HELD | TOO_LITTLE | {Code.BUDGET_LOCKED}
