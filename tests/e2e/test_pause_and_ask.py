@@ -76,7 +76,7 @@ def test_an_operator_tops_up_and_the_sdk_gets_its_answer_in_the_same_request(
 ) -> None:
     """`status` says who waits and the command that helps; run as it stands, it does."""
     shell = Shell(sidecar.home.root).quick
-    agent_id = sidecar.agent(cents=0, overflow="refuse")
+    agent_id = sidecar.agent(cents=0, overflow="refuse", name="asks for money")
     client = OpenAI(
         base_url=f"{sidecar.base}/v1",
         api_key="not-used",
@@ -99,9 +99,11 @@ def test_an_operator_tops_up_and_the_sdk_gets_its_answer_in_the_same_request(
     assert status.json["calls_in_flight"] == 0
     assert status.json["waiting"] == [one]
     command = f"spendguard budget topup --agent {agent_id} --amount 1"
-    for words in (("status",), ("agent", "get", agent_id), ("budget", "get", agent_id), ()):
+    for words in (("agent", "get", agent_id), ("budget", "get", agent_id)):
+        assert command in shell.ok(*words).err
+    for words in (("status",), ()):  # who see all agents name one by its own name
         ran = shell.ok(*words)
-        assert command in ran.out + ran.err
+        assert "spendguard budget topup --agent 'asks for money' --amount 1" in ran.out + ran.err
     inside = Shell(sidecar.home.root).ok("agent", "get", agent_id, SPENDGUARD_EXEC="1")
     assert "topup" not in inside.out + inside.err
     assert upstream.arrived == 0
@@ -117,7 +119,7 @@ def test_the_agents_own_policy_lets_it_wait_and_the_header_wins(
 ) -> None:
     """Set and taken back by the command line; 0 refuses at once."""
     shell = Shell(sidecar.home.root).quick
-    agent_id = sidecar.agent(cents=None)
+    agent_id = sidecar.agent(cents=None, name="unfunded")
     assert sidecar.chat(agent_id, BODY).status_code == 402
     told = shell.ok("agent", "set", agent_id, "--on-insufficient", "wait", "--wait-seconds", "120").keys
     assert (told["policy.on_insufficient"], told["policy.wait_seconds"]) == ("wait", "120")
@@ -127,7 +129,7 @@ def test_the_agents_own_policy_lets_it_wait_and_the_header_wins(
     answer = pool.submit(sidecar.chat, agent_id, BODY)
     (one,) = waiting(sidecar, agent_id)
     assert one["code"] == "budget_not_set"
-    command = f"spendguard budget set --agent {agent_id} --limit {one['lacking_cents']}"
+    command = f"spendguard budget set --agent unfunded --limit {one['lacking_cents']}"
     assert command in shell.ok("status").err
     shell.ok(*command.split()[1:])
     assert answer.result(PATIENCE_SECONDS).status_code == 200
