@@ -225,9 +225,9 @@ TABLE: dict[Code, Entry] = {
         401,
         Exit.NOT_ALLOWED,
         "Unauthorized: this agent needs its key",
-        "The agent has keys of its own, or the address takes keys only, so that its id alone is not enough.",
+        "The agent has, or had, keys of its own, or the address takes keys only: its id alone is not enough.",
         "Send the agent key where the API key goes.",
-        "spendguard agent key <agent> makes a key; [access] bare_header says when an id alone will do",
+        "spendguard agent key <agent> makes a key; agent set --no-needs-key lets its id alone in again",
     ),
     Code.KEY_SCOPE: Entry(
         403,

@@ -60,7 +60,7 @@ class Settings:
         "access", "token", "control routes: token, or open-loopback (anyone on this machine)"
     )
     bare_header: Literal["keyless", "refuse"] = _setting(
-        "access", "keyless", "x-cynsta-agent-id without a key: for agents that have none, or refused for all"
+        "access", "keyless", "x-cynsta-agent-id without a key: for agents that need none, or refused for all"
     )
     hosts: tuple[str, ...] = _setting(
         "access",

@@ -81,7 +81,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """A budgeted identity. Money fields are absent until a budget is set.
 
     `restored`: it came back with a backup, and waits for `POST .../confirm`, which says what it spent since.
-    `keys` counts its live keys, without those that their holders minted.
+    `keys` counts its live keys, without those that their holders minted. `needs_key`: its id alone is not
+    enough, also when no key is left.
     """
 
     agent_id: str
@@ -102,6 +103,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     policy: AgentPolicy = AgentPolicy()
     restored: bool = False
     keys: int = 0
+    needs_key: bool = False
     waiting: list[Waiting] = []
 
 
@@ -137,7 +139,10 @@ class AgentDeleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """`PATCH /v1/agents/{id}`: only what is given changes."""
+    """`PATCH /v1/agents/{id}`: only what is given changes.
+
+    `needs_key`: whether its id alone is refused, as it is from the first key on that an operator made for it.
+    """
 
     name: str | None = None
     concurrency: str | None = None
@@ -145,6 +150,7 @@ class ChangeAgent(msgspec.Struct, frozen=True, kw_only=True):
     frozen: bool | None = None
     reason: str | None = None
     policy: ChangePolicy | None = None
+    needs_key: bool | None = None
 
 
 class ConfirmRestored(msgspec.Struct, frozen=True, kw_only=True):

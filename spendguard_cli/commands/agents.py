@@ -45,6 +45,11 @@ Overflow = Annotated[
     typer.Option(help="What happens to an output cap that does not fit: made smaller, or refused."),
 ]
 
+NeedsKey = Annotated[
+    bool | None,
+    switch("--needs-key/--no-needs-key", help_text="Whether its id alone is refused, and a key is needed."),
+]
+
 
 @verb(
     app,
@@ -201,6 +206,7 @@ def delete(
         "spendguard agent set my-agent --allow 'grok.chat.cap:reasoning, grok.fee:violation'",
         "spendguard agent set my-agent --hosted-tools inherit",
         "spendguard agent set my-agent --on-insufficient wait --wait-seconds 120",
+        "spendguard agent set my-agent --no-needs-key",
     ),
     exits=EXITS,
 )
@@ -219,10 +225,12 @@ def set_(
     disallow: Disallow = None,
     on_insufficient: OnInsufficientAgain = None,
     wait_seconds: WaitSeconds = None,
+    needs_key: NeedsKey = None,
 ) -> None:
-    """Change how an agent's calls are read and admitted, and whether they wait.
+    """Change how an agent's calls are read and admitted, whether they wait, and whether they need a key.
 
     What an agent has of its own stands before [policy] in config.toml; --allow adds to what is allowed there.
+    An agent needs a key from its first agent key on, also when none is left; --no-needs-key takes that back.
     """
     session.operator_only("agent set")
     agent_id: str | None = None
@@ -232,7 +240,7 @@ def set_(
         agent_id = session.agent_id(named(agent, agent_option))
         before = session.control.agent(agent_id).policy.allow or []
         allowed = [*(feature for feature in before if feature not in dropped), *added]
-    body = given({"concurrency": concurrency, "overflow": overflow})
+    body = given({"concurrency": concurrency, "overflow": overflow, "needs_key": needs_key})
     body |= own_policy(
         hosted_tools, hosted_tool_uses, server_state, exact_count, allowed, on_insufficient, wait_seconds
     )
@@ -240,7 +248,8 @@ def set_(
         raise SpendGuardError(
             Code.USAGE,
             "Nothing to set",
-            remedy="pass --concurrency, --overflow or a setting of [policy]; --help shows what they take",
+            remedy="pass --concurrency, --overflow, --needs-key or a setting of [policy]; "
+            "--help shows what they take",
         )
     agent_id = agent_id or session.agent_id(named(agent, agent_option))
     session.out.show(session.control.change_agent(agent_id, body))

@@ -64,14 +64,15 @@ def unfreeze(
     """Let a frozen agent call again.
 
     One that came back with a backup goes on only with --spent: that much is charged to it first; 0 accepts
-    the loss.
+    the loss. The keys that it had have ended; agent key makes new ones.
     """
     session.operator_only("agent unfreeze")
     spent_nusd = None if spent is None else amount("--spent", spent)
     if reason and spent_nusd is None:
         raise SpendGuardError(Code.USAGE, "--reason goes with --spent", remedy="leave it out")
     agent_id = session.agent_id(named(agent, agent_option))
-    if session.control.agent(agent_id).restored:
+    restored = session.control.agent(agent_id).restored
+    if restored:
         _confirm(session, agent_id, spent_nusd, reason)
     elif spent_nusd is not None:
         raise SpendGuardError(
@@ -80,6 +81,10 @@ def unfreeze(
             remedy=f"spendguard agent unfreeze {agent_id}",
         )
     session.out.show(session.control.change_agent(agent_id, {"frozen": False}))
+    if restored:
+        session.out.say(
+            f"keys from before the restore have ended; spendguard agent key {agent_id} makes new ones"
+        )
 
 
 def _confirm(session: Session, agent_id: str, spent_nusd: Nusd | None, reason: str) -> None:

@@ -1,7 +1,6 @@
 """`agent key|mint`: what a program sends in place of a provider's key."""
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +25,6 @@ __all__ = ["app"]
 KEY_VARIABLE = "SPENDGUARD_AGENT_KEY"
 KEY_DAYS_MAX = 3650
 STDIN_CHARACTERS_MAX = 64 * 1024
-REFUSE = "spendguard config set access.bare_header refuse"
 NS_PER_SECOND = 1_000_000_000
 
 Limit = Annotated[
@@ -80,9 +78,9 @@ def key(
 ) -> None:
     """Make a key for an agent, and show it once.
 
-    It goes where an SDK takes its provider's key. While an agent has a live key its id alone is refused; once
-    the last is revoked or expires, the id alone is enough again, unless access.bare_header is refuse. What
-    its holder makes from it with agent mint is never wider, and counts on it.
+    It goes where an SDK takes its provider's key. From then on the agent's id alone is refused, also when no
+    key is left; agent set --no-needs-key lets it in again. What its holder makes from it with agent mint is
+    never wider, and counts on it.
     """
     narrowing: dict[str, object] = {"limit": limit, "model": model, "expires": expires, "label": label}
     _check_one(rotate, revoke, list_=list_, narrowing=given(narrowing))
@@ -109,13 +107,13 @@ def key(
     elif rotate is not None:
         _show_once(session, session.control.rotate_key(agent_id, rotate))
     else:
-        had_one = _needs_key(session.control.keys(agent_id))
+        needed_one = session.control.agent(agent_id).needs_key
         _show_once(session, session.control.create_key(agent_id, given(body)))
-        if not had_one:
-            session.out.say("calls of this agent with only its id are refused from now on")
-            if expires is not None:
-                session.out.say(f"unless it has another key, they are good again after {expires}")
-                session.out.advise(f"{REFUSE}, to refuse them for good")
+        if not needed_one:
+            session.out.say(
+                "calls of this agent with only its id are refused from now on, also when no key is left; "
+                f"spendguard agent set {agent_id} --no-needs-key lets them in again"
+            )
 
 
 @verb(
@@ -170,21 +168,15 @@ def _list(session: Session, keys: "list[wire.AgentKey]", *, whole: bool) -> None
         session.out.say(f"{count(hidden, 'key')} revoked or expired: --list --all shows them too")
 
 
-def _needs_key(keys: "Sequence[wire.AgentKey]") -> bool:
-    """Tell whether an agent has a live key of those that an operator makes: then its id alone is refused."""
-    return any(one.kind == "agent" and not one.revoked and not one.expired for one in keys)
-
-
 def _revoke(session: Session, agent_id: str, key_id: str) -> None:
-    """End a key; say so where that makes the agent's id alone enough again."""
+    """End a key; say so where that leaves the agent without one and in need of it."""
     control = session.control
-    before = _needs_key(control.keys(agent_id))
+    before = control.agent(agent_id).keys
     session.out.show(control.revoke_key(agent_id, key_id))
-    if before and not control.status().keys_required and not _needs_key(control.keys(agent_id)):
-        session.out.warn(
-            "that was its last key: this agent's id alone is enough again, from any program here"
-        )
-        session.out.advise(f"{REFUSE}, then spendguard restart")
+    after = control.agent(agent_id)
+    if before and not after.keys and after.needs_key:
+        session.out.say("that was its last key, and its id alone stays refused: nobody can call for it now")
+        session.out.advise(f"spendguard agent key {agent_id}")
 
 
 def _show_once(session: Session, made: "wire.KeyMade") -> None:

@@ -234,7 +234,8 @@ def restore(
     """Put a backup in the place of the ledger, which is moved aside and kept.
 
     The sidecar must be down. What agents spent since the backup is not in it, so each stays frozen until
-    agent unfreeze --spent says how much that was.
+    agent unfreeze --spent says how much that was. Which keys were revoked since is not in it either, so all
+    agent keys end; agent key makes new ones.
     """
     from spendguard_cli.ledger.places import named_ledger
     from spendguard_cli.ledger.putting_back import check_stopped, frozen_agents, manifest_of, of_the_backup
@@ -271,7 +272,9 @@ def restore(
             agents=agents,
         )
     )
-    if not agents:
+    if agents:
+        session.out.say("all agent keys have ended with this; spendguard agent key <agent> makes new ones")
+    else:
         session.out.hint("next: spendguard up")
 
 
@@ -281,5 +284,6 @@ def _may_put_back(session: Session, created: str) -> bool:
             Code.USAGE, "ledger restore asks first, and nobody is here to answer", remedy="add --yes"
         )
     return session.out.ask(
-        f"Go back to the ledger of {created}? Each agent is then frozen until you enter what it spent since."
+        f"Go back to the ledger of {created}? Each agent is then frozen until you enter what it spent since, "
+        "and all agent keys end."
     )

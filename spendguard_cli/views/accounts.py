@@ -82,6 +82,7 @@ def agent(value: wire.Agent, now_ns: int | None = None) -> RenderableType:
         ("overflow", ink.foreign(value.overflow)),
         ("provider", Text("mock only" if value.mock else "real")),
         ("keys", Text(str(value.keys) if value.keys else "none")),
+        ("needs key", Text("yes, its id alone is refused" if value.needs_key else "no")),
         ("created", ink.when(value.created_at)),
     ]
     rows += [(name.replace("_", " "), ink.foreign(text)) for name, text in own_policy(value.policy)]

@@ -76,20 +76,26 @@ def test_a_rotated_key_ends_and_its_successor_goes_on(served: Quick) -> None:
 
 
 def test_the_first_key_and_the_end_of_the_last_are_said(served: Quick) -> None:
-    """An id alone is refused from the first on, and good again after the last: neither is silent."""
+    """An id alone is refused from the first on, also after the last, until an operator lets it in."""
     agent_id = served.agent(agent := name(), cents=500)
     first = served.ok("agent", "key", agent, "--expires", "7d")
     assert "with only its id are refused from now on" in first.err
-    assert "good again after 7d" in first.err
+    assert f"spendguard agent set {agent_id} --no-needs-key lets them in again" in first.err
     second = served.ok("agent", "key", agent)
     assert "only its id" not in second.err
     assert served.ok("agent", "key", agent, "--revoke", first.keys["key_id"]).err == ""
     assert refused(served.call(agent_id)) == (401, "key_required")
     last = served.ok("agent", "key", agent, "--revoke", second.keys["key_id"])
-    assert "that was its last key: this agent's id alone is enough again" in last.err
-    assert "try: spendguard config set access.bare_header refuse" in last.err
-    assert served.call(agent_id).status_code == 200
+    assert "that was its last key, and its id alone stays refused" in last.err
+    assert f"try: spendguard agent key {agent_id}" in last.err
+    assert refused(served.call(agent_id)) == (401, "key_required")
     assert served.ok("agent", "key", agent, "--revoke", second.keys["key_id"]).err == ""
+    shown = served.ok("agent", "get", agent).keys
+    assert (shown["keys"], shown["needs_key"]) == ("0", "true")
+    assert served.ok("agent", "set", agent, "--no-needs-key").keys["needs_key"] == "false"
+    assert served.call(agent_id).status_code == 200
+    assert served.ok("agent", "set", agent, "--needs-key").keys["needs_key"] == "true"
+    assert refused(served.call(agent_id)) == (401, "key_required")
 
 
 def test_the_list_shows_live_keys_and_tells_of_the_others(served: Quick) -> None:

@@ -21,6 +21,13 @@ def typed(shell: Shell, order: str) -> Ran:
     return shell.run(*words)
 
 
+def by_key(shell: Shell, key: str) -> httpx.Response:
+    """Call with an agent key alone."""
+    url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/chat/completions"
+    body = {"model": "mock-small", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+    return httpx.post(url, json=body, headers={"authorization": f"Bearer {key}"}, trust_env=False)
+
+
 def settled_nusd(shell: Shell, agent_id: str) -> int:
     return parse_usd(shell.ok("agent", "get", agent_id, "--json").json["settled_usd"])
 
@@ -92,6 +99,35 @@ def test_a_loss_may_be_accepted_and_another_freeze_ends_with_it(shell: Shell, tm
     freed = quick.ok("agent", "unfreeze", agent_id, "--spent", "0").keys
     assert (freed["frozen"], freed["settled_usd"]) == ("false", "0.00")
     assert shell.call(agent_id).status_code == 200
+
+
+def test_no_key_comes_back_with_a_backup(shell: Shell, tmp_path: Path) -> None:
+    """One that was revoked since, one that was not: each is unknown, and no bare id gets in."""
+    agent_id, other = shell.agent("one", cents=500), shell.agent("other", cents=500)
+    quick, copy = shell.quick, str(tmp_path / "copy")
+    kept, leaked = (quick.ok("agent", "key", "one", "--label", label).keys for label in ("kept", "leaked"))
+    quick.ok("ledger", "backup", copy)
+    assert by_key(shell, kept["key"]).status_code == by_key(shell, leaked["key"]).status_code == 200
+    quick.ok("agent", "key", "one", "--revoke", leaked["key_id"])
+    quick.ok("down")
+    done = quick.ok("ledger", "restore", copy, "--yes")
+    assert "all agent keys have ended with this; spendguard agent key <agent> makes new ones" in done.err
+    assert quick.ok("ledger", "verify").keys["ok"] == "true"
+    shell.ok("up")
+    for _ in range(2):
+        for key in (kept, leaked):
+            refused = by_key(shell, key["key"])
+            assert (refused.status_code, refused.json()["spendguard"]["code"]) == (401, "key_unknown")
+        refused = shell.call(agent_id)
+        assert (refused.status_code, refused.json()["spendguard"]["code"]) == (401, "key_required")
+        freed = quick.ok("agent", "unfreeze", "one", *(() if _ else ("--spent", "0.01usd")))
+    assert freed.err == "", "said once, where it was entered"
+    freed = quick.ok("agent", "unfreeze", "other", "--spent", "0")
+    assert f"keys from before the restore have ended; spendguard agent key {other} makes" in freed.err
+    assert shell.call(other).status_code == 200, "who never had a key needs none"
+    new = quick.ok("agent", "key", "one")
+    assert "only its id" not in new.err, "that was so before"
+    assert by_key(shell, new.keys["key"]).status_code == 200
 
 
 def test_what_cannot_be_spent_is_not_entered(shell: Shell) -> None:

@@ -184,6 +184,30 @@ def test_keys_survive_a_restart(tmp_path: Path, upstream: RecordedUpstream) -> N
         assert code_of(sidecar.chat(agent_id, CHAT)) == (401, "key_required")
 
 
+def test_revoking_the_only_key_does_not_open_the_agent(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
+    """Over a crash, too; an operator may let the bare id in again, and no agent's key can."""
+    agent_id = sidecar.agent()
+    assert sidecar.chat(agent_id, CHAT).status_code == 200
+    key = key_of(sidecar, agent_id)
+    patch = {"url": f"/v1/agents/{agent_id}", "json": {"needs_key": False}}
+    refusal = sidecar.http.patch(**patch, headers={"authorization": f"Bearer {key['key']}"})
+    assert refusal.status_code == 401
+    sidecar.control("DELETE", f"/v1/agents/{agent_id}/keys/{key['key_id']}")
+    for _ in range(2):
+        arrived = upstream.arrived
+        assert code_of(ask(sidecar, key["key"])) == (401, "key_unknown")
+        assert code_of(sidecar.chat(agent_id, CHAT)) == (401, "key_required")
+        own = sidecar.http.get(f"/v1/agents/{agent_id}", headers={"x-cynsta-agent-id": agent_id})
+        assert code_of(own) == (401, "key_required")
+        assert upstream.arrived == arrived
+        sidecar.kill()
+        sidecar.start()
+    assert sidecar.control("PATCH", patch["url"], patch["json"])["needs_key"] is False
+    assert sidecar.chat(agent_id, CHAT).status_code == 200
+    sidecar.control("PATCH", patch["url"], {"needs_key": True})
+    assert code_of(sidecar.chat(agent_id, CHAT)) == (401, "key_required")
+
+
 # -- routes ---------------------------------------------------------------------------------------------
 
 

@@ -191,7 +191,7 @@ async def test_two_keys_are_one_too_many(doors: Doors) -> None:
 
 
 async def test_an_agent_with_a_key_needs_it(doors: Doors) -> None:
-    """Its id alone was enough before; one of `exec` changes nothing; a revoked or expired one neither."""
+    """Its id alone was enough before, and after one of `exec`; but not again once all have ended."""
     door = await doors()
     door.key(OTHER_ID, CHILD, kind="exec")
     assert door.call(named()).keys == ()
@@ -202,7 +202,11 @@ async def test_an_agent_with_a_key_needs_it(doors: Doors) -> None:
     assert door.call(named(OTHER)).agent_id == OTHER
     door.clock.advance(60)
     assert door.refused(named(), bearer(key)) is Code.KEY_EXPIRED
+    assert door.refused(named()) is Code.KEY_REQUIRED
+    door.ledger.post(cmd.ChangeAgent(AGENT, needs_key=False))
     assert door.call(named()).keys == ()
+    door.ledger.post(cmd.ChangeAgent(OTHER, needs_key=True))
+    assert door.refused(named(OTHER)) is Code.KEY_REQUIRED
 
 
 @pytest.mark.parametrize("strict", ["setting", "door"])

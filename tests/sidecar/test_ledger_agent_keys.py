@@ -1,5 +1,6 @@
 """Agents' keys: who may add, rotate and revoke one, what a call may spend with it, what is forgotten when."""
 
+import copy
 import hashlib
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from spendguard_daemon.ledger import agent_keys, key_ring
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.admission import fits, refusal
-from spendguard_daemon.ledger.agent_keys import has_agent_key, live_key
+from spendguard_daemon.ledger.agent_keys import live_key
 from spendguard_daemon.ledger.apply import apply
 from spendguard_daemon.ledger.book import Book
 from spendguard_daemon.ledger.lines import encode_body
@@ -323,22 +324,41 @@ def test_the_keys_of_a_deleted_agent_end_with_it() -> None:
 
 
 def test_which_key_is_live_and_whose() -> None:
-    """What the gateway asks."""
-    book = funded_book(5_000)
-    now_ns = book.now().wall_ns
-    assert not has_agent_key(book.state, AGENT, now_ns)
-    book.execute(add_key("exec", kind="exec"))
-    assert not has_agent_key(book.state, AGENT, now_ns), "made for one program, it binds nobody else"
-    book.execute(add_key("root", expires_ns=now_ns + HOUR_NS))
-    assert has_agent_key(book.state, AGENT, now_ns + HOUR_NS - 1)
-    assert not has_agent_key(book.state, AGENT, now_ns + HOUR_NS)
-    assert not has_agent_key(book.state, "other", now_ns)
-    key = live_key(book.state, AGENT, "root")
-    assert key is book.state.agent_keys["root"]
+    """Of its own agent, until it is revoked."""
+    book = keyed_book()
+    assert live_key(book.state, AGENT, "root") is book.state.agent_keys["root"]
     assert live_key(book.state, "other", "root") is None
     assert live_key(book.state, AGENT, "nobody") is None
     book.execute(cmd.RevokeKey(AGENT, "root", "me"))
-    assert not has_agent_key(book.state, AGENT, now_ns)
+    assert live_key(book.state, AGENT, "root") is None
+
+
+def test_an_agent_needs_a_key_from_its_first_one_on() -> None:
+    """Whatever becomes of that: revoking a key that leaked does not open the agent. Only an operator does."""
+    book = funded_book(5_000)
+    book.execute(new_agent("other"))
+    account, other = book.state.accounts[AGENT], book.state.accounts["other"]
+    book.execute(add_key("exec", kind="exec"))
+    book.execute(add_key("of-exec", parent_id="exec", expires_ns=book.now().wall_ns + HOUR_NS))
+    assert not account.needs_key, "made for one program, they bind nobody else"
+    book.execute(add_key("root", expires_ns=book.now().wall_ns + HOUR_NS))
+    assert (account.needs_key, other.needs_key) == (True, False)
+    tick(book, 3600)
+    book.execute(add_key("second"))
+    book.execute(cmd.RevokeKey(AGENT, "second", "me"))
+    book.execute(cmd.ChangeAgent(AGENT, overflow="refuse"))
+    book.execute(add_key("exec-2", kind="exec"))
+    assert account.needs_key
+    (event,) = book.execute(cmd.ChangeAgent(AGENT, needs_key=False))
+    assert event == ev.AgentSet(agent_id=AGENT, actor="operator", needs_key=False)
+    assert book.execute(cmd.ChangeAgent(AGENT, needs_key=False)) == ()
+    book.execute(cmd.ChangeAgent(AGENT, name="renamed"))
+    book.execute(add_key("exec-3", kind="exec"))
+    assert not account.needs_key
+    book.execute(add_key("third"))
+    assert account.needs_key, "a new key counts as the first one did"
+    book.execute(cmd.ChangeAgent("other", needs_key=True))
+    assert other.needs_key, "also where it never had one"
 
 
 # -- what a call may spend ---------------------------------------------------------------------------------
@@ -482,15 +502,67 @@ def test_an_overrun_takes_a_key_below_nothing() -> None:
     assert held(book, "b").keys == []
 
 
-def test_what_was_spent_since_a_backup_is_charged_to_every_key_of_the_agent() -> None:
-    """Which one it was, nobody knows."""
+def restored(book: Book) -> None:
+    """Note that all before this came back with a backup."""
+    book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="me"))
+
+
+def test_a_restore_ends_every_key_of_every_agent() -> None:
+    """What they hold still settles, on them too; what is entered is no key's; new keys are as any."""
     book = keyed_book(limit_nusd=5_000)
     book.execute(new_agent("other"))
-    book.execute(add_key("of-other", agent_id="other"))
-    book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="me"))
+    book.execute(new_agent("deleted"))
+    for agent_id in ("other", "deleted"):
+        book.execute(add_key(f"of-{agent_id}", agent_id=agent_id, kind="exec"))
+    book.execute(cmd.DeleteAgent("deleted", "me"))
+    held(book, "c", keys=("root", "child"))
+    restored(book)
+    assert all(key.revoked and key.orphan for key in book.state.agent_keys.values())
+    assert (book.state.accounts[AGENT].needs_key, book.state.accounts["other"].needs_key) == (True, False)
+    book.execute(settle("c", 300))
+    book.execute(add_key("new"))
     book.execute(cmd.ConfirmRestored(AGENT, 4_500, "the bill", "me"))
-    assert money(book) == {"root": (4_500, 0), "child": (4_500, 0), "of-other": (0, 0)}
-    assert refused(book, keys=("root",)).code is Code.KEY_LIMIT
+    zero = (0, 0)
+    assert money(book) == {
+        "root": (300, 0),
+        "child": (300, 0),
+        "of-other": zero,
+        "of-deleted": zero,
+        "new": zero,
+    }
+    for keys in (("root",), ("root", "child")):
+        assert refused(book, keys=keys).code is Code.KEY_UNKNOWN
+    assert held(book, "d", keys=("new",)).keys == ["new"]
+
+
+def test_a_restore_forgets_ended_keys_as_a_new_key_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the newest, and those that hold something."""
+    monkeypatch.setattr(key_ring, "DEAD_KEPT", 1)
+    book = keyed_book()
+    book.execute(add_key("last"))
+    held(book, "c", keys=("root",))
+    restored(book)
+    assert list(book.state.agent_keys) == ["root", "last"]
+    book.execute(settle("c", 7))
+    assert money(book)["root"] == (7, 0)
+
+
+def test_a_child_that_was_taken_up_after_the_backup_does_not_come_back() -> None:
+    """Its record is not in the backup, so that it would begin with nothing spent."""
+    book = funded_book(50_000, concurrency="shared")
+    book.execute(add_key("root"))
+    backup = copy.deepcopy(book.state)
+    ends_ns = book.now().wall_ns + HOUR_NS
+    child = add_key("child", parent_id="root", limit_nusd=1_000, expires_ns=ends_ns)
+    book.execute(child)
+    held(book, "c", keys=("root", "child"))
+    book.execute(settle("c", 1_000))
+    book.state = backup
+    restored(book)
+    book.execute(cmd.ConfirmRestored(AGENT, 1_000, "the bill", "me"))
+    assert refused_code(partial(book.execute, child)) == "key_unknown"
+    assert refused(book, keys=("root", "child")).code is Code.KEY_UNKNOWN
+    assert refused_code(partial(book.execute, cmd.RotateKey(AGENT, "root", "p", "me"))) == "key_unknown"
 
 
 def test_a_key_that_is_forgotten_while_its_call_waits_is_let_be() -> None:

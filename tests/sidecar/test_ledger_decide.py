@@ -28,6 +28,7 @@ def test_repeating_a_setting_records_nothing() -> None:
         cmd.Freeze(AGENT, "mad", "me"),
         cmd.Unfreeze(AGENT, "me"),
         cmd.ChangeAgent(AGENT, name="other", concurrency="shared", overflow="refuse"),
+        cmd.ChangeAgent(AGENT, needs_key=True),
         cmd.AcceptPrices(1, "a", "key", "local"),
         cmd.MarkSent("c", []),
     ):

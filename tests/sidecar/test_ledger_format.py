@@ -133,9 +133,9 @@ def read_keys(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
                 ended |= {key_id} if record["parent_id"] in ended else set()
             for key_id in ended - ({r["key_id"]} if r["t"] == "key_rotate" else set()):
                 keys[key_id][2] = True
-        elif r["t"] == "restore_confirmed":
-            for key_id, record in made.items():
-                keys[key_id][0] += r["spent_nusd"] if record["agent_id"] == r["agent_id"] else 0
+        elif r["t"] == "restored":
+            for key in keys.values():
+                key[2] = True
         elif r["t"] in ("hold", "settle", "settle_worst", "overrun", "void", "adjust"):
             holds.setdefault(r["call_id"], r)
             settled = r.get("cost_nusd", 0) if r["t"] != "adjust" else r["to_nusd"] - r["from_nusd"]

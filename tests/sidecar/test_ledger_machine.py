@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule
 from ledger_kit import hold_call, new_agent, offer, open_ledger, settle
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
-from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.events import Hold, Restored
 from two_ledgers import TwoLedgers
 
 AMOUNTS = st.integers(0, 60) | st.integers(0, 5_000)
@@ -56,6 +56,7 @@ class LedgerMachine(TwoLedgers):
             "frozen": None,
             "concurrency": concurrency,
             "overflow": overflow,
+            "needs_key": False,
         }
         self.refused(new_agent(agent), "ledger_refused")
         return agent
@@ -76,6 +77,29 @@ class LedgerMachine(TwoLedgers):
                 cmd.ChangeAgent(agent, name="é" + name.encode(errors="ignore").decode(), overflow=overflow)
             )
             self.model.agents[agent]["overflow"] = overflow
+
+    @rule(agent=agents, needs_key=st.booleans())
+    def change_need_of_a_key(self, agent: str, needs_key: bool) -> None:
+        if self.alive(agent):
+            changes = self.model.agents[agent]["needs_key"] != needs_key
+            assert bool(self.do(cmd.ChangeAgent(agent, needs_key=needs_key))) == changes
+            self.model.agents[agent]["needs_key"] = needs_key
+
+    @rule(spent=AMOUNTS, dice=st.integers(0, 5))
+    def restore(self, spent: int, dice: int) -> None:
+        """As if all before this had come back with a backup; each agent is confirmed at once."""
+        if dice:
+            return
+        generation = self.ledger.state.generation
+        event = Restored(generation=generation, backup_ts="", manifest_sha256="", actor="test")
+        self.ledger._book.record(event)
+        for key in self.model.keys.values():
+            key["dead"] = True
+        for agent in filter(self.alive, self.model.agents):
+            self.refused(cmd.Unfreeze(agent, "test"), "restore_unconfirmed")
+            amount = 0 if self.model.agents[agent]["limit"] is None else spent  # it could spend nothing
+            self.do(cmd.ConfirmRestored(agent, amount, "the bill", "test"))
+            self.model.enter(self.unique("entered"), agent, amount)
 
     @rule(agent=agents, dice=st.integers(0, 9))
     def delete_agent(self, agent: str, dice: int) -> None:
@@ -251,6 +275,7 @@ class LedgerMachine(TwoLedgers):
                 "ends": inf if ends is None else ends,
                 "dead": False,
             }
+            self.model.agents[agent]["needs_key"] |= parent is None
             assert self.do(command) == ()
             self.refused(replace(command, public="another"), "key_unknown")
             return key

@@ -341,6 +341,9 @@ class Audited:
         return [promise.split(":")[0] for promise in self.auditor.check(event, NOW.wall_ns)]
 
 
+RESTORED = ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="test")
+
+
 def _agent_new() -> ev.AgentNew:
     return ev.AgentNew(
         agent_id=AGENT, name=None, concurrency="shared", overflow="clamp", mock=False, actor="test"
@@ -420,7 +423,7 @@ def test_holds_may_take_all_there_is() -> None:
 def test_what_was_entered_after_a_restore_may_exceed_the_grant() -> None:
     """It was spent, whatever was granted."""
     audited = Audited()
-    audited.book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="test"))
+    audited.book.record(RESTORED)
     assert audited.do(cmd.ConfirmRestored(AGENT, 50_000, "the bill", "test")) == []
     assert audited.auditor.agents[AGENT].settled_nusd == 50_000
 
@@ -519,8 +522,23 @@ def test_a_hold_past_a_key_is_told() -> None:
     assert not any("expired" in what for what in audited.auditor.check(late, ends_ns - 1))
 
 
+def test_a_hold_by_a_key_that_a_restore_ended_is_told() -> None:
+    """Also by who goes on from a state after it; a key that was made since is as any."""
+    audited = Audited(50_000)
+    audited.do(add_key("root"))
+    audited.book.record(RESTORED)
+    trusting = Auditor.of(audited.book.state)
+    assert audited.check(RESTORED) == []
+    audited.do(add_key("new"))
+    hold = msgspec.structs.replace(_hold("c1", 1, 50_000, 0, 1), keys=["root"])
+    for auditor in (audited.auditor, trusting):
+        what, *_ = auditor.check(hold, NOW.wall_ns)
+        assert what == "I1: the hold of call c1 was given to key root, which had ended"
+    assert "I1" not in audited.check(msgspec.structs.replace(hold, call_id="c2", keys=["new"]))
+
+
 def test_what_a_key_has_spent_is_added_up_once_more() -> None:
-    """Ends, corrections, and what was entered after a restore; a trusted state is gone on from."""
+    """Ends, corrections; what was entered after a restore is no key's; a trusted state is gone on from."""
     audited = Audited(50_000)
     audited.do(add_key("root"))
     audited.do(add_key("child", parent_id="root", expires_ns=NOW.wall_ns + 10**12))
@@ -529,7 +547,8 @@ def test_what_a_key_has_spent_is_added_up_once_more() -> None:
     audited.do(settle("c1", 400))
     audited.do(cmd.VoidCall("c2", "", None))
     audited.do(cmd.AdjustCall("c1", 300, "the bill", "test"))
-    audited.book.record(ev.Restored(generation=2, backup_ts="", manifest_sha256="", actor="test"))
+    audited.book.record(RESTORED)
+    audited.check(RESTORED)
     audited.do(cmd.ConfirmRestored(AGENT, 7, "the bill", "test"))
     assert list(audited.auditor.sums()) == []
     trusting = Auditor.of(audited.book.state)

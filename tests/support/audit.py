@@ -136,9 +136,9 @@ def _follow_keys(found: Audit, record: Record) -> None:
             if key.parent_id in below:
                 below.add(key_id)
                 key.ended = True
-    elif kind == "agent_del":
+    elif kind in ("agent_del", "restored"):
         for key in found.keys.values():
-            key.ended |= key.agent_id == record["agent_id"]
+            key.ended |= record.get("agent_id", key.agent_id) == key.agent_id
     elif kind in ("hold", "adjust", *_ENDS):
         settled = record["to_nusd"] - record["from_nusd"] if kind == "adjust" else record.get("cost_nusd", 0)
         parent_id = None

@@ -15,6 +15,7 @@ class ModelLedger:
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)  # cost None: open
     keys: dict[str, dict[str, Any]] = field(default_factory=dict)  # parent, agent, limit, ends, dead
+    entered: set[str] = field(default_factory=set)  # what was no call of ours, but spent
     cap: dict[str, Any] = field(default_factory=lambda: {"limit": None, "funded": 0})
 
     def spent(self, agent: str | None = None) -> int:
@@ -47,6 +48,18 @@ class ModelLedger:
         for below in self.keys:
             if key in self.lineage(below) and (itself or below != key):
                 self.keys[below]["dead"] = True
+
+    def enter(self, name: str, agent: str, spent: int) -> None:
+        """Count what an agent spent between a backup and its restore, on none of its keys."""
+        self.calls[name] = {
+            "agent": agent,
+            "run": "",
+            "hold": 0,
+            "cost": spent,
+            "attached": False,
+            "keys": (),
+        }
+        self.entered.add(name)
 
     def key_refused(self, agent: str, key: str | None, now: int) -> str | None:
         for above in self.lineage(key):

@@ -63,6 +63,7 @@ class TwoLedgers(RuleBasedStateMachine):
             assert account.limit_nusd == model["limit"]
             assert (account.deleted, account.frozen_reason) == (model["deleted"], model["frozen"])
             assert (account.concurrency, account.overflow) == (model["concurrency"], model["overflow"])
+            assert (account.needs_key, account.restored) == (model["needs_key"], False)
         assert (state.daemon.settled_nusd, state.daemon.held_nusd) == (self.model.spent(), self.model.held())
         assert state.daemon.limit_nusd == self.model.cap["limit"]
         assert state.daemon.limit_nusd is None or state.daemon.funded_nusd == self.model.cap["funded"]
@@ -78,7 +79,7 @@ class TwoLedgers(RuleBasedStateMachine):
         assert set(state.agent_keys) == set(self.model.keys), "so few keys are not forgotten"
         is_open = {call for call, model in self.model.calls.items() if model["cost"] is None}
         assert set(state.open_calls) == is_open
-        assert set(state.ended) == set(self.model.calls) - is_open
+        assert set(state.ended) == set(self.model.calls) - is_open - self.model.entered
 
     @invariant()
     def replay_agrees(self) -> None:

@@ -120,8 +120,10 @@ class Control:
             overflow=bodies.overflow(change.overflow),
             actor=asked.actor,
             policy=bodies.policy(change.policy, before),
+            needs_key=change.needs_key,
         )
-        if changed.name or changed.concurrency or changed.overflow or changed.policy:
+        settings = (changed.name, changed.concurrency, changed.overflow, changed.policy, changed.needs_key)
+        if any(setting is not None for setting in settings):
             await self._ledger.submit(changed)
         if change.frozen is True:
             why = bodies.reason(change.reason, "frozen by operator")

@@ -19,7 +19,7 @@ from spendguard_daemon.errors import Code, Fact, MalformedError, SpendGuardError
 from spendguard_daemon.gateway import access
 from spendguard_daemon.gateway.plans import plan_of
 from spendguard_daemon.gateway.routes import OWN_READS, Route
-from spendguard_daemon.ledger.agent_keys import KEYS_MAX, has_agent_key
+from spendguard_daemon.ledger.agent_keys import KEYS_MAX
 from spendguard_daemon.ledger.commands import AddKey
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.state import AgentKey
@@ -132,10 +132,9 @@ class Identifier:
 
     def _check_bare(self, agent_id: str | None, *, keys_only: bool) -> None:
         """Raise KEY_REQUIRED where an id alone is not enough."""
-        needed = keys_only or self._settings.bare_header == "refuse"
-        if agent_id is not None:
-            needed = needed or has_agent_key(self._ledger.state, agent_id, self._clock.wall_ns())
-        if needed:
+        account = self._ledger.state.accounts.get(agent_id or "")
+        own = account is not None and account.needs_key
+        if keys_only or own or self._settings.bare_header == "refuse":
             facts: dict[str, Fact] = {} if agent_id is None else {"agent_id": agent_id}
             raise SpendGuardError(Code.KEY_REQUIRED, TABLE[Code.KEY_REQUIRED].title, facts=facts)
 

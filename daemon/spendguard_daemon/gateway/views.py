@@ -55,6 +55,7 @@ def agent(account: Account, state: State, now: Now, waiting: Sequence[Waiter] = 
         policy=msgspec.convert(msgspec.to_builtins(account.policy or AgentPolicy()), wire.AgentPolicy),
         restored=account.restored,
         keys=sum(key.parent_id is None and key.live(now.wall_ns) for key in state.keys_of(account.agent_id)),
+        needs_key=account.needs_key,
         waiting=[waiting_call(waiter, state) for waiter in waiting[:WAITING_SHOWN]],
     )
 

@@ -40,11 +40,6 @@ def live_key(state: State, agent_id: str, key_id: str) -> AgentKey | None:
     return None if key is None or key.agent_id != agent_id or key.revoked else key
 
 
-def has_agent_key(state: State, agent_id: str, now_ns: int) -> bool:
-    """Tell whether an operator has made a key for this agent that is still good at `now_ns` (wall time)."""
-    return any(key.kind == "agent" and key.live(now_ns) for key in state.keys_of(agent_id))
-
-
 def check_lineage(state: State, call: cmd.HoldCall, now: cmd.Now) -> None:
     """Check that a call may use the keys that it names, the first one first, each made from the one before.
 

@@ -38,7 +38,7 @@ def apply(state: State, event: ev.Event, wall_ns: int) -> None:
     elif isinstance(event, ev.Refused):
         _check_refused(state, event)
     else:
-        _apply_daemon(state, event)
+        _apply_daemon(state, event, wall_ns)
     if isinstance(event, ev.KeyedEvent):
         bind(state, event, wall_ns)
 
@@ -146,20 +146,19 @@ def _apply_agent(state: State, event: ev.AgentEvent, wall_ns: int) -> None:
         account.concurrency = event.concurrency or account.concurrency
         account.overflow = event.overflow or account.overflow
         account.policy = event.policy or account.policy
+        account.needs_key = account.needs_key if event.needs_key is None else event.needs_key
     elif isinstance(event, ev.AgentDel):
         account.deleted = True
         end_keys(state, event.agent_id, wall_ns)
     elif isinstance(event, ev.RestoreConfirmed):
         _book(state, event, settled=event.spent_nusd)
-        # Nobody knows which key spent it, so that none may count on having it left.
-        charge(state, [key.key_id for key in state.keys_of(event.agent_id)], settled=event.spent_nusd)
         account.restored = False
         account.frozen_reason = None if account.frozen_reason == RESTORED else account.frozen_reason
     else:
         account.frozen_reason = event.reason if isinstance(event, ev.Freeze) else None
 
 
-def _apply_daemon(state: State, event: ev.DaemonEvent) -> None:
+def _apply_daemon(state: State, event: ev.DaemonEvent, wall_ns: int) -> None:
     if isinstance(event, ev.DaemonLimitSet):
         _apply_daemon_limit(state.daemon, event)
     elif isinstance(event, ev.PriceAccept):
@@ -169,7 +168,7 @@ def _apply_daemon(state: State, event: ev.DaemonEvent) -> None:
     elif isinstance(event, ev.Checkpoint):
         _check_sums(state, event)
     elif isinstance(event, ev.Restored):
-        _apply_restored(state, event)
+        _apply_restored(state, event, wall_ns)
 
 
 def _apply_daemon_limit(daemon: DaemonAccount, event: ev.DaemonLimitSet) -> None:
@@ -188,12 +187,14 @@ def _check_sums(state: State, event: ev.Checkpoint) -> None:
         raise ContradictionError("the checkpoint's sums do not follow from the records before it")
 
 
-def _apply_restored(state: State, event: ev.Restored) -> None:
+def _apply_restored(state: State, event: ev.Restored, wall_ns: int) -> None:
     state.generation = event.generation
     for account in state.accounts.values():
         if not account.deleted:
             account.restored = True
             account.frozen_reason = account.frozen_reason or RESTORED
+            # Some were revoked or rotated since, and children spent what the backup does not know.
+            end_keys(state, account.agent_id, wall_ns)
 
 
 def _check_refused(state: State, event: ev.Refused) -> None:

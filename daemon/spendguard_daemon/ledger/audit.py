@@ -80,9 +80,10 @@ class Auditor:
             yield from self._end(event)
         elif isinstance(event, ev.Adjust):
             self._adjust(event)
+        elif isinstance(event, ev.Restored):
+            self.keys.restored()
         elif isinstance(event, ev.RestoreConfirmed):
             self._move(event.agent_id, settled=event.spent_nusd)
-            self.keys.move(self.keys.of_agent(event.agent_id), settled=event.spent_nusd)
             self.agents[event.agent_id].excused = True
         elif isinstance(event, ev.BudgetSet):
             self.agents[event.agent_id].funded_nusd += event.applied_nusd - event.cut_nusd

@@ -1,8 +1,8 @@
 """What the auditor knows of agents' keys: their sums, added up once more beside `key_ring`. Pure.
 
-The promise (I1): no hold goes past the limit of a key that it names, or is given to a key whose time is over;
-what a key has settled and holds is the sum over the calls that name it. A key may be overdrawn all the same,
-by an overrun, a charge that was raised, or what was entered after a restore; it gets no hold then.
+The promise (I1): no hold goes past the limit of a key that it names, or is given to a key whose time is over
+or that a restore has ended; what a key has settled and holds is the sum over the calls that name it. A key
+may be overdrawn all the same, by an overrun or a charge that was raised; it gets no hold then.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,13 +15,13 @@ from spendguard_daemon.ledger.times import parse_time_ms
 
 @dataclass(slots=True)
 class _Key:
-    """One key, as its records tell of it."""
+    """One key, as its records tell of it. `ended`: by a restore; of all else that ends one, `apply` knows."""
 
-    agent_id: str
     limit_nusd: int | None
     expires_ns: int | None
     settled_nusd: int = 0
     held_nusd: int = 0
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -35,9 +35,7 @@ class KeyAuditor:
         """Go on from a state that is trusted."""
         return cls(
             {
-                key.key_id: _Key(
-                    key.agent_id, key.limit_nusd, key.expires_ns, key.settled_nusd, key.held_nusd
-                )
+                key.key_id: _Key(key.limit_nusd, key.expires_ns, key.settled_nusd, key.held_nusd, key.revoked)
                 for key in state.agent_keys.values()
             }
         )
@@ -45,7 +43,12 @@ class KeyAuditor:
     def add(self, event: ev.KeyAdd) -> None:
         """Note a new key."""
         expires_ns = None if event.expires_at is None else parse_time_ms(event.expires_at)
-        self.keys[event.key_id] = _Key(event.agent_id, event.limit_nusd, expires_ns)
+        self.keys[event.key_id] = _Key(event.limit_nusd, expires_ns)
+
+    def restored(self) -> None:
+        """Note that all keys that there are have ended."""
+        for key in self.keys.values():
+            key.ended = True
 
     def hold(self, event: ev.Hold, wall_ns: int) -> Iterator[str]:
         """Book a hold, and yield each promise that it breaks."""
@@ -56,6 +59,8 @@ class KeyAuditor:
                 yield f"I1: the hold of call {event.call_id} goes past the limit of key {key_id}"
             if key.expires_ns is not None and wall_ns >= key.expires_ns:
                 yield f"I1: the hold of call {event.call_id} was given to key {key_id}, which had expired"
+            if key.ended:
+                yield f"I1: the hold of call {event.call_id} was given to key {key_id}, which had ended"
 
     def move(self, key_ids: Iterable[str], *, settled: int = 0, held: int = 0) -> None:
         """Move the money of keys; those that were forgotten have none."""
@@ -64,10 +69,6 @@ class KeyAuditor:
             if key is not None:
                 key.settled_nusd += settled
                 key.held_nusd += held
-
-    def of_agent(self, agent_id: str) -> list[str]:
-        """Return the ids of an agent's keys."""
-        return [key_id for key_id, key in self.keys.items() if key.agent_id == agent_id]
 
     def sums(self, state: State) -> Iterator[str]:
         """Yield what does not add up, and forget the keys that the state has forgotten."""

@@ -43,6 +43,7 @@ class ChangeAgent:
     overflow: Overflow | None = None
     actor: str = "operator"
     policy: AgentPolicy | None = None
+    needs_key: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,17 +285,8 @@ class ConfirmRestored:
 
 
 EndCommand = SettleCall | SettleAtWorst | VoidCall
+CallCommand = HoldCall | MarkSent | EndCommand | AdjustCall
 AgentCommand = NewAgent | ChangeAgent | DeleteAgent | Freeze | Unfreeze
 KeyCommand = AddKey | RotateKey | RevokeKey
 MoneyCommand = GrantBudget | TopUp | SetDaemonLimit | TopUpDaemon
-Command = (
-    HoldCall
-    | MarkSent
-    | EndCommand
-    | AdjustCall
-    | AgentCommand
-    | KeyCommand
-    | MoneyCommand
-    | AcceptPrices
-    | ConfirmRestored
-)
+Command = CallCommand | AgentCommand | KeyCommand | MoneyCommand | AcceptPrices | ConfirmRestored

@@ -79,7 +79,8 @@ def _change_agent(account: Account, command: cmd.ChangeAgent) -> tuple[ev.Event,
     concurrency = command.concurrency if command.concurrency != account.concurrency else None
     overflow = command.overflow if command.overflow != account.overflow else None
     policy = command.policy if command.policy != account.policy else None
-    if (name, concurrency, overflow, policy) == (None, None, None, None):
+    needs_key = command.needs_key if command.needs_key != account.needs_key else None
+    if all(change is None for change in (name, concurrency, overflow, policy, needs_key)):
         return ()
     return (
         ev.AgentSet(
@@ -89,6 +90,7 @@ def _change_agent(account: Account, command: cmd.ChangeAgent) -> tuple[ev.Event,
             concurrency=concurrency,
             overflow=overflow,
             policy=policy,
+            needs_key=needs_key,
         ),
     )
 

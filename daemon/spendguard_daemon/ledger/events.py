@@ -93,6 +93,7 @@ class AgentSet(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="ag
     concurrency: Concurrency | None = None
     overflow: Overflow | None = None
     policy: AgentPolicy | None = None
+    needs_key: bool | None = None
 
 
 class AgentDel(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="agent_del"):
@@ -159,6 +160,7 @@ class KeyAdd(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="key_
 
     `expires_at` is ISO 8601 to the millisecond, for a child never later than its parent's; `limit_nusd` is
     the most that the key may ever spend, None as much as its agent may; `models` are patterns, None is all.
+    With one of kind `agent` the agent's id alone is not enough any more, until an `agent_set` says so.
     A reader that does not know this must not go on: it would let a key be exceeded.
     """
 
@@ -378,8 +380,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="
 class Restored(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="restored"):
     """What stands before this was put back from a backup; what was spent since then is not in it.
 
-    Every agent that is not deleted is frozen until its `restore_confirmed`. `backup_ts` is when the backup
-    was made, `manifest_sha256` the hash in its manifest. A reader that does not know this must not go on.
+    Every agent that is not deleted is frozen until its `restore_confirmed`, and all its keys have ended:
+    which were revoked since, and what each had left, is not known. `backup_ts` is when the backup was made,
+    `manifest_sha256` the hash in its manifest. A reader that does not know this must not go on.
     """
 
     generation: int

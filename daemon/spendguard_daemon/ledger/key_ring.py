@@ -30,7 +30,7 @@ def apply_key(state: State, event: ev.KeyEvent, wall_ns: int) -> None:
 
 
 def end_keys(state: State, agent_id: str, wall_ns: int) -> None:
-    """End all keys of an agent that is deleted."""
+    """End all keys of an agent that is deleted, or comes back with a backup; what they hold still settles."""
     for key in state.keys_of(agent_id):
         key.revoked = key.orphan = True
     _forget(state, agent_id, wall_ns)
@@ -80,6 +80,7 @@ def _add(state: State, event: ev.KeyAdd, wall_ns: int) -> None:
             created_ns=wall_ns,
         )
     )
+    state.accounts[event.agent_id].needs_key |= event.kind == "agent"
     _forget(state, event.agent_id, wall_ns)
 
 

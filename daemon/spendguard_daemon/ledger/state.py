@@ -32,7 +32,9 @@ class ContradictionError(Exception):
 class Account:
     """One agent and its money. `limit_nusd` None means that no budget was ever set.
 
-    `restored`: it came back with a backup, and nobody has entered yet what it spent since.
+    `restored`: it came back with a backup, and nobody has entered yet what it spent since. `needs_key`: its
+    id alone is not enough; so from its first key of kind "agent" on, whatever becomes of that, until an
+    operator says otherwise.
     """
 
     agent_id: str
@@ -50,6 +52,7 @@ class Account:
     calls_open: int = 0
     restored: bool = False
     policy: ev.AgentPolicy | None = None
+    needs_key: bool = False
 
     @property
     def remaining_nusd(self) -> int:

@@ -225,7 +225,8 @@ class BareHistory:
                 ledger.post(cmd.SetDaemonLimit(limit, None, "op"))
             case 9:
                 kind, flow = dice.choice(CONCURRENCIES), dice.choice(OVERFLOWS)
-                ledger.post(cmd.ChangeAgent(agent_id, concurrency=kind, overflow=flow))
+                need = flow == "clamp" if self._keyed else None
+                ledger.post(cmd.ChangeAgent(agent_id, concurrency=kind, overflow=flow, needs_key=need))
             case 10:
                 if self._ended:
                     call_id = dice.choice(self._ended[-50:])

@@ -84,7 +84,7 @@ def money_of(state: Any) -> Money:
         purse = shadow.purses[agent_id] = type(shadow.daemon)()
         purse.funded, purse.settled, purse.held = account.funded_nusd, account.settled_nusd, account.held_nusd
         purse.limit, purse.frozen = account.limit_nusd, account.frozen_reason is not None
-        purse.deleted = account.deleted
+        purse.deleted, purse.needs_key = account.deleted, account.needs_key
     daemon = state.daemon
     return shadow.purses, daemon.limit_nusd, daemon.funded_nusd, daemon.settled_nusd + daemon.held_nusd
 

@@ -24,6 +24,7 @@ class Purse:
     limit: int | None = None
     frozen: bool = False
     deleted: bool = False
+    needs_key: bool = False
     excused: bool = False
     """A limit cut, an overrun or a raised charge: from then on settled + held may exceed what is funded."""
 
@@ -111,6 +112,9 @@ class Shadow:
             self.purses[record["agent_id"]].deleted = True
             for key in self.agent_keys.values():
                 key.ended |= key.agent_id == record["agent_id"]
+        elif kind == "agent_set":
+            purse = self.purses[record["agent_id"]]
+            purse.needs_key = record.get("needs_key", purse.needs_key)
         elif kind in ("key_add", "key_rotate", "key_revoke"):
             self._key(record)
 
@@ -142,6 +146,7 @@ class Shadow:
         if record["t"] == "key_add":
             names = ("agent_id", "parent_id", "limit_nusd", "expires_at")
             self.agent_keys[key_id] = KeyPurse(*(record[name] for name in names))
+            self.purses[record["agent_id"]].needs_key |= record["kind"] == "agent"
             return
         self.agent_keys[key_id].ended |= record["t"] == "key_revoke"
         below = {key_id}
@@ -253,7 +258,7 @@ class Shadow:
             assert sums == purse.sums(), f"I4: {agent_id} has {sums}, its records add up to {purse}"
             assert account.limit_nusd == purse.limit
             assert (account.frozen_reason is not None) == purse.frozen
-            assert account.deleted == purse.deleted
+            assert (account.deleted, account.needs_key) == (purse.deleted, purse.needs_key)
             settled, held = settled + account.settled_nusd, held + account.held_nusd
         for key_id, key in state.agent_keys.items():
             mine = self.agent_keys[key_id]
