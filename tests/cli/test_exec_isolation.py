@@ -219,7 +219,6 @@ ledger restore nothing --yes
 up
 down --now
 restart
-demo
 exec --limit 5 -- true
 status"""
 READ_INSIDE = ["budget get", "budget get --agent {0}", "run list --agent {0}"]

@@ -174,7 +174,7 @@ def test_a_lock_is_waited_for_in_order(
         found = waiting(sidecar, agent_id, number)
     assert [(one["run_id"], one["code"]) for one in found] == [("B", "budget_locked"), ("C", "budget_locked")]
     said = Shell(sidecar.home.root).quick.ok("status")
-    assert f"spendguard agent set {agent_id} --concurrency shared" in said.err
+    assert f"spendguard agent set agent-{agent_id[:8]} --concurrency shared" in said.err
     upstream.release()
     for answer in (holder, *waits):
         assert answer.result(PATIENCE_SECONDS).status_code == 200
