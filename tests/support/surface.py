@@ -51,6 +51,8 @@ _NAMES = ("x-cynsta-agent-id", "x-cynsta-run-id")
 MOSTLY = st.sampled_from([True, True, True, False])
 """What comes first here, hypothesis tries first."""
 
+WAIT, WAIT_SECONDS_MAX = "x-spendguard-wait", 600
+
 REJECTED = frozenset({400, 413, 415})
 
 schemathesis.openapi.format("printable", st.text(string.ascii_letters + string.digits + " .-", min_size=1))
@@ -195,6 +197,9 @@ class World:
             sent["data"] = data.draw(BODIES)
             sent["headers"].setdefault("content-type", "application/json")
             tame = False
+        wait = str(sent["headers"].get(WAIT, ""))
+        if wait.isdecimal() and int(wait) <= WAIT_SECONDS_MAX:
+            sent["headers"][WAIT] = str(int(wait) % 2)  # a poor agent's call would wait for ten minutes
         answer = self._session.request(**sent, timeout=30, allow_redirects=False)
         assert answer.status_code < 500, (
             f"{answer.status_code}: {answer.text}\n{case.as_curl_command(headers)}"
