@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spendguard_cli.client import Control
     from spendguard_daemon import wire
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Session:
@@ -106,7 +106,7 @@ class Session:
 
         Raises AGENT_NOT_FOUND with the nearest name, AMBIGUOUS_NAME with the ids.
         """
-        if _UUID.fullmatch(ref):
+        if UUID.fullmatch(ref):
             return ref
         agents = self.control.agents()
         same = [agent for agent in agents if agent.name == ref]

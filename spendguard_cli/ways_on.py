@@ -1,19 +1,16 @@
 """How an operator lets a waiting call go on: the command, with the amount that is lacking. Pure."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from spendguard_cli.session import UUID
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.money import cents_ceil, parse_usd
 
 WAYS_SHOWN = 5
 """How many commands are told at a time: after each of them it may be another one that is needed."""
-
-
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def refs(everyone: Sequence[wire.Agent]) -> dict[str, str]:
