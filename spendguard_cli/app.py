@@ -18,7 +18,9 @@ from spendguard_cli.commands import (
     budgets,
     config,
     demo,
+    doctor,
     execute,
+    explain,
     keys,
     ledger,
     lifecycle,
@@ -52,6 +54,8 @@ app.add_typer(providers.app, name="provider")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(trust.app, name="pricing")  # those of `pricing` and `authority`, and its own
 app.add_typer(config.app, name="config")
+doctor.join(app)
+explain.join(app)
 demo.join(app)
 
 

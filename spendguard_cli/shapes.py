@@ -5,6 +5,7 @@ Values only; `render` and `views` make text of them. Field names are the keys th
 
 import msgspec
 
+from spendguard_cli.doctor.findings import Finding
 from spendguard_daemon import wire
 
 
@@ -166,3 +167,10 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     refusal_reason: str | None
     held_usd: str
     remaining_usd: str | None
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What `doctor` found, what to mend first first; `worst` is the worst level among the findings."""
+
+    findings: list[Finding]
+    worst: str

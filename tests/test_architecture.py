@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "ports": set(),
     "text": set(),
-    "wire": set(),
+    "wire": {"errors"},
     "codes": {"errors"},
     "money": {"errors"},
     "usage": {"errors"},

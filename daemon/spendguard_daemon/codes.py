@@ -6,7 +6,7 @@ Agents read the bodies of refusals, so `agent_remedy` never names a command that
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from spendguard_daemon.errors import Code
 
@@ -29,9 +29,20 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+class Money(Enum):
+    """What a refusal or failure did to the agent's money."""
+
+    NOTHING = "nothing was charged"
+    HOLD = "the call was charged at its hold, until an operator corrects it"
+    FIRST = "this request was charged nothing; what the first one cost is in the body"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One code. `retry` becomes `x-should-retry`; None leaves it to what `respond` knows."""
+    """One code. `retry` becomes `x-should-retry`; None leaves it to what `respond` knows.
+
+    `money` is what it did to the agent's money.
+    """
 
     status: int
     exit: Exit
@@ -40,6 +51,7 @@ class Entry:
     agent_remedy: str
     operator_remedy: str
     retry: bool | None = False
+    money: Money = Money.NOTHING
 
 
 _ASK = "Ask your operator, naming the call id."

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from spendguard_daemon.errors import Fact
+
 CONTROL_JSON_BYTES_MAX = 64 * 1024
 
 
@@ -296,7 +298,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a provider and what became of it.
 
     `count` is above 1 where a refused call stands for others like it that are only counted. `keys` is the
-    lineage of the key that it came with, the first key first; empty where it came with none.
+    lineage of the key that it came with, the first key first; empty where it came with none. `facts` are the
+    numbers of a refusal, as its body had them. Of a call in flight: `attached` tells whether its client is
+    still there, `idle_seconds` how long the provider has been silent.
     """
 
     call_id: str
@@ -324,6 +328,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     choices: int | None = None
     count: int = 1
     keys: list[str] = []
+    facts: dict[str, Fact] = {}
+    attached: bool | None = None
+    idle_seconds: int | None = None
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
@@ -425,6 +432,22 @@ class UnconfirmedAgent(msgspec.Struct, frozen=True, kw_only=True):
     charged_usd: str
 
 
+class Stranger(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that were refused before an agent was known, of one program and one code, lately.
+
+    `program` is the first word of their User-Agent, safe to show; `endpoint` what they asked for last.
+    """
+
+    code: str
+    detail: str
+    program: str
+    provider: str
+    endpoint: str
+    count: int
+    first_at: str
+    last_at: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /v1/status`: the daemon at a glance. `warnings` are sentences for the operator.
 
@@ -434,6 +457,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     addresses of [access] listen; `socket` is the path of the operator's Unix socket. `keys_required`: an
     agent's id alone is enough nowhere.
     `calls_waiting` counts the calls that wait, which are not in flight; `waiting` shows the longest waiting.
+    `strangers` are refused requests that named no agent, the latest first, kept in memory alone.
+    `clock_skew_seconds`: how far this clock is ahead of the last server that said its time, null if none did.
     """
 
     state: str = "up"
@@ -459,6 +484,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     unconfirmed_agents: list[UnconfirmedAgent] = []
     calls_waiting: int = 0
     waiting: list[Waiting] = []
+    strangers: list[Stranger] = []
+    clock_skew_seconds: int | None = None
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,57 @@
+"""All checks in their order, and how they are run: one that breaks is a finding, never an end."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from spendguard_cli.doctor.findings import Check, Finding, Level, in_order
+from spendguard_cli.doctor.groups import (
+    agents,
+    clients,
+    daemon,
+    failures,
+    home,
+    ledger,
+    money,
+    prices,
+    providers,
+)
+from spendguard_cli.doctor.world import World
+from spendguard_daemon.errors import Code, SpendGuardError
+
+GROUPS = (daemon, home, ledger, prices, providers, agents, money, failures, clients)
+CHECKS: tuple[Check, ...] = tuple(check for group in GROUPS for check in group.CHECKS)
+
+
+def chosen(names: Sequence[str]) -> list[Check]:
+    """Return the checks of these names, or of these groups; all where none is named. Raises USAGE."""
+    if not names:
+        return list(CHECKS)
+    found = []
+    for name in names:
+        same = [check for check in CHECKS if name in (check.name, check.group)]
+        if not same:
+            known = sorted({check.name for check in CHECKS} | {check.group for check in CHECKS})
+            near = difflib.get_close_matches(name, known, n=1)
+            raise SpendGuardError(
+                Code.USAGE,
+                f"No check is named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+                remedy=f"spendguard doctor --check {near[0]}" if near else "spendguard doctor --list",
+            )
+        found += [check for check in same if check not in found]
+    return found
+
+
+def examine(world: World, checks: Iterable[Check]) -> list[Finding]:
+    """Run the checks; the cause to mend first comes first."""
+    return in_order(finding for check in checks for finding in _findings(world, check))
+
+
+def _findings(world: World, check: Check) -> list[Finding]:
+    try:
+        found = list(check.run(world))
+    except (SpendGuardError, OSError, ValueError) as error:
+        said = error.detail if isinstance(error, SpendGuardError) else str(error)
+        found = [Finding(level=Level.WARNING, finding=f"{check.about}: this could not be looked at: {said}")]
+    return [msgspec.structs.replace(one, check=check.name, group=check.group) for one in found]

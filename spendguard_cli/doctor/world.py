@@ -1,0 +1,151 @@
+"""What a doctor can look at: the one door of all checks to the sidecar, the home and the shell.
+
+Everything is looked at once, when first asked for, so that checks agree with each other, and so that one
+check alone is quick. Nothing here judges. No property raises because something is broken: what could not be
+had is None or empty, and its error is kept beside it (`status_error`).
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from spendguard_cli import supervisor
+from spendguard_cli.client import Control
+from spendguard_cli.context import Connection
+from spendguard_cli.holder import is_held
+from spendguard_cli.prove import Found, Place, knock
+from spendguard_cli.session import Session
+from spendguard_cli.ways_on import refs
+from spendguard_daemon import runtime, wire
+from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.runtime import DaemonInfo, Home
+
+CALLS_LOOKED_AT = 200
+"""How many of an agent's latest calls a check sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Who answers at the port where the sidecar is expected."""
+
+    number: int
+    found: Found
+
+
+class World:
+    """One look at one machine. `agent_ref`: only this agent is of interest (`--agent`), by id or name."""
+
+    def __init__(self, session: Session, agent_ref: str | None = None):
+        self.session = session
+        self.agent_ref = agent_ref
+        self.now_ns = time.time_ns()
+        self.status_error: SpendGuardError | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """Whom the command line would talk to."""
+        return self.session.connection
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The shell's environment."""
+        return self.session.env
+
+    @property
+    def home(self) -> Home:
+        """The home, which need not exist."""
+        return self.connection.home
+
+    @cached_property
+    def control(self) -> Control | None:
+        """The sidecar if it is up and proven; never started. Its failure is kept as `status_error`."""
+        try:
+            return self.session.peek()
+        except SpendGuardError as error:
+            self.status_error = error
+            return None
+
+    @cached_property
+    def status(self) -> wire.Status | None:
+        """The daemon at a glance, None where it is down, hung, or answers in words of another version."""
+        try:
+            return self.control.status() if self.control else None
+        except SpendGuardError as error:
+            self.status_error = error
+            return None
+
+    @cached_property
+    def agents(self) -> list[wire.Agent]:
+        """All agents, or the one of `--agent`; none where the sidecar is down."""
+        wanted = self.agent_ref
+        return [one for one in self.everyone if wanted is None or wanted in (one.agent_id, one.name)]
+
+    @cached_property
+    def everyone(self) -> list[wire.Agent]:
+        """All agents, also where only one is of interest; none where the sidecar is down."""
+        try:
+            return self.control.agents() if self.control and self.status else []
+        except SpendGuardError as error:
+            self.status_error = error
+            return []
+
+    @cached_property
+    def named(self) -> dict[str, str]:
+        """How a command names each agent, by id: its name where that is unique and can be typed."""
+        return refs(self.everyone)
+
+    def calls(self, agent_id: str) -> list[wire.Call]:
+        """Return an agent's latest calls, refused ones too, newest first; none where the sidecar is down."""
+        if agent_id not in self._calls:
+            try:
+                found = self.control.calls(agent_id, CALLS_LOOKED_AT) if self.control else []
+            except SpendGuardError as error:
+                self.status_error, found = error, []
+            self._calls[agent_id] = found
+        return self._calls[agent_id]
+
+    @cached_property
+    def _calls(self) -> dict[str, list[wire.Call]]:
+        return {}
+
+    @cached_property
+    def info(self) -> DaemonInfo | None:
+        """What the last daemon of this home wrote of itself (`run/daemon.json`), None where there is none."""
+        try:
+            return runtime.read_daemon_info(self.home)
+        except (SpendGuardError, OSError):
+            return None
+
+    @cached_property
+    def ledger_is_held(self) -> bool:
+        """Whether a live process has the ledger open."""
+        try:
+            return is_held(self.home)
+        except (SpendGuardError, OSError):
+            return False
+
+    @cached_property
+    def port(self) -> Port:
+        """Who answers at the port of the last daemon, or else the one that is set (0: none is known)."""
+        number = (self.info.port if self.info else 0) or self.set_port or 0
+        try:
+            tokens = [runtime.read_admin_token(self.home)]
+        except (SpendGuardError, OSError):
+            tokens = []
+        return Port(number, knock(Place.at(number), tokens) if number else Found.NOTHING)
+
+    @cached_property
+    def set_port(self) -> int | None:
+        """The port that the next sidecar of this home would take; None: any free one, or not known."""
+        from spendguard_cli import tomlfiles
+
+        try:
+            return tomlfiles.default_port(self.home, self.env)
+        except SpendGuardError:
+            return None
+
+    @cached_property
+    def running(self) -> "supervisor.Running | None":
+        """The proven sidecar of this home."""
+        return supervisor.find_quietly(self.home)

@@ -1,0 +1,1 @@
+"""`spendguard explain`: the life of one call, line by line."""
