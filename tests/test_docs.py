@@ -77,6 +77,15 @@ def test_the_pages_that_people_begin_with_are_among_them() -> None:
     assert begun | {"references/from-cynsta-spendguard.md", "references/agent-keys.md"} <= set(FOLLOWED)
 
 
+def test_the_skill_says_when_it_is_to_be_used() -> None:
+    """In its front matter, within what coding agents read of it."""
+    front = re.match(
+        r"---\nname: ([a-z0-9-]{1,64})\ndescription: ([^\n]{1,1024})\n---\n", Page("SKILL.md").text
+    )
+    assert front
+    assert "Use to" in front[2]
+
+
 def test_what_is_not_typed_is_a_command_all_the_same(page: Page) -> None:
     """What is left to other tests, and what is named between words."""
     for block in page.blocks:
