@@ -48,11 +48,20 @@ BEFORE: Mapping[str, tuple[str, ...]] = {
         "spendguard budget set --agent my-agent --limit 5000",
         "export SPENDGUARD_AGENT_KEY=$(spendguard agent key my-agent | sed -n 's/^key=//p')",
     ),
+    "references/error-playbook.md": (
+        "spendguard agent create --name my-agent",
+        "spendguard budget set --agent my-agent --limit 5000",
+        "spendguard provider set-key openai",
+        "spendguard exec --agent my-agent -- python my_script.py",
+    ),
 }
 """What the reader of a page has done before, where the page does not say it."""
 
 EXITS: Mapping[str, tuple[int, ...]] = {
     "spendguard doctor 402": (0, 1),  # 1 where the refusal would come again
+    "spendguard doctor 409": (0, 1),
+    "spendguard doctor 400": (0, 1),
+    "spendguard doctor signature": (0, 1),
 }
 """Commands that may end with another code than 0, by how they begin."""
 
