@@ -65,6 +65,9 @@ EXITS: Mapping[str, tuple[int, ...]] = {
 }
 """Commands that may end with another code than 0, by how they begin."""
 
+OTHERS = ("XDG_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "XAI_", "GROK_", "CLAUDE_", "CODEX_")
+"""Variables that a clean machine lacks, by how they begin."""
+
 _OPENAI = """\
 import json, os, urllib.request
 
@@ -143,7 +146,9 @@ class Follower:
         self.quick = Quick(user / ".spendguard")
         self.typist = Typist(self.shell, checkout)
         self.typist.env["PATH"] = f"{checkout / 'bin'}:{self.typist.env['PATH']}"
-        del self.typist.env["SPENDGUARD_HOME"]  # ~/.spendguard, as the pages have it
+        for name in list(self.typist.env):
+            if name == "SPENDGUARD_HOME" or name.startswith(OTHERS):  # ~/.spendguard, as the pages have it
+                del self.typist.env[name]
         assert self.typist.env["HOME"] == str(user)
 
     def __enter__(self) -> Self:
