@@ -60,7 +60,7 @@ FOLLOWED = [name for name in PAGES if any(map(is_followed, Page(name).blocks))]
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_page_can_be_followed_word_by_word(name: str, tmp_path: Path, upstream: RecordedUpstream) -> None:
     """On an empty home, in one shell from its first line to its last."""
-    with Follower(tmp_path, upstream) as reader:
+    with Follower(tmp_path, upstream, quickly=name != "README.md") as reader:
         for command in BEFORE.get(name, ()):
             reader.type(command)
         for block in filter(is_followed, Page(name).blocks):
