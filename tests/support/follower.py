@@ -69,7 +69,7 @@ OTHERS = ("XDG_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "XAI_", "GROK_"
 """Variables that a clean machine lacks, by how they begin."""
 
 _PLAIN = re.compile(r"spendguard (?!up|down|restart|exec|completions)[^|&;$`~*?\\\\]+")
-"""What a shell passes on word for word, and what starts no sidecar and no program."""
+"""What a shell passes on word for word, and what neither starts nor ends anything."""
 
 _OPENAI = """\
 import json, os, urllib.request
@@ -129,7 +129,7 @@ def is_left(command: str) -> bool:
 class Follower:
     """One reader of one page, from an empty home to its last line.
 
-    `quickly`: a command that needs no shell, and starts nothing, is given one only where it stands in the README.
+    `quickly`: a command that needs no shell, while a sidecar is up for it, is given none.
     """
 
     def __init__(self, folder: Path, upstream: RecordedUpstream, *, quickly: bool):
@@ -177,7 +177,7 @@ class Follower:
         """Type one command, with what the reader puts into it."""
         said = next((text for begins, text in ANSWERED.items() if command.startswith(begins)), "")
         filled, stdin = self.filled(command), f"{said}\n" if said else ""
-        if self.quickly and _PLAIN.fullmatch(command):
+        if self.quickly and _PLAIN.fullmatch(command) and self._is_up():
             ran = self._in_process(filled, stdin)
         else:
             ran = self.typist.type(filled, stdin)
@@ -185,8 +185,12 @@ class Follower:
         assert ran.code in allowed, (command, ran)
         return ran
 
+    def _is_up(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def _in_process(self, command: str, stdin: str) -> Ran:
-        """Do what the shell would do with a command that it passes on word for word, without two processes."""
+        """Do what a shell does with a command that it passes on word for word, without two processes."""
         quick = Quick(self.shell.home)
         quick.env = self.typist.env
         with contextlib.chdir(self.typist.folder):
