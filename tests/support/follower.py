@@ -262,6 +262,7 @@ def _free_port() -> int:
 # -- commands that are only read ----------------------------------------------------------------------------
 
 _MEANT = {"<provider>": "openai", "<url>": "https://models.example.com", "PROVIDER": "openai"}
+_ROOT: Any = typer.main.get_command(app)
 _HOLE = re.compile(r"<[a-z][^<>\n]*>")
 
 
@@ -285,7 +286,7 @@ def parse(text: str, *, whole: bool = True) -> None:
 
 
 def _parse_one(words: list[str], text: str, *, whole: bool) -> None:
-    command: Any = typer.main.get_command(app)
+    command = _ROOT
     while words and getattr(command, "commands", None) and not words[0].startswith("-"):
         assert words[0] in command.commands, f"no such command: {text}"
         command, words = command.commands[words[0]], words[1:]
