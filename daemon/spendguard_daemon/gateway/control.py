@@ -12,7 +12,7 @@ from spendguard_daemon import wire
 from spendguard_daemon.aside import LARGE_BYTES, aside
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, bodies, openapi, respond, views
+from spendguard_daemon.gateway import access, bodies, flights, openapi, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.door import Door
@@ -24,6 +24,7 @@ from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.events import BudgetSet, Event, agent_of
 from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.ledger.views import CallView
 from spendguard_daemon.ports import Clock, Rng
 from spendguard_daemon.settings import Settings
 
@@ -200,13 +201,17 @@ class Control:
         limit, before = bodies.page(asked.route.query)
         calls = self._ledger.history.calls(asked.agent_id, limit, before)
         next_before = calls[-1].call_id if len(calls) == limit else None
-        return respond.value(wire.Calls(calls=[views.call(call) for call in calls], next_before=next_before))
+        return respond.value(wire.Calls(calls=[*map(self._shown, calls)], next_before=next_before))
 
     async def _get_call(self, asked: Asked) -> web.Response:
         view = self._ledger.history.call(asked.route.params["call"])
         if view is None:
             raise SpendGuardError(Code.CALL_NOT_FOUND, "Call not found")
-        return respond.value(views.call(view))
+        return respond.value(self._shown(view))
+
+    def _shown(self, view: CallView) -> wire.Call:
+        relay = self._guard.relays.get(view.call_id)
+        return flights.call(view, self._ledger.state, relay.heard_ns if relay else None, self._now())
 
     async def _abort_call(self, asked: Asked) -> web.Response:
         call_id = asked.route.params["call"]
