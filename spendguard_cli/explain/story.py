@@ -9,7 +9,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a call's life: `said` in a sentence, `more` with its numbers, a sentence each.
 
     `step` is asked, bound, price, held, changed, sent, answered, settled, voided, settled_worst, overrun,
-    adjusted, in_flight; of a refused call asked, worst_case, refused, fits, charged, ways_out. `commands` are typed as they stand, by an operator.
+    adjusted, in_flight; of a refused call asked, worst_case, refused, fits, charged, ways_out. `commands` are
+    typed as they stand, by an operator.
     `wrong`: what was computed again is not what the ledger has.
     """
 

@@ -7,8 +7,8 @@ from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.text import safe
 
-INPUT_TOKENS = 512
-"""More than the bound of one short message with all that a request has around it."""
+INPUT_TOKENS = 4096
+"""More than the bound of one short message, also where a provider adds a prompt of its own to it."""
 
 OUTPUT_TOKENS = 16
 CALL_NS = 2 * 3_600 * 10**9

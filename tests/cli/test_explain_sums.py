@@ -30,7 +30,7 @@ def held(amount_nusd: int, rates: dict[str, int] = RATES, **changes: Any) -> Hel
          "equal", ["input", "output"]),
         (held(23_100, RATES | {"bp:geo:us": 11_000}), "equal", ["input", "output"]),
         (held(10_021_000, RATES | {"fee:request": 10_000_000}), "equal", ["input", "output", "fee:request"]),
-        (held(30_021_000, RATES | {"fee:web_search": 10_000_000}), "worked_out", ["input", "output", "fee:web_search"]),
+        (held(30_021_000, RATES | {"fee:maps": 10_000_000}), "worked_out", ["input", "output", "fee:maps"]),
         (held(21_000 + 600 * 7), "worked_out", ["input", "output", "output beyond the cap"]),
         (held(20_999), "different", ["input", "output"]),
         (held(15_001, {"input": 150_000}, output_tokens=0), "at_least", ["input"]),

@@ -1,4 +1,4 @@
-"""`explain` of real calls to each provider, beside a running sidecar: its sums are those by the documentation."""
+"""`explain` of calls to each provider, beside a running sidecar: its sums are those by the documentation."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A ledger in small segments, most of them archived, in which calls end in every way; ids as real ones are."""
+"""A ledger in small segments, most of them archived, in which calls end in every way."""
 
 import json
 from dataclasses import dataclass, replace
