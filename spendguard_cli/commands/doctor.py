@@ -1,5 +1,6 @@
 """`doctor`: what is wrong, why it is thought so, and what to type next."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -57,11 +58,16 @@ def doctor(
 
     Starts nothing and changes nothing, unless --fix or --probe is given. Exit 1: something is red.
     """
+    from spendguard_cli.doctor import failure
     from spendguard_cli.doctor.examine import chosen, examine
     from spendguard_cli.doctor.findings import Level, worst
     from spendguard_cli.doctor.world import World
 
-    findings = examine(World(session, agent), chosen(check or []))
+    world = World(session, agent)
+    if subject is None:
+        findings = examine(world, chosen(check or []))
+    else:
+        findings = failure.explain(world, subject, sys.stdin)
     session.out.show(Diagnosis(findings=findings, worst=worst(findings)))
     if worst(findings) is Level.RED:
         raise typer.Exit(Exit.FAILED)
