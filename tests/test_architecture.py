@@ -17,6 +17,7 @@ LIFE = {
     "bill",
     "booking",
     "call",
+    "cheaper",
     "earlier",
     "free",
     "guard",
@@ -30,6 +31,7 @@ LIFE = {
     "relay",
     "scope",
     "sharpen",
+    "sums",
     "ways",
     "whose",
 }
@@ -80,7 +82,9 @@ ARROWS: dict[str, set[str]] = {
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
     "price_sources": PURE | {"pricing", "price_keeper", "settings"},
-    "ways": PURE | {"ledger", "providers", "call", "planner"},
+    "sums": PURE | {"ledger", "call", "planner"},
+    "cheaper": PURE | {"ledger", "pricing", "providers", "call", "earlier", "planner", "whose"},
+    "ways": PURE | {"ledger", "providers", "call", "planner", "sums", "cheaper"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE

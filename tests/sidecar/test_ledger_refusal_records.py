@@ -253,6 +253,8 @@ def test_the_journal_alone_tells_why_a_call_was_refused() -> None:
     assert record["facts"] == {
         "budget": "agent",
         "worst_case_usd": "0.000001",
+        "needed_usd": "0.000001",
+        "short_usd": "0.000000001",
         "limit_usd": "0.000000999",
         "remaining_usd": "0.000000999",
         "available_usd": "0.000000999",
@@ -267,6 +269,7 @@ def test_the_journal_alone_tells_why_a_call_was_refused() -> None:
     (shown,) = again.history.calls(AGENT, 9)
     assert (shown.state, shown.code, shown.count) == ("refused", "insufficient_budget", 4)
     assert shown.reason == record["detail"]
+    assert shown.facts == record["facts"]
     assert shown.created_ns == 1_800_000_000 * NS_PER_SECOND
     assert again.state.accounts[AGENT] == ledger.state.accounts[AGENT]
 

@@ -1,0 +1,93 @@
+"""The cheapest model of the same provider that would take a refused request as it stands.
+
+Pure, and holds nothing. Invariant: a model that is named would be admitted now, with this body and all the
+output that it asks for, for it was read, planned and tried as the request itself was. Refusals come in loops,
+so few candidates are tried, and none for a body that takes a while to read.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from spendguard_daemon.call import Arrival, Plan
+from spendguard_daemon.earlier import Earlier
+from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.ledger.admission import fits
+from spendguard_daemon.ledger.commands import Now
+from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.planner import Planner, Reading, offer
+from spendguard_daemon.pricing.ratecard import RateCard
+from spendguard_daemon.providers import Asked
+from spendguard_daemon.providers.json_text import parse
+from spendguard_daemon.providers.splice import apply, set_member
+from spendguard_daemon.usage import InputBound
+from spendguard_daemon.whose import provider_of
+
+BODY_BYTES_MAX = 64 * 1024
+CANDIDATES_MAX = 3
+
+
+def cheaper(
+    planner: Planner, state: State, now: Now, arrival: Arrival, plan: Plan, account: Account
+) -> tuple[str, int] | None:
+    """Return the model and what the same request can cost there at most (nUSD), None where none was found.
+
+    What goes on from an earlier answer is bound to the model that gave it, so nothing is named for it.
+    """
+    if len(arrival.body) > BODY_BYTES_MAX or plan.request.state_ids:
+        return None
+    for model in _candidates(plan):
+        if provider_of(plan.book, model, arrival, account) != plan.provider:
+            continue  # on the bare root the name means another provider's
+        try:
+            hold = _planned(planner, state, arrival, plan, account, model).hold
+            if fits(state, hold, now, whole=True):
+                return model, hold.worst_nusd
+        except SpendGuardError:
+            continue  # it does not take this request, or the key may not call it
+    return None
+
+
+def _candidates(plan: Plan) -> Iterator[str]:
+    """Yield the models that cost less for what this request is, the cheapest first.
+
+    Only those of its kind: models that reason refuse fields that others take, and the other way round.
+    """
+    endpoint, found = plan.hold.endpoint, list[tuple[int, str]]()
+    for card in plan.book.cards():
+        same_kind = card.provider == plan.provider and card.reasoning is plan.card.reasoning
+        if same_kind and endpoint in card.endpoints and card is not plan.card:
+            nusd = _worst_nusd(plan, card)
+            if nusd is not None and nusd < plan.hold.worst_nusd:
+                found.append((nusd, card.model))
+    yield from (model for _, model in sorted(found)[:CANDIDATES_MAX])
+
+
+def _worst_nusd(plan: Plan, card: RateCard) -> int | None:
+    """Return what the request costs at most by another card and its coarsest bound, None where it cannot."""
+    tokens = max(one.input_tokens for one in plan.hold.offers)
+    bound = InputBound("window", min(tokens, card.limits.context_tokens))
+    output_tokens = min(plan.hold.output_tokens, card.limits.output_tokens_max)
+    try:
+        priced = offer(bound, plan.request, card, plan.from_ns, plan.hold.deadline_ns)
+    except SpendGuardError:
+        return None
+    return priced.cost.at(output_tokens)
+
+
+def _planned(
+    planner: Planner, state: State, arrival: Arrival, plan: Plan, account: Account, model: str
+) -> Plan:
+    """Plan the request as if it had named another model. Raises what reading and planning it raises."""
+    asked = _naming(planner.asked(arrival, account), model)
+    reading = Reading(plan.provider, plan.format.read(asked), None)
+    return planner.plan(arrival, asked, reading, account, Earlier(), state.distrusted)
+
+
+def _naming(asked: Asked, model: str) -> Asked:
+    """Return the same request for another model, in the path or in the body: all other bytes are the same."""
+    if asked.model:
+        return replace(asked, model=model)
+    document = parse(asked.body)
+    body = apply(document.text, [set_member(document, "model", json.dumps(model))])
+    return replace(asked, body=body)
