@@ -21,6 +21,7 @@ from spendguard_cli.render import count
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
+from spendguard_daemon.wire import Call
 
 STDIN = "-"
 SIGNATURE = "signature"
@@ -104,7 +105,7 @@ def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Findi
     ]
 
 
-def _more(call: wire.Call) -> tuple[str, ...]:
+def _more(call: Call) -> tuple[str, ...]:
     return (f"the whole call: spendguard explain {call.call_id}",)
 
 

@@ -5,9 +5,11 @@ from spendguard_cli.doctor.findings import Finding, Level
 from spendguard_cli.doctor.groups.failures import LEVELS, NOW, told
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import ways_out
+from spendguard_cli.ways.case import nusd
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
+from spendguard_daemon.money import format_usd
 from spendguard_daemon.text import safe
 
 
@@ -33,6 +35,7 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
                 *([body.detail] if body.detail else []),
                 f"why: {entry.cause}",
                 f"money: {entry.money.value}",
+                *_charged(body),
                 *lately.sums(call),
                 *([f"now: the same {NOW[again]}"] if agent else []),
                 *_known(world, call.call_id),
@@ -43,6 +46,11 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
             code=code,
         )
     ]
+
+
+def _charged(body: bodies.Body) -> list[str]:
+    charged = nusd(body.facts.get("charged_usd"))
+    return [f"charged: ${format_usd(charged)}"] if charged else []
 
 
 def _told_call(code: Code, body: bodies.Body) -> wire.Call:
