@@ -64,6 +64,8 @@ def doctor(
     from spendguard_cli.doctor.world import World
 
     world = World(session, agent)
+    if agent is not None and world.status is not None:
+        session.agent_id(agent)  # says which one was meant, where there is none of this name
     if subject is None:
         findings = examine(world, chosen(check or []))
     else:

@@ -74,6 +74,12 @@ def nusd(fact: Fact) -> int | None:
         return None
 
 
+def dollars(usd: str | None) -> str:
+    """Write an exact amount, which may be negative, with its sign in front: -$0.50."""
+    text = safe(usd or "0")
+    return f"-${text[1:]}" if text.startswith("-") else f"${text}"
+
+
 def way(about: str, *commands: str) -> Way:
     """Return a way out; where a command lacks a name that nobody knows here, it is a deed."""
     if any(_PLACE.search(command) for command in commands):

@@ -56,7 +56,8 @@ def _smaller(case: Case) -> list[Way]:
     """Return what the caller itself can do about a sum that does not fit."""
     ways = []
     tokens, model = case.number("affordable_max_tokens"), case.text("cheaper_model")
-    if tokens:
+    then, now = nusd(case.facts.get("remaining_usd")), nusd(case.agent.remaining_usd) if case.agent else None
+    if tokens and (then is None or now is None or then <= now or case.text("budget") != "agent"):
         ways.append(Way(f"send it with a max_tokens of {tokens} at most, which fitted what remained"))
     if model:
         cost = case.text("cheaper_model_usd")

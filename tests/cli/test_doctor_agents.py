@@ -3,11 +3,11 @@
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 
+from patients import Flight, ask, code_of, first, is_mended, with_key
 from quick_typist import QuickTypist
 from shell import Quick
 from spendguard_cli.doctor.groups import agents_in_flight
@@ -21,25 +21,6 @@ def typist(served: Quick) -> QuickTypist:
     return QuickTypist(served)
 
 
-class Flight:
-    """A call that its provider never ends; `leave` drops its client."""
-
-    def __init__(self, shell: Quick, agent_id: str, run: str, **fields: object):
-        url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/agents/{agent_id}/runs/{run}/openai/v1"
-        body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], "stream": True}
-        self._client = httpx.Client(trust_env=False, timeout=60)
-        request = self._client.build_request(
-            "POST", f"{url}/chat/completions", json=body | {"metadata": {"mock": "hang"}} | fields
-        )
-        self.response = self._client.send(request, stream=True)
-        assert self.response.status_code == 200
-        self.call_id = self.response.headers["x-spendguard-call-id"]
-
-    def leave(self) -> None:
-        self.response.close()
-        self._client.close()
-
-
 @pytest.fixture
 def flights(served: Quick) -> Iterator[list[Flight]]:
     """Calls in flight of a test, which it leaves to be cut."""
@@ -47,24 +28,6 @@ def flights(served: Quick) -> Iterator[list[Flight]]:
     yield made
     for flight in made:
         flight.leave()
-
-
-def first(typist: QuickTypist, agent: str, *more: str) -> dict[str, Any]:
-    found = typist.doctor("--agent", agent, *more)
-    assert found
-    return found[0]
-
-
-def is_mended(typist: QuickTypist, agent: str, cause: dict[str, Any]) -> None:
-    """Type the remedy as printed; the doctor's first finding is another one then, and nothing is red."""
-    typist.mends(cause)
-    after = first(typist, agent)
-    assert after["level"] != "red", after
-    assert after["finding"] != cause["finding"]
-
-
-def code_of(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["spendguard"]["code"]
 
 
 def test_an_agent_whose_budget_is_too_small_for_a_call(served: Quick, typist: QuickTypist) -> None:
@@ -127,7 +90,7 @@ def test_an_agent_that_an_overrun_froze(served: Quick, typist: QuickTypist) -> N
 
 def test_an_agent_that_has_spent_all(served: Quick, typist: QuickTypist) -> None:
     agent_id = served.agent("spent", cents=1)
-    call_id = served.call(agent_id).headers["x-spendguard-call-id"]
+    call_id = served.call(agent_id, max_tokens=100).headers["x-spendguard-call-id"]
     served.ok("budget", "adjust", "--call", call_id, "--to", "0.01", "--reason", "all of it")
     assert code_of(served.call(agent_id)) == (402, "insufficient_budget")
     cause = first(typist, "spent")
@@ -195,8 +158,8 @@ def test_a_key_is_over(served: Quick, typist: QuickTypist) -> None:
 def test_money_that_calls_in_flight_hold(served: Quick, typist: QuickTypist, flights: list[Flight]) -> None:
     agent_id = served.agent("held", cents=1)
     served.ok("agent", "set", "held", "--concurrency", "shared")
-    flights.append(Flight(served, agent_id, "r1", max_tokens=12_000))
-    asked = {"max_tokens": 12_000, "headers": {"x-spendguard-wait": "0"}}
+    flights.append(Flight(served, agent_id, "r1", max_tokens=1000))
+    asked = {"max_tokens": 1500, "headers": {"x-spendguard-wait": "0"}}
     assert code_of(ask(served, agent_id, **asked)) == (402, "budget_held")
     cause = first(typist, "held")
     assert (cause["check"], cause["level"]) == ("agents.held", "red")
@@ -209,11 +172,11 @@ def test_money_that_calls_in_flight_hold(served: Quick, typist: QuickTypist, fli
 def test_a_draining_call_holds_the_money(served: Quick, typist: QuickTypist, flights: list[Flight]) -> None:
     """Its client has left: it has not the lock any more, but still the money, until its provider is done."""
     agent_id = served.agent("drained", cents=1)
-    flight = Flight(served, agent_id, "r1", max_tokens=12_000)
+    flight = Flight(served, agent_id, "r1", max_tokens=1000)
     flights.append(flight)
     flight.leave()
     until(lambda: served.ok("agent", "get", "drained").keys["locked_run_id"] == "")
-    asked = {"max_tokens": 12_000, "headers": {"x-spendguard-wait": "0"}}
+    asked = {"max_tokens": 1500, "headers": {"x-spendguard-wait": "0"}}
     assert code_of(ask(served, agent_id, **asked)) == (402, "budget_held")
     cause = first(typist, "drained")
     assert (cause["check"], cause["level"]) == ("agents.held", "red")
@@ -266,20 +229,3 @@ def test_a_call_that_waits(served: Quick, typist: QuickTypist) -> None:
     waits.join(20)
     assert [answer.status_code for answer in answers] == [200]
     assert first(typist, "patient")["finding"] != cause["finding"]
-
-
-def ask(
-    shell: Quick, agent_id: str, *, run: str = "", headers: dict[str, str] | None = None, **fields: object
-) -> httpx.Response:
-    """Make one mock call of a run, as an unmodified client would."""
-    url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/chat/completions"
-    named = {"x-cynsta-agent-id": agent_id} | ({"x-cynsta-run-id": run} if run else {}) | (headers or {})
-    body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], **fields}
-    return httpx.post(url, json=body, headers=named, trust_env=False, timeout=60)
-
-
-def with_key(shell: Quick, secret: str, **fields: object) -> httpx.Response:
-    """Make one mock call with an agent key."""
-    url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/chat/completions"
-    body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], **fields}
-    return httpx.post(url, json=body, headers={"authorization": f"Bearer {secret}"}, trust_env=False)

@@ -7,11 +7,11 @@ from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.groups import agent_keys, agents_in_flight
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import Way, first_commands, ways_out
-from spendguard_cli.ways.case import nusd
+from spendguard_cli.ways.case import dollars, nusd
 from spendguard_cli.ways_on import way_on
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
-from spendguard_daemon.money import format_usd
+from spendguard_daemon.money import NUSD_PER_CENT, format_usd
 from spendguard_daemon.text import safe
 
 LOW_PERCENT = 10
@@ -65,7 +65,7 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
         return
     worst = _usual_nusd(world, agent)
     evidence = [f"${agent.remaining_usd} remains, ${agent.settled_usd} is settled, ${agent.held_usd} is held"]
-    if remaining <= 0:
+    if remaining == 0:
         refused = lately.of(world, agent, Code.INSUFFICIENT_BUDGET)
         yield Finding(
             level=Level.RED,
@@ -74,8 +74,10 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
             remedy=remedy(_ways(world, agent, Code.INSUFFICIENT_BUDGET, worst)),
             code=Code.INSUFFICIENT_BUDGET,
         )
-    elif remaining * 100 < agent.hard_limit_cents * 10**7 * LOW_PERCENT or remaining < worst:
-        limit = agent.hard_limit_cents * 10**7
+    elif remaining > 0 and (
+        remaining * 100 < agent.hard_limit_cents * NUSD_PER_CENT * LOW_PERCENT or remaining < worst
+    ):
+        limit = agent.hard_limit_cents * NUSD_PER_CENT
         lacking = worst if remaining < worst else limit
         if worst:
             evidence.append(f"its latest calls held up to ${format_usd(worst)} each")
@@ -105,7 +107,7 @@ def _ways(world: World, agent: wire.Agent, code: Code, worst_nusd: int = 0) -> l
             return ways
     facts = {"worst_case_usd": format_usd(max(1, worst_nusd))} if worst_nusd else {}
     if code is Code.INSUFFICIENT_BUDGET and not facts:
-        facts = {"worst_case_usd": format_usd(10**7)}
+        facts = {"worst_case_usd": format_usd(NUSD_PER_CENT)}
     return ways_out(code, facts, agent, ref=ref)
 
 
@@ -130,13 +132,15 @@ def _cap(world: World) -> Iterator[Finding]:
     if refused:
         ways = lately.ways(world, refused[0])
     else:
-        ways = ways_out(Code.DAEMON_CAP, {"worst_case_usd": format_usd(10**7)}, daemon=cap)
+        ways = ways_out(Code.DAEMON_CAP, {"worst_case_usd": format_usd(NUSD_PER_CENT)}, daemon=cap)
     yield Finding(
         level=Level.RED,
         finding="the cap above all agents is reached: calls of every agent are refused"
         if remaining <= 0
         else "the cap above all agents leaves too little for the calls of late",
-        evidence=[f"${cap.remaining_usd} remains of it, ${cap.held_usd} is held, ${cap.settled_usd} settled"]
+        evidence=[
+            f"{dollars(cap.remaining_usd)} remains of it, ${cap.held_usd} is held, ${cap.settled_usd} settled"
+        ]
         + [line for one in refused[:1] for line in lately.sums(one.newest)],
         remedy=remedy(ways),
         code=Code.DAEMON_CAP,

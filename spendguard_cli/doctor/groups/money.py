@@ -7,10 +7,10 @@ from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import first_commands, ways_out
 from spendguard_cli.render import count
-from spendguard_cli.ways.case import nusd
+from spendguard_cli.ways.case import dollars, nusd
 from spendguard_daemon import wire
-from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import cents_ceil, format_usd
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
+from spendguard_daemon.money import NUSD_PER_CENT, cents_ceil, format_usd
 from spendguard_daemon.text import safe
 
 SHOWN = 5
@@ -68,16 +68,14 @@ def _negative(world: World) -> Iterator[Finding]:
         if owed <= 0:
             continue
         found = True
-        ways = ways_out(
-            Code.INSUFFICIENT_BUDGET,
-            {"worst_case_usd": format_usd(10**7)},
-            agent,
-            ref=world.named.get(agent.agent_id, agent.agent_id),
-        )
+        ref = world.named.get(agent.agent_id, agent.agent_id)
+        ways = ways_out(Code.INSUFFICIENT_BUDGET, _next_call(world, agent), agent, ref=ref)
         yield Finding(
             level=Level.RED,
             finding=f"{lately.named(agent)} has spent ${format_usd(owed)} more than it was given",
-            evidence=[f"${agent.remaining_usd} remains; an overrun, or a correction upwards, did that"],
+            evidence=[
+                f"{dollars(agent.remaining_usd)} remains; an overrun, or a correction upwards, did that"
+            ],
             remedy=list(first_commands(ways)),
             code=Code.INSUFFICIENT_BUDGET,
             symptom=True,
@@ -94,6 +92,13 @@ def _negative(world: World) -> Iterator[Finding]:
         )
     if not found:
         yield ok("nobody has spent more than was given")
+
+
+def _next_call(world: World, agent: wire.Agent) -> dict[str, Fact]:
+    """Return what an agent's next call is likely to need: what the last refused one did, else one cent."""
+    refused = lately.of(world, agent, Code.INSUFFICIENT_BUDGET)
+    needed = lately.needed_nusd(refused.newest) if refused else None
+    return {"worst_case_usd": format_usd(needed or NUSD_PER_CENT)}
 
 
 def _unconfirmed(world: World) -> Iterator[Finding]:
