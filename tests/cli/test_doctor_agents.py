@@ -72,11 +72,11 @@ def test_an_agent_that_is_frozen(served: Quick, typist: QuickTypist) -> None:
 def test_an_agent_that_an_overrun_froze(served: Quick, typist: QuickTypist) -> None:
     """The call that did it is shown; then its charge is confirmed, and what was overspent is topped up."""
     agent_id = served.agent("overrun", cents=2)
-    over = served.call(agent_id, metadata={"mock": "lie:over"}, max_tokens=50)
+    over = served.call(agent_id, model="mock-large", metadata={"mock": "lie:over"}, max_tokens=50)
     call_id = over.headers["x-spendguard-call-id"]
     cause = first(typist, "overrun")
     assert cause["check"] == "agents.frozen"
-    assert any(f"call {call_id} of mock-small held $" in line for line in cause["evidence"])
+    assert any(f"call {call_id} of mock-large held $" in line for line in cause["evidence"])
     typist.mends(cause)
     billed = first(typist, "overrun")
     assert (billed["check"], billed["level"]) == ("money.overruns", "red")

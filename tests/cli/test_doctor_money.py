@@ -34,7 +34,7 @@ def test_a_call_whose_cost_is_not_known(served: Quick, typist: QuickTypist) -> N
 def test_a_call_that_was_billed_above_its_hold(served: Quick, typist: QuickTypist) -> None:
     """Its agent is frozen for it; once that is ended, the overrun itself is left, until it is confirmed."""
     agent_id = served.agent("above", cents=5000)
-    answer = served.call(agent_id, metadata={"mock": "lie:over"}, max_tokens=100)
+    answer = served.call(agent_id, model="mock-large", metadata={"mock": "lie:over"}, max_tokens=100)
     call_id, cost = answer.headers["x-spendguard-call-id"], answer.headers["x-spendguard-cost-usd"]
     typist.mends(first(typist, "above"))
     cause = first(typist, "above")

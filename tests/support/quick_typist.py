@@ -1,4 +1,4 @@
-"""An operator who types only commands of ours, in this process: for the many remedies that are nothing else."""
+"""An operator who types only commands of ours, in this process: for most remedies, which are nothing else."""
 
 import shlex
 
