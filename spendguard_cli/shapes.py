@@ -170,7 +170,45 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What `doctor` found, what to mend first first; `worst` is the worst level among the findings."""
+    """What `doctor` found, what to mend first first; `worst` is the worst level among the findings.
+
+    `done` is what --fix did before that, a sentence each.
+    """
 
     findings: list[Finding]
     worst: str
+    done: list[str] = []
+
+
+class CheckName(msgspec.Struct, frozen=True, kw_only=True):
+    """A check of `doctor`: what is typed after --check, and what it looks at. `mends`: --fix knows it."""
+
+    name: str
+    about: str
+    mends: bool
+
+
+class DiagnosisDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A diagnosis for a person; `verbose`: what is well is shown too, a line each."""
+
+    diagnosis: Diagnosis
+    verbose: bool = False
+
+
+class Probed(msgspec.Struct, frozen=True, kw_only=True):
+    """What `doctor --probe` showed: a finding for each leg, and the money before, held, and after.
+
+    `call_id` is empty where no answer came. `next` tells more of the call.
+    """
+
+    provider: str
+    model: str
+    agent_id: str
+    call_id: str
+    before_usd: str
+    held_usd: str | None
+    cost_usd: str | None
+    after_usd: str
+    lines: list[wire.CostLine]
+    findings: list[Finding]
+    next: str

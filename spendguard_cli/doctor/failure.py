@@ -11,7 +11,7 @@ from typing import TextIO
 import msgspec
 
 from spendguard_cli.doctor import bodies, lately
-from spendguard_cli.doctor.examine import CHECKS, chosen, examine
+from spendguard_cli.doctor.examine import CHECKS, examine
 from spendguard_cli.doctor.findings import Finding, Level, in_order
 from spendguard_cli.doctor.groups.failures import finding_of, told
 from spendguard_cli.doctor.pasted import of_body
@@ -197,7 +197,7 @@ def _offline(world: World, subject: str, codes: Sequence[Code]) -> list[Finding]
 
 def _signature(world: World) -> list[Finding]:
     """Tell the chain of trust: the document, its signer, the pinned keys; and what the checks say of it."""
-    findings = examine(world, chosen(["prices"]))
+    findings = examine(world, [check for check in CHECKS if check.group == "prices"])
     pricing = world.status.pricing if world.status else None
     if pricing is None:
         said = "the sidecar is not there to be asked" if world.status is None else "no prices are in force"

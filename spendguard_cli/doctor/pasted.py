@@ -86,7 +86,7 @@ def _known(world: World, call_id: str) -> list[str]:
     call = world.call(call_id) if call_id else None
     if call is None:
         return []
-    charged = "" if call.cost_usd in (None, "0") else f", ${call.cost_usd} is charged"
+    charged = f", ${call.cost_usd} is charged" if nusd(call.cost_usd) else ""
     return [f"call {call.call_id} is {call.state}{charged}: spendguard explain {call.call_id}"]
 
 

@@ -159,6 +159,8 @@ class World:
     def port(self) -> Port:
         """Who answers at the port of the last daemon, or else the one that is set (0: none is known)."""
         number = (self.info.port if self.info else 0) or self.set_port or 0
+        if self.control is not None and self.control.base_url == Place.at(number).base_url:
+            return Port(number, Found.PROVEN)  # it was knocked at, before it was spoken to
         try:
             tokens = [runtime.read_admin_token(self.home)]
         except (SpendGuardError, OSError):
