@@ -98,8 +98,8 @@ FIELDS: tuple[tuple[str, str], ...] = (
 """What stands in a refusal's `spendguard` object, where it applies."""
 
 WAIT = (
-    "how long to wait. Beside `x-should-retry: false` it is `1000`, and no invitation: some programs try again "
-    "at any failure, whatever they are told, and would double their wait to minutes without it"
+    "how long to wait. Beside `x-should-retry: false` it is `1000`, and no invitation: some programs try "
+    "again at any failure, whatever they are told, and would double their wait to minutes without it"
 )
 
 HEADERS: tuple[tuple[str, str], ...] = (

@@ -1,6 +1,5 @@
-"""A refusal names a cheaper model only if the same body, with that model, is served now with the same money."""
+"""A refusal names a cheaper model only if that model serves the same body now, for the same money."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,7 +71,6 @@ def test_the_model_that_a_refusal_names_serves_the_same_body(
     assert (refused.status_code, told["code"]) == (402, "insufficient_budget"), refused.text
     before = len(provider.received)
     served = ask(sidecar, agent, path, told["cheaper_model"], body)
-    print(told)
     assert served.status_code == 200, served.text
     assert served.headers["x-spendguard-held-usd"] == told["cheaper_model_usd"]
     assert nusd(told["cheaper_model_usd"]) <= nusd(told["available_usd"]) < nusd(told["worst_case_usd"])
