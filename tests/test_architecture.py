@@ -83,7 +83,8 @@ ARROWS: dict[str, set[str]] = {
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
     "price_sources": PURE | {"pricing", "price_keeper", "settings"},
     "sums": PURE | {"ledger", "call", "planner"},
-    "cheaper": PURE | {"ledger", "pricing", "providers", "call", "earlier", "planner", "whose"},
+    "cheaper": PURE
+    | {"ledger", "pricing", "providers", "call", "earlier", "planner", "scope", "sums", "whose"},
     "ways": PURE | {"ledger", "providers", "call", "planner", "sums", "cheaper"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},

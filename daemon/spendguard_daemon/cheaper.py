@@ -6,13 +6,14 @@ so few candidates are tried, and none for a body that takes a while to read.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import SpendGuardError
-from spendguard_daemon.ledger.admission import fits
+from spendguard_daemon.ledger.admission import fits, free_nusd
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.planner import Planner, Reading, offer
@@ -20,6 +21,8 @@ from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.providers import Asked
 from spendguard_daemon.providers.json_text import parse
 from spendguard_daemon.providers.splice import apply, set_member
+from spendguard_daemon.scope import may_call
+from spendguard_daemon.sums import cheapest
 from spendguard_daemon.usage import InputBound
 from spendguard_daemon.whose import provider_of
 
@@ -36,7 +39,8 @@ def cheaper(
     """
     if len(arrival.body) > BODY_BYTES_MAX or plan.request.state_ids:
         return None
-    for model in _candidates(plan):
+    for card in _candidates(plan, free_nusd(state, plan.hold), arrival.keys, state):
+        model = card.model
         if provider_of(plan.book, model, arrival, account) != plan.provider:
             continue  # on the bare root the name means another provider's
         try:
@@ -44,35 +48,48 @@ def cheaper(
             if fits(state, hold, now, whole=True):
                 return model, hold.worst_nusd
         except SpendGuardError:
-            continue  # it does not take this request, or the key may not call it
+            continue  # it does not take this request
     return None
 
 
-def _candidates(plan: Plan) -> Iterator[str]:
-    """Yield the models that cost less for what this request is, the cheapest first.
+def _candidates(plan: Plan, free_nusd: int, keys: Sequence[str], state: State) -> list[RateCard]:
+    """Return the cards by which about what this request costs is free, the cheapest first.
 
-    Only those of its kind: models that reason refuse fields that others take, and the other way round.
+    Only those that its keys may call, and those of its kind: models that reason refuse fields that others
+    take, and the other way round.
     """
-    endpoint, found = plan.hold.endpoint, list[tuple[int, str]]()
+    endpoint, found = plan.hold.endpoint, list[tuple[int, str, RateCard]]()
     for card in plan.book.cards():
         same_kind = card.provider == plan.provider and card.reasoning is plan.card.reasoning
         if same_kind and endpoint in card.endpoints and card is not plan.card:
             nusd = _worst_nusd(plan, card)
-            if nusd is not None and nusd < plan.hold.worst_nusd:
-                found.append((nusd, card.model))
-    yield from (model for _, model in sorted(found)[:CANDIDATES_MAX])
+            if nusd is not None and nusd <= free_nusd and _may_call(keys, card, state):
+                found.append((nusd, card.model, card))
+    return [card for _, _, card in sorted(found, key=itemgetter(0, 1))[:CANDIDATES_MAX]]
+
+
+def _may_call(keys: Sequence[str], card: RateCard, state: State) -> bool:
+    return all(
+        may_call(state.agent_keys[key_id].models, card) for key_id in keys if key_id in state.agent_keys
+    )
 
 
 def _worst_nusd(plan: Plan, card: RateCard) -> int | None:
-    """Return what the request costs at most by another card and its coarsest bound, None where it cannot."""
-    tokens = max(one.input_tokens for one in plan.hold.offers)
-    bound = InputBound("window", min(tokens, card.limits.context_tokens))
-    output_tokens = min(plan.hold.output_tokens, card.limits.output_tokens_max)
+    """Return about what the request costs at most by another card, None where that has no place for it."""
+    chosen, limits, output_tokens = cheapest(plan), card.limits, plan.hold.output_tokens
+    input_tokens = chosen.input_tokens
+    if chosen.rung == "window":
+        input_tokens = min(input_tokens, plan.request.passes * limits.input_tokens_max)
+    elif input_tokens > limits.input_tokens_max:
+        return None
+    if output_tokens > limits.output_tokens_max and not plan.hold.injected:
+        return None
+    bound = InputBound(chosen.rung, input_tokens)
     try:
         priced = offer(bound, plan.request, card, plan.from_ns, plan.hold.deadline_ns)
     except SpendGuardError:
         return None
-    return priced.cost.at(output_tokens)
+    return priced.cost.at(min(output_tokens, limits.output_tokens_max))
 
 
 def _planned(
