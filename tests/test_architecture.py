@@ -60,6 +60,7 @@ ARROWS: dict[str, set[str]] = {
     "memory_dumps": set(),
     "stopping": {"codes"},
     "vigil": {"ports"},
+    "skew": {"ports"},
     "ledger": PURE,
     "pricing": PURE,
     "providers": PURE,
@@ -81,7 +82,7 @@ ARROWS: dict[str, set[str]] = {
     "pace": PURE,
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
-    "price_sources": PURE | {"pricing", "price_keeper", "settings"},
+    "price_sources": PURE | {"pricing", "price_keeper", "settings", "skew"},
     "sums": PURE | {"ledger", "call", "planner"},
     "cheaper": PURE
     | {"ledger", "pricing", "providers", "call", "earlier", "planner", "scope", "sums", "whose"},
@@ -102,6 +103,7 @@ ARROWS: dict[str, set[str]] = {
         "provider_keys",
         "runtime",
         "setting_values",
+        "skew",
         "wire",
     },
 }

@@ -14,6 +14,7 @@ from spendguard_cli import supervisor
 from spendguard_cli.client import Control
 from spendguard_cli.context import Connection
 from spendguard_cli.doctor.lately import Refused, refused
+from spendguard_cli.doctor.world_prices import PricesWorld
 from spendguard_cli.holder import is_held
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.session import Session
@@ -34,7 +35,7 @@ class Port:
     found: Found
 
 
-class World:
+class World(PricesWorld):
     """One look at one machine. `agent_ref`: only this agent is of interest (`--agent`), by id or name."""
 
     def __init__(self, session: Session, agent_ref: str | None = None):
