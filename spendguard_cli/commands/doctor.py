@@ -1,6 +1,7 @@
 """`doctor`: what is wrong, why it is thought so, and what to type next."""
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,7 +93,10 @@ def doctor(
     else:
         world = World(session, agent)
         _check_agent(world)
-        _examine(session, world, checks, fix=fix, verbose=verbose)
+        if subject is not None:
+            _explain(session, world, subject)
+        else:
+            _examine(session, world, checks, fix=fix, verbose=verbose)
 
 
 def _list(session: Session, checks: "Iterable[Check]") -> None:
@@ -118,10 +122,8 @@ def _probe(
 
 def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bool, verbose: bool) -> None:
     from spendguard_cli.doctor.examine import examine
-    from spendguard_cli.doctor.findings import worst
     from spendguard_cli.doctor.fixing import mend
     from spendguard_cli.doctor.world import World
-    from spendguard_cli.shapes import Diagnosis, DiagnosisDetail
 
     done: list[str] = []
     if fix:
@@ -130,7 +132,20 @@ def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bo
         with contextlib.suppress(SpendGuardError):
             session.alive()  # a sidecar may have been started anew meanwhile
         world = World(session, world.agent_ref)
-    found = examine(world, checks)
+    _show(session, examine(world, checks), done, verbose=verbose)
+
+
+def _explain(session: Session, world: "World", subject: str) -> None:
+    """Say what one failure was, and what gets out of it."""
+    from spendguard_cli.doctor.failure import explain
+
+    _show(session, explain(world, subject, sys.stdin), [], verbose=True)
+
+
+def _show(session: Session, found: "list[Finding]", done: list[str], *, verbose: bool) -> None:
+    from spendguard_cli.doctor.findings import worst
+    from spendguard_cli.shapes import Diagnosis, DiagnosisDetail
+
     findings = [_for_agents(one) for one in found] if session.connection.in_exec else found
     shown = Diagnosis(findings=findings, worst=worst(findings), done=done)
     session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose))
