@@ -24,7 +24,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """The life of one call. `sources` are sidecar, journal; `damage` says what of the ledger is not whole."""
+    """The life of one call. `sources` are sidecar, journal; `damage` says what of the ledger is not whole.
+
+    `notes` say what could not be asked, and so is missing here.
+    """
 
     call_id: str
     agent_id: str
@@ -39,5 +42,6 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: str | None
     sources: list[str]
     damage: list[str]
+    notes: list[str]
     wrong: bool
     steps: list[Step]

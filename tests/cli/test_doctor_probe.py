@@ -91,21 +91,21 @@ def test_the_mock_call_falls_through_every_leg_and_leaves_nothing(sidecar: Sidec
     assert (life["call_id"], life["cost_usd"]) == (told["call_id"], told["cost_usd"])
 
 
-@pytest.mark.parametrize("provider", ANSWERS)
+@pytest.mark.parametrize(("provider", "model"), [*((one, None) for one in ANSWERS), ("grok", "grok-4.3")])
 def test_a_real_call_costs_what_was_said_at_most(
-    sidecar: Sidecar, quick: Quick, upstream: RecordedUpstream, provider: str
+    sidecar: Sidecar, quick: Quick, upstream: RecordedUpstream, provider: str, model: str | None
 ) -> None:
     """The cheapest model, its worst price first, paid by the agent through a key that has ended then."""
     upstream.received.clear()
     upstream.director = answering(provider)
-    agent = sidecar.agent(name=f"pays-{provider}", cents=500)
-    words = ("doctor", "--probe", "--provider", provider, "--agent", f"pays-{provider}", "--yes", "--json")
-    ran = quick.ok(*words)
+    payer = f"pays-{provider}-{model}"
+    agent = sidecar.agent(name=payer, cents=500)
+    words = ["doctor", "--probe", "--provider", provider, "--agent", payer, "--yes", "--json"]
+    ran = quick.ok(*words, *(["--model", model] if model else []))
     told = ran.json
-    assert list(said(ran)) == LEGS
-    assert (
-        f"a real call to {provider}:{told['model']}, paid by agent pays-{provider}: it costs at most $"
-        in (ran.err)
+    assert (list(said(ran)), told["model"]) == (LEGS, model or told["model"])
+    assert f"a real call to {provider}:{told['model']}, paid by agent {payer}: it costs at most $" in (
+        ran.err
     )
     most = parse_usd(ran.err.partition("at most $")[2].partition(";")[0])
     assert parse_usd(told["cost_usd"]) <= parse_usd(told["held_usd"]) <= most

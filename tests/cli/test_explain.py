@@ -1,5 +1,6 @@
 """`explain` without a sidecar: every way in which a call ends, told from the journal, archived parts too."""
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,18 @@ def test_a_home_without_a_ledger_knows_no_call(bare: Quick, tmp_path: Path) -> N
     ran = Quick(tmp_path / "none").run("explain", "ffffffff-0000-4000-8000-000000000000")
     assert ran.code == 4, ran
     assert not (tmp_path / "none").exists()
+
+
+def test_a_hung_sidecar_does_not_hide_its_journal(quick: Quick, told: Told) -> None:
+    """Somebody has the ledger open and does not answer: an open call is in flight, as far as can be seen."""
+    lock = told.home / "ledger" / "lock"
+    lock.touch(0o600)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = story(quick, told.ids["held"])
+    assert found["notes"] == ["a sidecar has the ledger open, but it does not answer"]
+    assert found["in_flight"]["said"] == "Still in flight: the hold stays until it ends."
+    assert found["in_flight"]["commands"] == [f"spendguard run abort --call {told.ids['held']}"]
 
 
 def test_the_numbers_are_json(quick: Quick, told: Told) -> None:

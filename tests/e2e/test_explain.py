@@ -1,5 +1,7 @@
 """`explain` of calls to each provider, beside a running sidecar: its sums are those by the documentation."""
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,21 @@ from recorded import Act, RecordedUpstream, Recording, load_all
 from shell import Quick
 from sidecar import Sidecar
 from till import nusd as nusd_of
+
+HELLO = [{"role": "user", "content": "hi"}]
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "openai": ("/v1/chat/completions", {"model": "gpt-4o", "messages": HELLO, "max_tokens": 9_000, "n": 2}),
+    "grok": (
+        "/v1/chat/completions",
+        {"model": "grok-4.20-non-reasoning", "messages": HELLO, "max_tokens": 90_000},
+    ),
+    "anthropic": ("/v1/messages", {"model": "claude-sonnet-4", "messages": HELLO, "max_tokens": 9_000}),
+    "gemini": (
+        "/v1beta/models/gemini-2.5-flash:generateContent",
+        {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 60_000}},
+    ),
+}
+"""Each costs more than ten cents at worst."""
 
 SERVED = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages")
 
@@ -106,6 +123,28 @@ def test_a_refusal_is_told_before_its_record_is_written(sidecar: Sidecar) -> Non
     found = story(quick(sidecar), call[:13])
     assert (found["call_id"], found["code"]) == (call, "budget_not_set")
     assert found["charged"]["said"] == "Nothing left this machine, and nothing was charged."
+    way = next(step["commands"] for step in found["steps"] if step["step"] == "ways_out" and step["commands"])
+    assert any(agent in line or "agent-" in line for line in way), way
+    for line in way:
+        quick(sidecar).ok(*shlex.split(line)[1:])
+    assert sidecar.budget(agent)["remaining_cents"] > 0
+
+
+@pytest.mark.parametrize("provider", REQUESTS)
+def test_the_sum_of_a_refusal_is_added_again(sidecar: Sidecar, provider: str) -> None:
+    """Input, output and fees of each provider's format give the worst case, rounded up once."""
+    path, body = REQUESTS[provider]
+    agent = sidecar.agent(cents=10, overflow="refuse")
+    answer = sidecar.send(path, agent, body)
+    assert answer.status_code == 402, answer.text
+    found = story(quick(sidecar), answer.headers["x-spendguard-call-id"])
+    facts = answer.json()["spendguard"]
+    told = found["worst_case"]
+    assert (found["wrong"], found["code"]) == (False, "insufficient_budget")
+    assert told["said"] == f"It could have cost ${facts['worst_case_usd']} at worst."
+    assert f"= ${facts['worst_case_usd']}, rounded up once" in " ".join(told["more"])
+    assert f"max_tokens of at most {facts['affordable_max_tokens']}" in found["fits"]["more"][0]
+    assert [step for step in found["steps"] if step["step"] == "ways_out"]
 
 
 def test_inside_exec_only_what_the_key_may_see_is_told(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
@@ -148,6 +187,7 @@ def test_a_dead_sidecars_calls_are_told_from_its_journal(tmp_path: Path, upstrea
         shell = quick(sidecar)
         found = shell.ok("explain", "last", "--agent", agent, "--json").json
         flight = next(step for step in found["steps"] if step["step"] == "in_flight")
+        assert re.search(r"Held for \d+ s", flight["more"][0])
         assert flight["commands"] == [f"spendguard run abort --call {found['call_id']}"]
         sidecar.kill()
         dead = story(shell, found["call_id"])
