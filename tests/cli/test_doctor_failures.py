@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from patients import Flight, ask, code_of, first, is_mended
+from patients import Flight, ask, code_of, first, is_mended, look
 from quick_typist import QuickTypist
 from shell import Quick
 from until import until
@@ -49,7 +49,7 @@ def test_a_request_that_cannot_be_read(served: Quick, typist: QuickTypist) -> No
     assert (cause["check"], cause["level"]) == ("failures.refused", "red")
     assert cause["deed"].startswith("correct max_tokens in the request: ")
     assert ask(served, agent_id, max_tokens=100).status_code == 200
-    after = first(typist, "malformed")
+    after = look(typist, "malformed", "failures")
     assert (after["level"], after["code"]) == ("note", "malformed_request")
     assert after["finding"].endswith("would not be refused for that now")
 
@@ -97,7 +97,7 @@ def test_an_idempotency_key_of_another_request(served: Quick, typist: QuickTypis
     assert (cause["check"], cause["code"]) == ("failures.refused", "idempotency_mismatch")
     assert cause["deed"] == "use a new Idempotency-Key for a new request"
     assert ask(served, agent_id, headers={"idempotency-key": "k-2"}, max_tokens=101).status_code == 200
-    assert first(typist, "again")["level"] == "note"
+    assert look(typist, "again", "failures")["level"] == "note"
 
 
 def test_a_provider_that_rejects_the_key(served: Quick, typist: QuickTypist) -> None:
@@ -108,7 +108,7 @@ def test_a_provider_that_rejects_the_key(served: Quick, typist: QuickTypist) -> 
     assert cause["finding"] == "mock answered 401 to 1 call: it rejects the sidecar's key"
     assert "nothing was charged" in cause["evidence"]
     assert ask(served, agent_id, max_tokens=100).status_code == 200
-    after = first(typist, "rejected")
+    after = look(typist, "rejected", "failures")
     assert (after["level"], after["finding"].partition("; ")[2]) == ("note", "calls have passed since")
 
 
