@@ -79,14 +79,6 @@ def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
     assert cause["remedy"] == ["spendguard agent list"]
 
 
-def test_a_body_that_is_too_large(served: Quick, typist: QuickTypist) -> None:
-    """The limit is raised for all agents: the setting is read at the next start, so the remedy has that too."""
-    facts = {"body_bytes_max": 33_554_432, "charged_usd": "0"}
-    [cause, *_] = typist.doctor("-", stdin=body_of(Code.BODY_TOO_LARGE, "openai", **facts))
-    assert cause["finding"] == "413 body_too_large: Body too large"
-    assert cause["remedy"] == ["spendguard config set limits.body_bytes_max 67108864", "spendguard restart"]
-
-
 @pytest.mark.parametrize("provider", sorted(ROUTES))
 def test_the_body_of_every_code_is_understood(served: Quick, typist: QuickTypist, provider: str) -> None:
     """Cause, money and a way out, whatever the code, in every provider's shape."""

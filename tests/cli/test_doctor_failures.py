@@ -1,5 +1,6 @@
 """Refusals and failures of late, each provoked for real: what the doctor says first, and what mends it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -7,8 +8,18 @@ import pytest
 
 from patients import Flight, ask, code_of, first, is_mended, look
 from quick_typist import QuickTypist
-from shell import Quick
-from until import until
+from shell import Quick, finish
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
+    """A quick shell with a running sidecar whose limits are soon reached."""
+    made = Quick(tmp_path_factory.mktemp("served") / "home")
+    made.ok("config", "set", "limits.agent_calls_max", "2")
+    made.ok("config", "set", "limits.body_bytes_max", "65536")
+    assert finish(made.start("up")).code == 0
+    yield made
+    made.end()
 
 
 @pytest.fixture
@@ -130,18 +141,33 @@ def test_a_provider_that_breaks_off(served: Quick, typist: QuickTypist) -> None:
     assert "these calls are charged at their holds, until an operator corrects it" in found[1]["evidence"]
 
 
-def test_an_agent_that_asks_too_fast(served: Quick, typist: QuickTypist) -> None:
-    """Calls that a provider keeps refusing cost nothing, and are slowed down for it."""
-    agent_id = served.agent("fast", cents=500)
+def test_an_agent_that_asks_too_much_at_a_time(served: Quick, typist: QuickTypist) -> None:
+    """Its limit is doubled by the remedy, at the next start of the sidecar, which the remedy makes."""
+    agent_id = served.agent("fast", cents=5000)
+    flights = [Flight(served, agent_id, "r1", max_tokens=10) for _ in range(2)]
+    assert code_of(ask(served, agent_id, run="r1", max_tokens=10)) == (429, "rate_limited")
+    cause = look(typist, "fast", "failures")
+    assert (cause["level"], cause["code"]) == ("warning", "rate_limited")
+    assert cause["remedy"] == ["spendguard config set limits.agent_calls_max 4", "spendguard restart"]
+    for flight in flights:
+        served.ok("run", "abort", "--call", flight.call_id)
+        flight.leave()
+    is_mended(typist, "fast", cause)
+    flights = [Flight(served, agent_id, "r1", max_tokens=10) for _ in range(3)]
+    for flight in flights:
+        flight.leave()
 
-    def is_slowed() -> bool:
-        answer = ask(served, agent_id, metadata={"mock": "fail:400"}, max_tokens=10)
-        return answer.status_code == 429
 
-    until(is_slowed)
-    cause = first(typist, "fast")
-    assert (cause["check"], cause["code"]) == ("failures.refused", "rate_limited")
-    assert "wait a moment" in cause["deed"]
+def test_a_body_that_is_too_large(served: Quick, typist: QuickTypist) -> None:
+    agent_id = served.agent("large", cents=500)
+    large = {"max_tokens": 10, "messages": [{"role": "user", "content": "x" * 70_000}]}
+    refused = ask(served, agent_id, **large)
+    assert code_of(refused) == (413, "body_too_large")
+    [cause, *_] = typist.doctor("-", stdin=refused.text)
+    assert cause["finding"] == "413 body_too_large: Body too large"
+    assert cause["remedy"] == ["spendguard config set limits.body_bytes_max 131072", "spendguard restart"]
+    typist.mends(cause)
+    assert ask(served, agent_id, **large).status_code == 200
 
 
 def test_all_is_well(served: Quick, typist: QuickTypist) -> None:
