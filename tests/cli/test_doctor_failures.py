@@ -150,12 +150,13 @@ def test_an_agent_that_asks_too_much_at_a_time(served: Quick, typist: QuickTypis
     assert (cause["level"], cause["code"]) == ("warning", "rate_limited")
     assert cause["remedy"] == ["spendguard config set limits.agent_calls_max 4", "spendguard restart"]
     for flight in flights:
-        served.ok("run", "abort", "--call", flight.call_id)
         flight.leave()
+    served.ok("run", "abort", "--agent", "fast", "--run", "r1")
     is_mended(typist, "fast", cause)
-    flights = [Flight(served, agent_id, "r1", max_tokens=10) for _ in range(3)]
-    for flight in flights:
+    more = [Flight(served, agent_id, "r1", max_tokens=10) for _ in range(3)]
+    for flight in more:
         flight.leave()
+    served.ok("run", "abort", "--agent", "fast", "--run", "r1")
 
 
 def test_a_body_that_is_too_large(served: Quick, typist: QuickTypist) -> None:
