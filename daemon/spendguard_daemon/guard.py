@@ -145,7 +145,7 @@ class Guard:
                 call_id=arrival.call_id,
                 agent_id=arrival.agent_id,
                 run_id=run_id,
-                provider=plan.provider if plan else arrival.provider,
+                provider=plan.provider if plan else arrival.provider or str(error.facts.get("provider", "")),
                 endpoint=arrival.endpoint,
                 model=plan.card.model if plan else str(error.facts.get("model", "")),
                 code=error.code,
