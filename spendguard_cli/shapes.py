@@ -97,6 +97,8 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     code: str | None
     count: int
+    attached: bool | None
+    idle_seconds: int | None
 
 
 def call_line(call: wire.Call) -> CallLine:
@@ -116,6 +118,8 @@ def call_line(call: wire.Call) -> CallLine:
         reason=call.reason,
         code=call.code,
         count=call.count,
+        attached=call.attached,
+        idle_seconds=call.idle_seconds,
     )
 
 
