@@ -84,7 +84,10 @@ class Turned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """One call. `sent_at` is None where it did not leave, or where that was not written down."""
+    """One call. `sent_at` is None where it did not leave, or where that was not written down.
+
+    Of one in flight: its age, and `expires_at`, when the last call of its run must have ended.
+    """
 
     call_id: str
     agent_id: str
@@ -102,6 +105,8 @@ class Life:
     turned: Turned | None = None
     attached: bool | None = None
     idle_seconds: int | None = None
+    age_seconds: int | None = None
+    expires_at: str | None = None
     signer: str = ""
 
     @property

@@ -6,16 +6,19 @@ told. Inside `exec` there is the sidecar alone, by the program's own key. Nothin
 
 import difflib
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from spendguard_cli.explain import refusing, telling
 from spendguard_cli.explain.life import Life, joined, of_call
 from spendguard_cli.explain.story import Step, Story
+from spendguard_cli.holder import is_held
 from spendguard_cli.remedies import Way, ways_out
 from spendguard_cli.session import UUID, Session
 from spendguard_cli.ways_on import refs
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.money import format_usd
+from spendguard_daemon.system import SystemClock
 from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Looker:
     def __init__(self, session: Session):
         self.session = session
         self.notes: list[str] = []
+        self.is_up = False
         self.control = self._control()
         self._everyone: list[wire.Agent] | None = None
 
@@ -57,13 +61,18 @@ class Looker:
         life = joined(told, asked)
         if life is None:
             raise self._unknown(call_id, found)
+        life = self._timed(life)
         sources = (["sidecar"] if asked else []) + (["journal"] if told else [])
-        damage = [*self.notes, *(found.damage if found else [])]
-        return _story(life, self._steps(life), sources, damage)
+        damage = found.damage if found else []
+        return _story(life, self._steps(life), sources, damage, self.notes)
 
     def _control(self) -> "Control | None":
         try:
-            return self.session.peek()
+            found = self.session.peek()
+            if found is None and self.session.connection.local and is_held(self.session.connection.home):
+                self.notes.append("a sidecar has the ledger open, but it does not answer")
+                self.is_up = True
+            return found
         except SpendGuardError as error:
             if self.session.connection.in_exec or not self.session.connection.local:
                 raise
@@ -201,10 +210,23 @@ class Looker:
             remedy=f"spendguard explain {near[0]}" if near else f"{listed} lists an agent's latest calls",
         )
 
+    def _timed(self, life: Life) -> Life:
+        """Add to a call in flight for how long, and until when at most."""
+        if life.held is None or life.ended is not None or self.control is None:
+            return life
+        age_ns = SystemClock().wall_ns() - round(datetime.fromisoformat(life.held.at).timestamp()) * 10**9
+        life = replace(life, age_seconds=max(0, age_ns // 10**9))
+        try:
+            budget = self.control.budget(life.agent_id)
+        except SpendGuardError:
+            return life
+        mine = budget.locked_run_id == life.run_id
+        return replace(life, expires_at=budget.locked_expires_at) if mine else life
+
     def _steps(self, life: Life) -> list[Step]:
         operator = not self.session.connection.in_exec
         if life.turned is None:
-            return list(telling.steps(life, operator=operator, up=self.control is not None))
+            return list(telling.steps(life, operator=operator, up=self.is_up or self.control is not None))
         ways = self._ways(life) if operator else []
         return list(refusing.steps(life, life.turned, ways))
 
@@ -214,11 +236,14 @@ class Looker:
             return []
         agent = next((one for one in self._all() if one.agent_id == life.agent_id), None)
         ref = refs(self._all()).get(life.agent_id, life.agent_id)
+        own: dict[str, Fact] = {"call_id": life.call_id, "run_id": life.run_id}
+        own |= {"provider": life.provider} if life.provider else {}
+        own |= {"model": life.model} if life.model else {}
         try:
             daemon = self.control.daemon_budget() if self.control else None
-            return ways_out(life.turned.code, life.turned.facts, agent, ref=ref, daemon=daemon)
-        except (SpendGuardError, NotImplementedError):
-            return []
+        except SpendGuardError:
+            daemon = None
+        return ways_out(life.turned.code, own | dict(life.turned.facts), agent, ref=ref, daemon=daemon)
 
 
 def _checked(ref: str) -> str:
@@ -233,7 +258,7 @@ def _checked(ref: str) -> str:
     )
 
 
-def _story(life: Life, told: list[Step], sources: list[str], damage: list[str]) -> Story:
+def _story(life: Life, told: list[Step], sources: list[str], damage: list[str], notes: list[str]) -> Story:
     cost_nusd = life.cost_nusd
     return Story(
         call_id=life.call_id,
@@ -249,6 +274,7 @@ def _story(life: Life, told: list[Step], sources: list[str], damage: list[str]) 
         cost_usd=None if cost_nusd is None else format_usd(cost_nusd),
         sources=sources,
         damage=damage,
+        notes=notes,
         wrong=any(step.wrong for step in told),
         steps=told,
     )

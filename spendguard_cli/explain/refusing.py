@@ -115,7 +115,7 @@ def _fits(facts: Mapping[str, Fact]) -> Iterator[str]:
     if isinstance(most, int) and most > 0:
         yield f"This request with max_tokens of at most {most}."
     elif most is not None:
-        yield "No max_tokens: the input alone is more than what was free."
+        yield "No max_tokens: all else in the sum is more than what was free."
     if "cheaper_model" in facts:
         worst = f", ${facts['cheaper_model_usd']} at worst" if "cheaper_model_usd" in facts else ""
         yield f"The same request to {facts['cheaper_model']}{worst}."

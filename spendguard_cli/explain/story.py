@@ -9,7 +9,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a call's life: `said` in a sentence, `more` with its numbers, a sentence each.
 
     `step` is asked, bound, price, held, changed, sent, answered, settled, voided, settled_worst, overrun,
-    adjusted, in_flight; of a refused call asked, worst_case, refused, fits, charged, ways_out. `commands` are typed as they stand, by an operator.
+    adjusted, in_flight; of a refused call asked, worst_case, refused, fits, charged, ways_out. `commands` are
+    typed as they stand, by an operator.
     `wrong`: what was computed again is not what the ledger has.
     """
 
@@ -23,7 +24,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """The life of one call. `sources` are sidecar, journal; `damage` says what of the ledger is not whole."""
+    """The life of one call. `sources` are sidecar, journal; `damage` says what of the ledger is not whole.
+
+    `notes` say what could not be asked, and so is missing here.
+    """
 
     call_id: str
     agent_id: str
@@ -38,5 +42,6 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: str | None
     sources: list[str]
     damage: list[str]
+    notes: list[str]
     wrong: bool
     steps: list[Step]

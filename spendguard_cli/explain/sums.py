@@ -69,7 +69,7 @@ def hold_sum(held: Held) -> Sum | None:
         if name.startswith("fee:")
     ]
     nearest: Sum | None = None
-    for into, out in _rate_pairs(held.rates):
+    for into, out in _rate_pairs(held.rates, held.input_tokens):
         parts = [
             _Part(name=into[0], quantity=held.input_tokens, unit="token", rate=into[1]),
             _Part(name=out[0], quantity=held.choices * held.output_tokens, unit="token", rate=out[1]),
@@ -118,12 +118,19 @@ def rate_usd(rate: int) -> str:
     return _decimal(rate, 6)
 
 
-def _rate_pairs(rates: Mapping[str, int]) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
+def _rate_pairs(
+    rates: Mapping[str, int], input_tokens: int
+) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
     """Yield an input and an output rate that the hold may have been made with, the plain ones first.
 
-    The dearest rate within reach was taken: never below the dearest plain one.
+    The dearest rate within reach was taken: never below the dearest plain one. A record has the rates of all
+    tiers that another rung's bound would have reached; those that begin above its own bound do not count.
     """
-    tokens = [(name, rate) for name, rate in rates.items() if not name.startswith(("fee:", "bp:"))]
+    tokens = [
+        (name, rate)
+        for name, rate in rates.items()
+        if not name.startswith(("fee:", "bp:")) and _begins_at(name) <= input_tokens
+    ]
     into = [pair for pair in tokens if _dimension(pair[0]) not in _OUTPUT]
     out = [pair for pair in tokens if _dimension(pair[0]) in _OUTPUT]
     for first in _dearest(into, "input"):
@@ -141,6 +148,12 @@ def _dearest(pairs: list[tuple[str, int]], plain: str) -> list[tuple[str, int]]:
 
 def _dimension(name: str) -> str:
     return name.rpartition(":")[2].partition("@")[0].partition("+")[0]
+
+
+def _begins_at(name: str) -> int:
+    """Return the input tokens from which a rate is that of its tier: `input@272001+1` is 272,001."""
+    start = name.partition("@")[2].partition("+")[0]
+    return int(start) if start.isascii() and start.isdigit() else 0
 
 
 def _held_factors(rates: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

@@ -245,6 +245,9 @@ def _open(life: Life, held: Held, *, operator: bool, up: bool) -> Step:
         said = "It has not ended, and no sidecar is running: at the next start it is charged at its hold."
         return Step(step="in_flight", at=held.at, said=said)
     more = []
+    if life.age_seconds is not None:
+        until = f"; its run must have ended by {life.expires_at}" if life.expires_at else ""
+        more.append(f"Held for {life.age_seconds} s{until}.")
     if life.attached is not None:
         there = "is still there" if life.attached else "has left: the answer is read to its usage"
         more.append(f"Its client {there}.")

@@ -7,8 +7,8 @@ from spendguard_daemon.pricing.document import PriceBook
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.text import safe
 
-INPUT_TOKENS = 512
-"""More than the bound of one short message with all that a request has around it."""
+INPUT_TOKENS = 4096
+"""More than the bound of one short message, also where a provider adds a prompt of its own to it."""
 
 OUTPUT_TOKENS = 16
 CALL_NS = 2 * 3_600 * 10**9
@@ -63,5 +63,14 @@ def _priced(card: RateCard, now_ns: int) -> Cheapest:
         from_ns=now_ns,
         until_ns=now_ns + CALL_NS,
         events={"violation": 1} if "violation" in card.fees else {},
+        uncapped_tokens=_uncapped(card),
     )
     return Cheapest(card.model, output_tokens, cost.at(output_tokens))
+
+
+def _uncapped(card: RateCard) -> int:
+    """Return what may be billed beside the cap: xAI's chat counts reasoning apart (costs.md B)."""
+    if not (card.reasoning and card.provider == "grok"):
+        return 0
+    known = card.limits.uncapped_tokens_max
+    return card.limits.context_tokens if known is None else known

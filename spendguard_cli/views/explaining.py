@@ -16,6 +16,7 @@ def story(value: Story) -> RenderableType:
     if value.code:
         head.append_text(ink.foreign(f"  {value.code}", ink.QUIET))
     parts: list[RenderableType] = [head]
+    parts += [ink.prose(f"! {said}", ink.CARE) for said in value.notes]
     parts += [ink.prose(f"! {said}", ink.BAD) for said in value.damage]
     if value.damage:
         parts.append(ink.command("spendguard ledger verify"))
