@@ -79,7 +79,10 @@ class AgentDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One call on one line of a pipe: what a script asks for first. `--json` has the rest."""
+    """One call on one line of a pipe: what a script asks for first. `--json` has the rest.
+
+    `count` is above 1 where a refused call, whose `code` is given, stands for others like it.
+    """
 
     call_id: str
     run_id: str
@@ -92,6 +95,10 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int | None
     created_at: str
     reason: str | None
+    code: str | None
+    count: int
+    attached: bool | None
+    idle_seconds: int | None
 
 
 def call_line(call: wire.Call) -> CallLine:
@@ -109,6 +116,10 @@ def call_line(call: wire.Call) -> CallLine:
         http_status=call.http_status,
         created_at=call.created_at,
         reason=call.reason,
+        code=call.code,
+        count=call.count,
+        attached=call.attached,
+        idle_seconds=call.idle_seconds,
     )
 
 

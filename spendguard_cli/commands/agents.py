@@ -133,6 +133,10 @@ def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = No
         shown = render.plain(calls) if whole else render.plain([shapes.call_line(call) for call in calls])
         session.out.show(render.merged({}, found) | {"calls": shown})
     session.tell_ways_on([found])
+    if any(call.state == "refused" for call in calls) and not session.connection.in_exec:
+        from spendguard_cli.doctor.advice import advise
+
+        advise(session, agent_id)
 
 
 @verb(

@@ -218,6 +218,12 @@ def _provider_key(world: "World", one: Refused) -> bool | None:
     return next((provider.key == "absent" for provider in known if provider.name == named), None)
 
 
+def _limits(world: "World", one: Refused) -> bool | None:
+    """A sidecar that was started since has read its limits anew, and counts from nothing."""
+    started = world.status.started_at if world.status else ""
+    return False if started > one.newest.created_at else None
+
+
 def _let_through(_: "World", one: Refused) -> bool | None:
     """What the agent's own policy lets through by now is mended."""
     policy, setting = one.agent.policy, str(one.newest.facts.get("setting") or "")
@@ -243,6 +249,7 @@ _JUDGES: Mapping[str, "Callable[[World, Refused], bool | None]"] = {
     Code.KEY_SCOPE: _key,
     Code.UNKNOWN_MODEL: _priced,
     Code.PROVIDER_KEY_MISSING: _provider_key,
+    Code.RATE_LIMITED: _limits,
     Code.UNBOUNDED_FEATURE: _let_through,
     Code.MALFORMED_REQUEST: _let_through,
     Code.PRICING_UNAVAILABLE: lambda world, _: None if world.status is None else world.status.pricing is None,

@@ -55,6 +55,7 @@ MANY: dict[type, Callable[[Any], RenderableType]] = {
     shapes.CheckName: diagnosis.checks,
     wire.Agent: accounts.agents,
     wire.AgentKey: keys.keys,
+    wire.Call: accounts.calls,
     wire.Provider: sidecar.providers,
     wire.Run: accounts.runs,
 }

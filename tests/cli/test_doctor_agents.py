@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from patients import Flight, ask, code_of, first, is_mended, with_key
+from patients import Flight, ask, code_of, first, is_mended, look, with_key
 from quick_typist import QuickTypist
 from shell import Quick
 from spendguard_cli.doctor.groups import agents_in_flight
@@ -48,7 +48,7 @@ def test_an_agent_whose_budget_is_too_small_for_a_call(served: Quick, typist: Qu
 
 def test_an_agent_that_has_no_budget(served: Quick, typist: QuickTypist) -> None:
     agent_id = served.agent("unset")
-    quiet = first(typist, "unset")
+    quiet = look(typist, "unset", "agents")
     assert (quiet["check"], quiet["level"]) == ("agents.budget", "note")
     assert code_of(served.call(agent_id, n=8, **LONG)) == (402, "budget_not_set")
     cause = first(typist, "unset")
@@ -107,7 +107,7 @@ def test_an_agent_with_little_left(served: Quick, typist: QuickTypist) -> None:
     assert (cause["check"], cause["level"]) == ("agents.budget", "warning")
     assert cause["finding"] == "agent low has little money left: $10.00"
     is_mended(typist, "low", cause)
-    assert first(typist, "low")["level"] == "ok"
+    assert look(typist, "low", "agents")["level"] == "ok"
 
 
 def test_the_cap_above_all_agents_is_reached(served: Quick, typist: QuickTypist) -> None:
@@ -151,7 +151,7 @@ def test_a_key_is_over(served: Quick, typist: QuickTypist) -> None:
     [remedy] = cause["remedy"]
     made = typist.type(remedy)
     assert made.code == 0
-    assert first(typist, "expired")["level"] == "ok"
+    assert look(typist, "expired", "agents")["level"] == "ok"
     assert with_key(served, made.keys["key"]).status_code == 200
 
 
@@ -188,7 +188,7 @@ def test_a_draining_call_holds_the_money(served: Quick, typist: QuickTypist, fli
 def test_the_lock_is_held_by_a_live_call(served: Quick, typist: QuickTypist, flights: list[Flight]) -> None:
     agent_id = served.agent("locked", cents=5000)
     flights.append(Flight(served, agent_id, "nightly"))
-    assert first(typist, "locked")["level"] == "note"
+    assert look(typist, "locked", "agents.lock")["level"] == "note"
     assert code_of(ask(served, agent_id, run="other")) == (409, "budget_locked")
     cause = first(typist, "locked")
     assert (cause["check"], cause["level"]) == ("agents.lock", "red")

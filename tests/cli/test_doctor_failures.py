@@ -1,14 +1,25 @@
 """Refusals and failures of late, each provoked for real: what the doctor says first, and what mends it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from patients import Flight, ask, code_of, first, is_mended
+from patients import Flight, ask, code_of, first, is_mended, look
 from quick_typist import QuickTypist
-from shell import Quick
-from until import until
+from shell import Quick, finish
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
+    """A quick shell with a running sidecar whose limits are soon reached."""
+    made = Quick(tmp_path_factory.mktemp("served") / "home")
+    made.ok("config", "set", "limits.agent_calls_max", "2")
+    made.ok("config", "set", "limits.body_bytes_max", "65536")
+    assert finish(made.start("up")).code == 0
+    yield made
+    made.end()
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def test_a_request_that_cannot_be_read(served: Quick, typist: QuickTypist) -> No
     assert (cause["check"], cause["level"]) == ("failures.refused", "red")
     assert cause["deed"].startswith("correct max_tokens in the request: ")
     assert ask(served, agent_id, max_tokens=100).status_code == 200
-    after = first(typist, "malformed")
+    after = look(typist, "malformed", "failures")
     assert (after["level"], after["code"]) == ("note", "malformed_request")
     assert after["finding"].endswith("would not be refused for that now")
 
@@ -97,7 +108,7 @@ def test_an_idempotency_key_of_another_request(served: Quick, typist: QuickTypis
     assert (cause["check"], cause["code"]) == ("failures.refused", "idempotency_mismatch")
     assert cause["deed"] == "use a new Idempotency-Key for a new request"
     assert ask(served, agent_id, headers={"idempotency-key": "k-2"}, max_tokens=101).status_code == 200
-    assert first(typist, "again")["level"] == "note"
+    assert look(typist, "again", "failures")["level"] == "note"
 
 
 def test_a_provider_that_rejects_the_key(served: Quick, typist: QuickTypist) -> None:
@@ -108,7 +119,7 @@ def test_a_provider_that_rejects_the_key(served: Quick, typist: QuickTypist) -> 
     assert cause["finding"] == "mock answered 401 to 1 call: it rejects the sidecar's key"
     assert "nothing was charged" in cause["evidence"]
     assert ask(served, agent_id, max_tokens=100).status_code == 200
-    after = first(typist, "rejected")
+    after = look(typist, "rejected", "failures")
     assert (after["level"], after["finding"].partition("; ")[2]) == ("note", "calls have passed since")
 
 
@@ -130,18 +141,34 @@ def test_a_provider_that_breaks_off(served: Quick, typist: QuickTypist) -> None:
     assert "these calls are charged at their holds, until an operator corrects it" in found[1]["evidence"]
 
 
-def test_an_agent_that_asks_too_fast(served: Quick, typist: QuickTypist) -> None:
-    """Calls that a provider keeps refusing cost nothing, and are slowed down for it."""
-    agent_id = served.agent("fast", cents=500)
+def test_an_agent_that_asks_too_much_at_a_time(served: Quick, typist: QuickTypist) -> None:
+    """Its limit is doubled by the remedy, at the next start of the sidecar, which the remedy makes."""
+    agent_id = served.agent("fast", cents=5000)
+    flights = [Flight(served, agent_id, "r1", max_tokens=10) for _ in range(2)]
+    assert code_of(ask(served, agent_id, run="r1", max_tokens=10)) == (429, "rate_limited")
+    cause = look(typist, "fast", "failures")
+    assert (cause["level"], cause["code"]) == ("warning", "rate_limited")
+    assert cause["remedy"] == ["spendguard config set limits.agent_calls_max 4", "spendguard restart"]
+    for flight in flights:
+        flight.leave()
+    served.ok("run", "abort", "--agent", "fast", "--run", "r1")
+    is_mended(typist, "fast", cause)
+    more = [Flight(served, agent_id, "r1", max_tokens=10) for _ in range(3)]
+    for flight in more:
+        flight.leave()
+    served.ok("run", "abort", "--agent", "fast", "--run", "r1")
 
-    def is_slowed() -> bool:
-        answer = ask(served, agent_id, metadata={"mock": "fail:400"}, max_tokens=10)
-        return answer.status_code == 429
 
-    until(is_slowed)
-    cause = first(typist, "fast")
-    assert (cause["check"], cause["code"]) == ("failures.refused", "rate_limited")
-    assert "wait a moment" in cause["deed"]
+def test_a_body_that_is_too_large(served: Quick, typist: QuickTypist) -> None:
+    agent_id = served.agent("large", cents=500)
+    large = {"max_tokens": 10, "messages": [{"role": "user", "content": "x" * 70_000}]}
+    refused = ask(served, agent_id, **large)
+    assert code_of(refused) == (413, "body_too_large")
+    [cause, *_] = typist.doctor("-", stdin=refused.text)
+    assert cause["finding"] == "413 body_too_large: Body too large"
+    assert cause["remedy"] == ["spendguard config set limits.body_bytes_max 131072", "spendguard restart"]
+    typist.mends(cause)
+    assert ask(served, agent_id, **large).status_code == 200
 
 
 def test_all_is_well(served: Quick, typist: QuickTypist) -> None:

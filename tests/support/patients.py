@@ -56,6 +56,11 @@ def first(typist: QuickTypist, agent: str, *more: str) -> dict[str, Any]:
     return found[0]
 
 
+def look(typist: QuickTypist, agent: str, check: str) -> dict[str, Any]:
+    """Return what one check, or group of checks, says first of an agent."""
+    return first(typist, agent, "--check", check)
+
+
 def is_mended(typist: QuickTypist, agent: str, cause: dict[str, Any]) -> None:
     """Type the remedy as printed; the doctor's first finding is another one then, and nothing is red."""
     typist.mends(cause)

@@ -14,6 +14,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.door import Door, reach_warnings
+from spendguard_daemon.gateway.strangers import Strangers
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
@@ -108,6 +109,7 @@ class DaemonControl:
         clock: Clock,
         stop: Stop,
         skew: Skew,
+        strangers: Strangers,
     ):
         self._identity = identity
         self._ledger = ledger
@@ -118,6 +120,7 @@ class DaemonControl:
         self._clock = clock
         self._stop = stop
         self._skew = skew
+        self._strangers = strangers
         self.open_routes: Mapping[str, Callable[[web.BaseRequest, Door], web.Response]] = {
             "health": self._health,
             "ready": self._ready,
@@ -204,6 +207,7 @@ class DaemonControl:
             calls_waiting=len(waiting),
             waiting=[views.waiting_call(waiter, state) for waiter in waiting[: views.WAITING_SHOWN]],
             clock_skew_seconds=self._skew.seconds(),
+            strangers=self._strangers.shown(),
         )
 
     def _own_warnings(self) -> list[str]:

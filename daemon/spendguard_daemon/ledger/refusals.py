@@ -54,6 +54,8 @@ FACTS = (
     "first_call_id",
     "cost_usd",
     "reason",
+    "limit",
+    "limit_value",
     "free_bytes",
     "needed_bytes",
     "expected",

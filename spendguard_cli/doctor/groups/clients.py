@@ -206,8 +206,8 @@ def _stranger(world: World, one: wire.Stranger) -> Finding:
             level=level,
             finding=f"{who} calls the sidecar, but {what}",
             evidence=evidence,
-            deed="Start the program again from a shell with this base URL, which has the agent in it: who drops "
-            "headers cannot drop an address.",
+            deed="Start the program again from a shell with this base URL, which names the agent even where "
+            "headers are dropped.",
             remedy=way_in(world, client),
             code=one.code,
         )

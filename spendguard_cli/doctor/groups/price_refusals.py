@@ -6,6 +6,7 @@ one that stands in the code; all else is for a person to find out by another way
 
 import re
 import shlex
+from datetime import datetime
 
 import msgspec
 
@@ -22,14 +23,16 @@ _LAST = re.compile(
 )
 _NOT_PINNED = re.compile(r"the key (?P<key>.+?) is not pinned")
 _ENDED = re.compile(r"the key (?P<key>\S+) (is revoked|was good until)")
+_UNTIL = re.compile(r": it was valid until (\S+)")
 _TRUSTING = "To pin a key is to trust it: whoever holds it sets your prices."
 
 
-def diagnosis(error: SpendGuardError, seen: Outlook | None, *, up: bool) -> Finding:
+def diagnosis(error: SpendGuardError, seen: Outlook | None, now_ns: int, *, up: bool) -> Finding:
     """Return what is behind a refusal of prices, in red. `up`: a sidecar runs, and has to be told."""
     error, before = cause(error)
     seen = seen or Outlook(remote=True, url="")
-    found = _found(error, seen, mend=REFRESH if up else "spendguard up")
+    mend = REFRESH if up else "spendguard up"
+    found = _ledger_ahead(mend) if is_ahead(error, now_ns) else _found(error, seen, mend)
     evidence = [*before, error.detail, *_seen(seen), *found.evidence]
     return msgspec.structs.replace(found, code=error.code.value, evidence=list(dict.fromkeys(evidence)))
 
@@ -40,6 +43,25 @@ def cause(error: SpendGuardError) -> tuple[SpendGuardError, list[str]]:
     if named is None or named["code"] not in set(Code):
         return error, []
     return SpendGuardError(Code(named["code"]), named["last"]), [named["first"]]
+
+
+def is_ahead(error: SpendGuardError, now_ns: int) -> bool:
+    """Tell whether prices that are good by this clock are refused: the ledger stands at a later time."""
+    until = _UNTIL.search(error.detail)
+    if error.code is not Code.PRICING_EXPIRED or until is None:
+        return False
+    try:
+        return datetime.fromisoformat(until[1]).timestamp() > now_ns / 1e9
+    except ValueError:
+        return False
+
+
+def _ledger_ahead(mend: str) -> Finding:
+    return _red(
+        "The ledger stands at a time to come, as the clock was ahead once, and prices count as expired by it",
+        "Ask who signs the prices for a document that is valid beyond that time (7 days at most), or wait.",
+        mend,
+    )
 
 
 def _found(error: SpendGuardError, seen: Outlook, mend: str) -> Finding:

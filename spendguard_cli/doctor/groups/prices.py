@@ -57,7 +57,7 @@ def document(world: World) -> Iterator[Finding]:
 def _refused(world: World, error: SpendGuardError, *, up: bool) -> Finding:
     from spendguard_cli.doctor.groups.price_refusals import cause, diagnosis
 
-    found = diagnosis(error, world.outlook, up=up)
+    found = diagnosis(error, world.outlook, world.now_ns, up=up)
     skew = world.status.clock_skew_seconds if world.status else None
     late = cause(error)[0].code is Code.PRICING_EXPIRED
     off = skew is not None and abs(skew) > SKEW_SECONDS_MAX
@@ -71,8 +71,15 @@ def _before_a_start(world: World) -> SpendGuardError | None:
         return None if outlook is None else outlook.error
     if not outlook.remote:
         return _of_overrides(world)
-    last = world.last_words
-    if last is not None and last.code is Code.PRICING_ROLLBACK:
+    return _by_the_ledger(world)
+
+
+def _by_the_ledger(world: World) -> SpendGuardError | None:
+    """Return what a good document is refused for that the ledger alone knows: a number, a time."""
+    from spendguard_cli.doctor.groups.price_refusals import cause, is_ahead
+
+    last = None if world.last_words is None else cause(world.last_words)[0]
+    if last is not None and (last.code is Code.PRICING_ROLLBACK or is_ahead(last, world.now_ns)):
         return last
     return None
 
@@ -147,7 +154,7 @@ def renewal(world: World) -> Iterator[Finding]:
     if pricing.last_error is not None and world.price_error is not None:
         from spendguard_cli.doctor.groups.price_refusals import diagnosis
 
-        found = diagnosis(world.price_error, world.outlook, up=True)
+        found = diagnosis(world.price_error, world.outlook, world.now_ns, up=True)
         yield msgspec.structs.replace(
             found,
             level=Level.WARNING,
@@ -194,7 +201,7 @@ def catalogue(world: World) -> Iterator[Finding]:
 def _span(seconds: int) -> str:
     """Return a time as people say it."""
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= size:
+        if seconds * 100 >= size * 99:
             number = round(seconds / size)
             return f"{number} {unit}{'' if number == 1 else 's'}"
     return f"{max(0, seconds)} s"

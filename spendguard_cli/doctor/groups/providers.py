@@ -173,19 +173,12 @@ def reach(world: World) -> Iterator[Finding]:
     found: list[Finding] = []
     for one in world.status.providers if world.status else []:
         tested = tests.get(one.name)
-        if tested is not None and not leads_here_now(world, one):
-            found += _tested(world, one, tested)
+        if tested is not None and world.status and not leads_here(world.status, one.base_url):
+            found += _tested(one, tested)
     yield from found or [ok("each provider that there is a key for takes it")]
 
 
-def leads_here_now(world: World, one: wire.Provider) -> bool:
-    """Tell whether a provider's address is the sidecar's own, of which another check speaks."""
-    return world.status is not None and leads_here(world.status, one.base_url)
-
-
-def _tested(
-    world: World, one: wire.Provider, tested: wire.ProviderTest | SpendGuardError
-) -> Iterator[Finding]:
+def _tested(one: wire.Provider, tested: wire.ProviderTest | SpendGuardError) -> Iterator[Finding]:
     if isinstance(tested, SpendGuardError):
         yield Finding(level=Level.WARNING, finding=f"{one.name} could not be asked: {tested.detail}")
     elif tested.ok:
@@ -195,8 +188,8 @@ def _tested(
             level=Level.RED,
             finding=f"The provider {one.name} cannot be reached",
             evidence=[f"{tested.detail}, at {one.base_url}"],
-            deed="Check the network, and the provider's address: spendguard config show.",
-            remedy=[] if one.base_url == DEFAULT_BASE_URLS[one.name] else _moved_back(world, one.name),
+            deed="Check the network, and the address (spendguard config show); the provider's own is "
+            f"{DEFAULT_BASE_URLS[one.name]}.",
             code=Code.UPSTREAM_UNREACHABLE.value,
         )
     elif tested.remedy:
@@ -210,11 +203,6 @@ def _tested(
             evidence=[tested.detail],
             deed="Look at the provider's status page; spendguard provider test shows if it is well again.",
         )
-
-
-def _moved_back(world: World, name: str) -> list[str]:
-    back = _back_to_default(world, name)
-    return [*back, RESTART] if back else []
 
 
 def _rejected(one: wire.Provider, tested: wire.ProviderTest) -> Finding:
