@@ -8,6 +8,9 @@ from msgspec import structs
 from rich.console import Console
 
 from spendguard_cli import shapes
+from spendguard_cli.doctor.findings import Finding, Level
+from spendguard_cli.explain.story import Step, Story
+from spendguard_cli.explain.sums import Sum, Term
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
 from spendguard_cli.views import MANY, ONE, accounts, ink, sidecar, view
@@ -61,6 +64,14 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values["keys"] = [made(prices.TrustedKey)]
     if kind is shapes.Config:
         values["settings"] = [made(shapes.Setting)]
+    if kind is shapes.Diagnosis or kind is shapes.Probed:
+        values["findings"] = [made_fields(Finding, {"level": level, "remedy": [HOSTILE]}) for level in Level]
+    if kind is shapes.DiagnosisDetail:
+        values["diagnosis"] = made(shapes.Diagnosis)
+    if kind is Story:
+        values["steps"] = [made(Step)]
+    if kind is Step:
+        values["sum"] = made_fields(Sum, {"terms": [made(Term)]})
     return kind(**(values | fields))
 
 
