@@ -55,7 +55,7 @@ class Stage:
         write_trust(home, *(trusted or (OURS,)))
         self.server.behave = hostile.body(raw) if isinstance(raw, bytes) else raw
         assert self.sidecar.refresh().status_code == 503
-        first = self.typist.glance()[0]
+        first = self.typist.look()[0]
         assert (first["check"], first["level"]) == ("prices.document", "red"), first
         return first
 
@@ -68,7 +68,7 @@ class Stage:
 
 def assert_well(typist: Typist) -> None:
     """Nothing is wrong with the prices any more."""
-    found = [one for one in typist.glance() if one["group"] == "prices"]
+    found = [one for one in typist.look() if one["group"] == "prices"]
     assert {one["level"] for one in found} <= {"ok", "note"}, found
 
 
@@ -153,7 +153,7 @@ def test_a_trust_file_that_is_none(stage: Stage) -> None:
     stage.breaks(hostile.status(503))
     (stage.sidecar.home.root / "trust.toml").write_text("[[key]]\nid = 7\n")
     assert stage.sidecar.refresh().status_code == 503
-    first = stage.typist.glance()[0]
+    first = stage.typist.look()[0]
     assert "trust.toml" in first["finding"]
     write_trust(stage.sidecar.home.root, OURS)
     stage.server.behave = hostile.body(stage.good())
@@ -167,7 +167,7 @@ def test_prices_that_are_not_renewed_but_last(stage: Stage) -> None:
     assert stage.sidecar.refresh().status_code == 200
     stage.server.behave = hostile.status(500)
     assert stage.sidecar.refresh().status_code == 503
-    first = stage.typist.glance()[0]
+    first = stage.typist.look()[0]
     assert (first["check"], first["level"]) == ("prices.renewal", "warning")
     assert any("then no call passes" in said for said in first["evidence"])
     stage.server.behave = hostile.body(stage.good())
@@ -189,7 +189,7 @@ def test_a_clock_that_is_a_day_off(tmp_path: Path, off: int) -> None:
         write_trust(tmp_path / "home", OURS)
         with Strict(tmp_path / "home", server.url, key=None, clock=clock, env=NO_KEYS) as sidecar:
             typist = Typist(Shell(tmp_path / "home", CAP_PRICING_URL=server.url), tmp_path / "at")
-            first, *rest = typist.glance()
+            first, *rest = typist.look()
             assert (first["check"], first["level"]) == ("prices.clock", "red")
             assert f"is 1 day {'ahead' if off > 0 else 'behind'}" in first["finding"]
             assert "Set the clock" in first["deed"]
@@ -198,7 +198,7 @@ def test_a_clock_that_is_a_day_off(tmp_path: Path, off: int) -> None:
             server.behave = dated()
             if off > 0:  # the ledger never goes back, and prices live by it
                 assert sidecar.refresh().status_code == 503
-                first = typist.glance()[0]
+                first = typist.look()[0]
                 assert first["check"] == "prices.document"
                 assert "the clock was ahead once" in first["finding"]
                 server.behave = dated(3 * DAY)
@@ -221,7 +221,7 @@ class Closed:
         self.typist.shell.quick.ok("down", "--now")
         self.typist.env |= {"CAP_PRICING_URL": self.server.url, **env}
         self.server.behave = hostile.body(priced_2(int(datetime.now(UTC).timestamp())))
-        return self.typist.glance()[0]
+        return self.typist.look()[0]
 
     def mended(self, first: Found) -> None:
         """Type the remedy; a sidecar with these prices is up then."""
@@ -273,7 +273,7 @@ def test_signature_checks_that_are_switched_off(closed: Closed) -> None:
     closed.mended(first)
     closed.typist.env |= off
     assert closed.typist.type("spendguard restart --insecure-pricing").code == 0
-    first = closed.typist.glance()[0]
+    first = closed.typist.look()[0]
     assert (first["check"], first["level"]) == ("prices.verification", "red")
     assert "Signatures of prices are not checked" in first["finding"]
     closed.mended(first)

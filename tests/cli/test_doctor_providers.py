@@ -22,7 +22,7 @@ class Desk:
         self.agent, self.started_with = shell.agent("worker", cents=1000, mock=False), ""
 
     def first(self) -> Found:
-        return self.typist.glance("--agent", self.agent)[0]
+        return self.typist.look("--agent", self.agent)[0]
 
     def has_no_key(self) -> None:
         """Let the sidecar have no key, nor this shell, and make an agent of which nothing was refused yet."""
@@ -56,7 +56,7 @@ class Desk:
 
     def well(self) -> None:
         """Nothing is wrong with this provider any more, and it takes the key."""
-        found = [one for one in self.typist.glance("--agent", self.agent) if one["group"] == "providers"]
+        found = [one for one in self.typist.look("--agent", self.agent) if one["group"] == "providers"]
         assert {one["level"] for one in found} <= {"ok", "note"}, found
         assert self.typist.type("spendguard provider test openai").code == 0
 
