@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
-from spendguard_cli.doctor.groups import homefiles
+from spendguard_cli.doctor.groups import homefiles, variables
 from spendguard_cli.doctor.world import World
 from spendguard_cli.ledger import rehearsing
 from spendguard_cli.prove import Found
 from spendguard_daemon import runtime, settings
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.system import SystemDisk
-from spendguard_daemon.text import safe
 
 MIB = 1024 * 1024
 FILES_SHOWN = 5
@@ -189,48 +188,6 @@ def trust(world: World) -> Iterable[Finding]:
     return _file(world, world.home.trust, homefiles.read_any)
 
 
-def environment(world: World) -> Iterable[Finding]:
-    """Are the settings in this shell's environment settings, and do they mean something."""
-    if not world.is_own:
-        return [ok(NOT_LOOKED_AT)]
-    found = list(_wrong_variables(world))
-    ignored = [name for name in settings.IGNORED if name in world.env]
-    if ignored:
-        told = f"{', '.join(ignored)}: the original knew this setting; here it means nothing"
-        found.append(Finding(level=Level.NOTE, finding=told, remedy=[f"unset {' '.join(ignored)}"]))
-    unknown = [name for name in sorted(world.env) if _is_misspelt(name)]
-    if unknown:
-        told = f"{safe(', '.join(unknown))}: no setting has this name, so it means nothing"
-        deed = "spendguard config show lists every setting"
-        found.append(Finding(level=Level.NOTE, finding=told, deed=deed))
-    return found or [ok("The settings in this shell's environment can be read")]
-
-
-def _wrong_variables(world: World) -> Iterator[Finding]:
-    try:
-        text = runtime.read_text(world.home.config)
-        settings.load(text, {})
-    except SpendGuardError:
-        text = ""  # that is told of the file itself
-    found = homefiles.bad_variable(text, world.env)
-    if found is not None:
-        name, error = found
-        yield Finding(
-            level=Level.WARNING if world.control is not None else Level.RED,
-            finding=f"A setting in this shell's environment is wrong: {safe(error.detail)}",
-            evidence=[f"{name} is set in this shell"],
-            remedy=[f"unset {name}"],
-            code=Code.USAGE,
-        )
-
-
-def _is_misspelt(name: str) -> bool:
-    """Tell whether a variable looks like a setting of a section that there is, and is none."""
-    known = {each for row in settings.rows() for each in row.env}
-    sections = {f"SPENDGUARD_{row.section.upper()}_" for row in settings.rows()}
-    return name.startswith(tuple(sections)) and name not in known
-
-
 def _file(world: World, path: Path, read: homefiles.Read) -> list[Finding]:
     if not world.is_own:
         return [ok(NOT_LOOKED_AT)]
@@ -297,5 +254,5 @@ CHECKS: tuple[Check, ...] = (
     Check("home.config", "can config.toml be read", config),
     Check("home.secrets", "can secrets.toml be read", secrets),
     Check("home.trust", "can trust.toml be read", trust),
-    Check("home.environment", "the settings in this shell's environment", environment),
+    Check("home.environment", "the settings in this shell's environment", variables.environment),
 )

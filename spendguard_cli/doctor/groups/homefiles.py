@@ -74,26 +74,6 @@ def culprit(text: str, read: Read) -> str | None:
     return None
 
 
-def bad_variable(config: str, env: Mapping[str, str]) -> tuple[str, SpendGuardError] | None:
-    """Return the variable without which settings can be read, and what is wrong with it."""
-    try:
-        settings.load(config, env)
-    except SpendGuardError as error:
-        for name in env:
-            rest = {key: value for key, value in env.items() if key != name}
-            if name.startswith(("SPENDGUARD_", "CAP_", "XAI_")) and _loads(config, rest, error.detail):
-                return name, error
-    return None
-
-
-def _loads(config: str, env: Mapping[str, str], said: str) -> bool:
-    try:
-        settings.load(config, env)
-    except SpendGuardError as error:
-        return error.detail != said
-    return True
-
-
 def _told(world: World, path: Path, text: str, error: SpendGuardError, read: Read) -> Finding:
     """Name the setting at fault, and the command that takes it out or sets it right."""
     name = culprit(text, read)

@@ -18,7 +18,8 @@ NEWEST_TORN_SHOWN = 3
 def held(world: World) -> Iterable[Finding]:
     """Has a program that is no sidecar the ledger open."""
     who = world.holder
-    if not world.is_own or who is None or who.is_sidecar:
+    proven = world.control is not None or world.running is not None
+    if not world.is_own or proven or who is None or who.is_sidecar:
         return [ok("No other program has the ledger open")]
     return [
         Finding(
