@@ -127,9 +127,7 @@ def test_cap_api_key_is_wrong(typist: Typist) -> None:
         ({"CAP_API_KEY": "two words"}, "the API key holds a space", "unset CAP_API_KEY"),
     ],
 )
-def test_whom_to_talk_to_makes_no_sense(
-    typist: Typist, env: dict[str, str], words: str, remedy: str
-) -> None:
+def test_whom_to_talk_to_makes_no_sense(typist: Typist, env: dict[str, str], words: str, remedy: str) -> None:
     """Hosted mode without an address, and its like: every other check still looks at what it can."""
     typist.env |= env
     found = typist.look(*GROUPS)
@@ -186,7 +184,11 @@ def test_the_sidecar_is_down_and_why(alone: Typist) -> None:
     assert alone.type("spendguard up").code == 0
     assert alone.type("spendguard down").code == 0
     found = alone.look(*GROUPS)[0]
-    assert (found["check"], found["level"], found["finding"]) == ("daemon.up", "warning", "The sidecar is down")
+    assert (found["check"], found["level"], found["finding"]) == (
+        "daemon.up",
+        "warning",
+        "The sidecar is down",
+    )
     assert "it was stopped at 20" in found["evidence"][0]
     alone.mends(found)
     assert first(alone, *GROUPS)[0] == "ok"
