@@ -164,7 +164,7 @@ def editing(home: Home) -> Iterator[None]:
 def _table(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         # The parser's message is left out: it may quote the line, and that line may hold a key.
         raise SpendGuardError(Code.USAGE, f"{name} is not TOML", remedy=f"correct {name}") from None
 

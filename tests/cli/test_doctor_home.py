@@ -143,6 +143,18 @@ def test_config_is_no_toml(still: Typist) -> None:
     assert still.look("--check", "home")[0]["level"] == "ok"
 
 
+@pytest.mark.parametrize("value", ["9" * 5_000, "[" * 2_000])
+def test_config_is_too_much_for_a_reader(still: Typist, value: str) -> None:
+    """A number without end, nesting without end: the same words, and no traceback."""
+    write(still.shell.home / "config.toml", f"[limits]\nidle_seconds = {value}\n[policy]\n")
+    found = still.look(*GROUPS)[0]
+    assert found["finding"] == "config.toml is not TOML: line 2 cannot be read"
+    refused = still.shell.quick.run("config", "set", "limits.idle_seconds", "60")
+    assert (refused.code, "config.toml is not TOML" in refused.err) == (2, True)
+    still.mends(found)
+    assert still.look("--check", "home")[0]["level"] == "ok"
+
+
 def test_config_is_no_text(still: Typist) -> None:
     config = still.shell.home / "config.toml"
     config.write_bytes(b"\xff\xfe[policy]")

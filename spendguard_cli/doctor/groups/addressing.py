@@ -9,6 +9,9 @@ from spendguard_cli.doctor.world import World
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
 
+NOT_THE_KEY = (Code.NO_DAEMON, Code.UNPROVEN_DAEMON, Code.INTERNAL, Code.HOME_UNSAFE)
+"""What happens before the sidecar has seen a key, or for another reason."""
+
 WHOM = ("CAP_BASE_URL", "CAP_MODE", "CAP_API_KEY")
 
 
@@ -86,13 +89,9 @@ def _inside(world: World) -> Finding:
 def _not_reached(world: World, error: SpendGuardError | None) -> Finding:
     """Tell why the sidecar that was named cannot be used; one that is merely down is told elsewhere."""
     found = world.connection
-    if error is not None and error.code is Code.UNAUTHORIZED and found.api_key is not None:
-        return _wrong(
-            world,
-            "CAP_API_KEY is not accepted by the sidecar (401): it is none of its keys",
-            ("CAP_API_KEY",),
-            error,
-        )
+    if error is not None and error.code not in NOT_THE_KEY and found.api_key is not None:
+        told = f"CAP_API_KEY is not accepted by the sidecar: {safe(error.detail)}"
+        return _wrong(world, told, ("CAP_API_KEY",), error)
     if found.base_url is None or (found.local and _is_own_port(world)):
         return ok("This shell talks to the sidecar of the home")
     if error is None:

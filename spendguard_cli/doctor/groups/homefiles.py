@@ -53,9 +53,21 @@ def broken_line(text: str) -> int | None:
     """Return the number of the line at which a text stops to be TOML; None where it is."""
     try:
         tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of a number that has no end, or nesting
         found = _LINE.search(str(error))
-        return int(found[1]) if found else max(1, len(text.splitlines()))
+        return int(found[1]) if found else _too_much(text) or max(1, len(text.splitlines()))
+    return None
+
+
+def _too_much(text: str) -> int | None:
+    """Return the first line that no reader takes: a number or nesting without end."""
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            tomllib.loads(line)
+        except tomllib.TOMLDecodeError:
+            continue
+        except (ValueError, RecursionError):
+            return number
     return None
 
 
