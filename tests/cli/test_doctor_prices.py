@@ -279,6 +279,23 @@ def test_signature_checks_that_are_switched_off(closed: Closed) -> None:
     closed.mended(first)
 
 
+def test_a_start_that_was_given_older_prices(closed: Closed) -> None:
+    """Without a sidecar only the ledger knows what was accepted before: its last words say it."""
+    now = int(datetime.now(UTC).timestamp())
+    closed.typist.shell.quick.ok("down", "--now")
+    closed.typist.env |= {"CAP_PRICING_URL": closed.server.url}
+    closed.server.behave = hostile.body(priced_2(now))
+    assert closed.typist.type("spendguard up").code == 0
+    closed.typist.shell.quick.ok("down", "--now")
+    (closed.typist.shell.home / "pricing" / "remote.json").unlink()
+    closed.server.behave = hostile.body(priced_2(1))
+    assert closed.typist.type("spendguard up").code == 8
+    first = closed.typist.look()[0]
+    assert (first["check"], first["code"]) == ("prices.document", "pricing_rollback")
+    closed.server.behave = hostile.body(priced_2(now + 1))
+    closed.mended(first)
+
+
 # -- what needs no sidecar -----------------------------------------------------------------------------------
 
 SEEN = Outlook(remote=True, url="https://prices.example/doc", pinned=("test-key",))
