@@ -1,13 +1,14 @@
 """The doctor on prices: the world is broken for real, it names the cause first, and its remedy is typed."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import hostile_prices as hostile
@@ -15,10 +16,13 @@ from hostile_prices import HostilePrices
 from independent_signer import public_of
 from price_vector import OTHER_SEED, SEED
 from shell import Shell
-from spendguard_cli.doctor.findings import Level
+from spendguard_cli.context import Flags
+from spendguard_cli.doctor.findings import Finding, Level
 from spendguard_cli.doctor.groups import prices
 from spendguard_cli.doctor.groups.price_refusals import diagnosis
+from spendguard_cli.doctor.world import World
 from spendguard_cli.pricing.outlook import Outlook
+from spendguard_cli.session import Session
 from spendguard_daemon.addresses import PUBLIC_PRICES_KEY
 from spendguard_daemon.errors import Code, SpendGuardError
 from strict import Strict, priced_2, write_trust
@@ -204,6 +208,33 @@ def test_a_clock_that_is_a_day_off(tmp_path: Path, off: int) -> None:
                 server.behave = dated(3 * DAY)
             typist.mends(first)
             assert_well(typist)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "said"),
+    [
+        (prices.catalogue, {"catalogue_is_old": True}, "The price catalogue is old"),
+        (prices.catalogue, {"ten_fold": ["openai:small: output 1 -> 10"]}, "A price changed ten-fold"),
+        (prices.renewal, {"issued_at": "2020-01-01T00:00:00Z"}, "and was not renewed"),
+    ],
+)
+def test_what_to_look_at_in_prices_that_are_in_force(
+    stage: Stage, check: Callable[[World], Iterator[Finding]], changes: Found, said: str
+) -> None:
+    write_trust(stage.sidecar.home.root, OURS)
+    stage.server.behave = hostile.body(stage.good())
+    assert stage.sidecar.refresh().status_code == 200
+    world = World(Session(Flags(), stage.typist.env))
+    assert world.status is not None
+    assert world.status.pricing is not None
+    assert [one.level for one in check(world)] == [Level.OK]
+    changed = msgspec.structs.replace(world.status.pricing, **changes)
+    world.__dict__["status"] = msgspec.structs.replace(world.status, pricing=changed)
+    (found,) = check(world)
+    assert found.level is Level.WARNING
+    assert said in found.finding
+    assert found.deed or found.remedy
+    world.session.close()
 
 
 # -- before a sidecar is started -----------------------------------------------------------------------------
