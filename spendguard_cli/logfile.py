@@ -37,7 +37,7 @@ def parse(line: bytes) -> Record:
     """Read one line; what is no JSON object is shown as a message."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"message": line.decode(errors="replace").strip()}
 

@@ -76,12 +76,12 @@ def _is_open(path: str) -> bool:
     return True
 
 
-def knock(place: Place, tokens: Sequence[str]) -> Found:
+def knock(place: Place, tokens: Sequence[str], seconds: float | None = None) -> Found:
     """Ask who listens at `place`; PROVEN if it knows any of `tokens`, none of which is sent."""
     if place.socket is not None and not _is_open(place.socket):
         return Found.NOTHING
     nonce = secrets.token_urlsafe(32)
-    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    timeout = httpx.Timeout(seconds or ANSWER_SECONDS, connect=CONNECT_SECONDS)
     base_url, transport = way(place.base_url, place.socket)
     verify = base_url.startswith("https")
     try:

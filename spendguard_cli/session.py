@@ -7,9 +7,10 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spendguard_cli.context import Connection, Flags, resolve
+from spendguard_cli.context import AGENT_KEY, Connection, Flags, resolve
 from spendguard_cli.output import Output
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
@@ -37,6 +38,17 @@ class Session:
         if self._connection is None:
             self._connection = resolve(self._flags, self.env)
         return self._connection
+
+    @property
+    def at_home(self) -> Connection:
+        """The sidecar of the home alone, for when the rest of the environment makes no sense."""
+        flags = Flags(home=self._flags.home, no_spawn=True)
+        env = {name: value for name, value in self.env.items() if not name.startswith("CAP_")}
+        try:
+            return resolve(flags, env)
+        except SpendGuardError:
+            named = self._flags.home or env.get("SPENDGUARD_HOME", "")
+            return resolve(Flags(home=str(Path.cwd() / named), no_spawn=True), env | {AGENT_KEY: ""})
 
     @property
     def control(self) -> "Control":

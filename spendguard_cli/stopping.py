@@ -118,6 +118,7 @@ def _force(home: Home, say: Say) -> bool:
         say(f"the sidecar (pid {found.pid}) was not asked or did not end: sending it {number.name}")
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(found.pid, number)
+            os.kill(found.pid, signal.SIGCONT)  # one that was only stopped hears nothing before it goes on
         if _is_free(home, SIGNAL_SECONDS):
             return True
     return False

@@ -22,6 +22,7 @@ from spendguard_daemon.provider_keys import parse_secrets
 from spendguard_daemon.runtime import Home, read_text
 from spendguard_daemon.setting_values import OVERRIDES_FORM, OVERRIDES_HELP
 from spendguard_daemon.system import SystemDisk
+from spendguard_daemon.text import safe
 
 SHOW = "spendguard config show lists every setting"
 
@@ -52,6 +53,30 @@ def _check_plain(name: str) -> None:
             remedy=OVERRIDES_HELP,
         )
     raise SpendGuardError(Code.USAGE, f"{name} is no setting", remedy=SHOW)
+
+
+def without_setting(text: str, name: str) -> str:
+    """Return config.toml's text without `section.name`, or without a whole section; raise USAGE for none.
+
+    The name need not be one of a setting: what does not belong there is taken out just so.
+    """
+    tables = _table(text, "config.toml")
+    if not _take_out(tables, name):
+        raise SpendGuardError(Code.USAGE, f"config.toml does not set {safe(name)}", remedy=SHOW)
+    return tomli_w.dumps(tables)
+
+
+def _take_out(table: dict[str, Any], name: str) -> bool:
+    """Take a dotted name out of a table, and the tables that are empty then; tell whether it was there."""
+    if name in table:
+        del table[name]
+        return True
+    for key, inner in table.items():
+        if isinstance(inner, dict) and name.startswith(f"{key}.") and _take_out(inner, name[len(key) + 1 :]):
+            if not inner:
+                del table[key]
+            return True
+    return False
 
 
 def with_allowed(text: str, features: Sequence[str], *, remove: bool) -> str:
@@ -139,7 +164,7 @@ def editing(home: Home) -> Iterator[None]:
 def _table(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         # The parser's message is left out: it may quote the line, and that line may hold a key.
         raise SpendGuardError(Code.USAGE, f"{name} is not TOML", remedy=f"correct {name}") from None
 

@@ -132,8 +132,8 @@ CLI_MAY_IMPORT = {
 prices only what signs, verifies and computes."""
 
 OFFLINE = {
-    *("backup", "basis", "events", "folder", "lines", "manifest", "recovery", "replay", "restore"),
-    *("snapshot", "state", "times", "verify"),
+    *("backup", "basis", "events", "faults", "folder", "lines", "manifest", "recovery", "replay"),
+    *("restore", "room", "snapshot", "state", "times", "verify"),
 }
 """The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands."""
 

@@ -276,6 +276,8 @@ def _report(error: SpendGuardError) -> int:
         "detail": error.detail,
         "remedy": error.remedy or entry.operator_remedy,
     }
+    if logging.getLogger().handlers:  # else nothing of the home may be trusted yet, its log neither
+        logger.critical("ended", extra={"facts": report})
     sys.stderr.write(json.dumps(report) + "\n")
     sys.stderr.flush()
     return entry.exit

@@ -54,7 +54,7 @@ def parse_secrets(text: str) -> dict[str, str]:
     """
     try:
         root = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         raise _wrong("is not TOML") from None
     if set(root) - {"keys"}:
         raise _wrong("holds something beside the one table [keys]")

@@ -105,7 +105,7 @@ def _row(name: str, field_name: str, default: object, metadata: Mapping[str, Any
 def _parse(text: str) -> dict[str, Any]:
     try:
         config = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of a number that has no end, or nesting
         raise SpendGuardError(
             Code.USAGE, f"config.toml is not TOML: {error}", remedy="correct that line"
         ) from None

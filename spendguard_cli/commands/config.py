@@ -1,4 +1,4 @@
-"""`config show|set|allow`: every setting with its origin, and the one careful way to change it."""
+"""`config show|set|unset|allow`: every setting with its origin, and the one careful way to change it."""
 
 from typing import Annotated
 
@@ -62,9 +62,56 @@ def set_(
     session.out.show(found)
     if found.origin != "config.toml":
         session.out.warn(f"{found.origin} is set in this shell and wins over config.toml")
+    _warn_of_comments(session, before)
+    _say_restart(session)
+
+
+@verb(
+    app,
+    "unset",
+    examples=(
+        "spendguard config unset policy.overflow",
+        "spendguard config unset providers.openai.base_url",
+    ),
+    exits=(Exit.USAGE, Exit.NOT_ALLOWED),
+)
+def unset(
+    session: Session,
+    *,
+    name: Annotated[str, typer.Argument(metavar="SECTION.NAME", help="As it stands in config.toml.")],
+) -> None:
+    """Take one setting out of config.toml, so that its default holds again.
+
+    Also a name that is no setting, or a whole section. It holds from the sidecar's next start.
+    """
+    from spendguard_cli import tomlfiles
+    from spendguard_daemon import settings
+    from spendguard_daemon.runtime import read_text
+
+    session.local_only("config unset")
+    session.operator_only("config unset")
+    home = session.connection.home
+    with tomlfiles.editing(home):
+        before = read_text(home.config)
+        text = tomlfiles.without_setting(before, name)
+        tomlfiles.save(home, home.config, text)
+    _warn_of_comments(session, before)
+    try:
+        settings.load(text, {})
+    except SpendGuardError as error:  # two may be wrong, and one after the other is taken out
+        session.out.warn(f"config.toml is still wrong: {error.detail}")
+        return
+    found = [row for row in tomlfiles.show(home, session.env).settings if row.name == name]
+    for row in found:
+        session.out.show(row)
+        if row.origin != "default":
+            session.out.warn(f"{row.origin} is set in this shell and wins over the default")
+    _say_restart(session)
+
+
+def _warn_of_comments(session: Session, before: str) -> None:
     if any(line.lstrip().startswith("#") for line in before.splitlines()):
         session.out.warn("the comments in config.toml were not kept")
-    _say_restart(session)
 
 
 @verb(

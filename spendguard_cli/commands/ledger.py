@@ -184,6 +184,7 @@ def backup(
     The sidecar may go on meanwhile. On the same disk, closed segments share their bytes with the ledger: a
     backup that outlives the disk lies on another one.
     """
+    from spendguard_cli.ledger import known_backups
     from spendguard_cli.ledger.places import home_ledger, new_folder
     from spendguard_cli.ledger.results import BackedUp
     from spendguard_cli.progress import progress
@@ -198,6 +199,9 @@ def backup(
     with progress("verifying the copy") as advance:
         made = back_up(place.path, path, disk=disk, clock=clock, version=__version__, on_progress=advance)
     manifest = made.manifest
+    known_backups.note(
+        home, known_backups.Known(path=str(path), created=manifest.created, sha256=made.sha256)
+    )
     session.out.show(
         BackedUp(
             path=str(path),

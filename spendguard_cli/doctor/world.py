@@ -15,13 +15,16 @@ from spendguard_cli.client import Control
 from spendguard_cli.context import Connection
 from spendguard_cli.doctor.lately import Refused, refused
 from spendguard_cli.doctor.world_prices import PricesWorld
-from spendguard_cli.holder import is_held
+from spendguard_cli.holder import Holder, holder, is_held
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.session import Session
 from spendguard_cli.ways_on import refs
 from spendguard_daemon import runtime, wire
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.runtime import DaemonInfo, Home
+
+SHORT_KNOCK_SECONDS = 1.0
+"""For a second knock: the first one, which may wait for five, found nobody."""
 
 CALLS_LOOKED_AT = 200
 """How many of an agent's latest calls a check sees."""
@@ -44,10 +47,22 @@ class World(PricesWorld):
         self.now_ns = time.time_ns()
         self.status_error: SpendGuardError | None = None
 
-    @property
+    @cached_property
     def connection(self) -> Connection:
-        """Whom the command line would talk to."""
-        return self.session.connection
+        """Whom the command line would talk to; where that makes no sense (`connection_error`), the home's."""
+        try:
+            return self.session.connection
+        except SpendGuardError:
+            return self.session.at_home
+
+    @cached_property
+    def connection_error(self) -> SpendGuardError | None:
+        """What is wrong with the flags and variables that say whom to talk to."""
+        try:
+            self.session.connection  # noqa: B018 - it raises what is asked for
+        except SpendGuardError as error:
+            return error
+        return None
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -66,7 +81,10 @@ class World(PricesWorld):
             return self.session.peek()
         except SpendGuardError as error:
             self.status_error = error
-            return None
+        except OSError as error:
+            said = f"The home folder {self.home.root} cannot be used: {error.strerror}"
+            self.status_error = SpendGuardError(Code.HOME_UNSAFE, said)
+        return None
 
     @cached_property
     def status(self) -> wire.Status | None:
@@ -157,6 +175,31 @@ class World(PricesWorld):
             return False
 
     @cached_property
+    def holder(self) -> Holder | None:
+        """Who has the ledger open, None where nobody has, or nobody can tell who."""
+        try:
+            return holder(self.home)
+        except (SpendGuardError, OSError):
+            return None
+
+    @cached_property
+    def behind_the_lock(self) -> Found:
+        """Who answers where the one who has the ledger open says that it listens: a short knock."""
+        try:
+            info, tokens = runtime.read_lock_info(self.home), [runtime.read_admin_token(self.home)]
+        except (SpendGuardError, OSError):
+            info, tokens = runtime.read_lock_info(self.home), []
+        if not (self.ledger_is_held and info and info.port):
+            return Found.NOTHING
+        return knock(Place.at(info.port), tokens, SHORT_KNOCK_SECONDS)
+
+    @cached_property
+    def is_own(self) -> bool:
+        """Whether the sidecar meant is one of this machine, and this shell an operator's."""
+        found = self.connection
+        return self.connection_error is None and found.local and not found.in_exec
+
+    @cached_property
     def port(self) -> Port:
         """Who answers at the port of the last daemon, or else the one that is set (0: none is known)."""
         number = (self.info.port if self.info else 0) or self.set_port or 0
@@ -181,4 +224,6 @@ class World(PricesWorld):
     @cached_property
     def running(self) -> "supervisor.Running | None":
         """The proven sidecar of this home."""
+        if self.connection.base_url is None and self.control is None:
+            return None  # it was looked for, and one that hangs is not waited for twice
         return supervisor.find_quietly(self.home)

@@ -39,12 +39,12 @@ class Desk:
     def first(self, **env: str) -> Found:
         """Return what the doctor names first with this in the shell's environment, and nothing of before."""
         self.typist.env = self._env | env
-        return self.typist.glance("--agent", self.agent_id)[0]
+        return self.typist.look("--agent", self.agent_id)[0]
 
     def mended(self, first: Found) -> None:
         """Type the remedy; then the doctor has something else to say, or nothing."""
         self.typist.mends(first)
-        after = self.typist.glance("--agent", self.agent_id)
+        after = self.typist.look("--agent", self.agent_id)
         assert first["finding"] not in {one["finding"] for one in after}, after
         assert {one["level"] for one in after if one["group"] == "clients"} == {"ok"}, after
 
@@ -139,7 +139,7 @@ def test_a_framework_that_drops_the_header(desk: Desk) -> None:
     url = f"{desk.typist.env['OPENAI_BASE_URL']}/chat/completions"
     answer = httpx.post(url, json=body, headers=named, trust_env=False)
     assert answer.json().get("spendguard", {}).get("code") != "missing_agent"
-    assert desk.typist.glance("--agent", desk.agent_id)[0]["level"] == "note"
+    assert desk.typist.look("--agent", desk.agent_id)[0]["level"] == "note"
 
 
 def test_a_control_api_that_is_open(desk: Desk) -> None:

@@ -1,13 +1,14 @@
 """The doctor on prices: the world is broken for real, it names the cause first, and its remedy is typed."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import hostile_prices as hostile
@@ -15,10 +16,13 @@ from hostile_prices import HostilePrices
 from independent_signer import public_of
 from price_vector import OTHER_SEED, SEED
 from shell import Shell
-from spendguard_cli.doctor.findings import Level
+from spendguard_cli.context import Flags
+from spendguard_cli.doctor.findings import Finding, Level
 from spendguard_cli.doctor.groups import prices
 from spendguard_cli.doctor.groups.price_refusals import diagnosis
+from spendguard_cli.doctor.world import World
 from spendguard_cli.pricing.outlook import Outlook
+from spendguard_cli.session import Session
 from spendguard_daemon.addresses import PUBLIC_PRICES_KEY
 from spendguard_daemon.errors import Code, SpendGuardError
 from strict import Strict, priced_2, write_trust
@@ -55,7 +59,7 @@ class Stage:
         write_trust(home, *(trusted or (OURS,)))
         self.server.behave = hostile.body(raw) if isinstance(raw, bytes) else raw
         assert self.sidecar.refresh().status_code == 503
-        first = self.typist.glance()[0]
+        first = self.typist.look()[0]
         assert (first["check"], first["level"]) == ("prices.document", "red"), first
         return first
 
@@ -68,7 +72,7 @@ class Stage:
 
 def assert_well(typist: Typist) -> None:
     """Nothing is wrong with the prices any more."""
-    found = [one for one in typist.glance() if one["group"] == "prices"]
+    found = [one for one in typist.look() if one["group"] == "prices"]
     assert {one["level"] for one in found} <= {"ok", "note"}, found
 
 
@@ -153,7 +157,7 @@ def test_a_trust_file_that_is_none(stage: Stage) -> None:
     stage.breaks(hostile.status(503))
     (stage.sidecar.home.root / "trust.toml").write_text("[[key]]\nid = 7\n")
     assert stage.sidecar.refresh().status_code == 503
-    first = stage.typist.glance()[0]
+    first = stage.typist.look()[0]
     assert "trust.toml" in first["finding"]
     write_trust(stage.sidecar.home.root, OURS)
     stage.server.behave = hostile.body(stage.good())
@@ -167,7 +171,7 @@ def test_prices_that_are_not_renewed_but_last(stage: Stage) -> None:
     assert stage.sidecar.refresh().status_code == 200
     stage.server.behave = hostile.status(500)
     assert stage.sidecar.refresh().status_code == 503
-    first = stage.typist.glance()[0]
+    first = stage.typist.look()[0]
     assert (first["check"], first["level"]) == ("prices.renewal", "warning")
     assert any("then no call passes" in said for said in first["evidence"])
     stage.server.behave = hostile.body(stage.good())
@@ -189,7 +193,7 @@ def test_a_clock_that_is_a_day_off(tmp_path: Path, off: int) -> None:
         write_trust(tmp_path / "home", OURS)
         with Strict(tmp_path / "home", server.url, key=None, clock=clock, env=NO_KEYS) as sidecar:
             typist = Typist(Shell(tmp_path / "home", CAP_PRICING_URL=server.url), tmp_path / "at")
-            first, *rest = typist.glance()
+            first, *rest = typist.look()
             assert (first["check"], first["level"]) == ("prices.clock", "red")
             assert f"is 1 day {'ahead' if off > 0 else 'behind'}" in first["finding"]
             assert "Set the clock" in first["deed"]
@@ -198,12 +202,39 @@ def test_a_clock_that_is_a_day_off(tmp_path: Path, off: int) -> None:
             server.behave = dated()
             if off > 0:  # the ledger never goes back, and prices live by it
                 assert sidecar.refresh().status_code == 503
-                first = typist.glance()[0]
+                first = typist.look()[0]
                 assert first["check"] == "prices.document"
                 assert "the clock was ahead once" in first["finding"]
                 server.behave = dated(3 * DAY)
             typist.mends(first)
             assert_well(typist)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "said"),
+    [
+        (prices.catalogue, {"catalogue_is_old": True}, "The price catalogue is old"),
+        (prices.catalogue, {"ten_fold": ["openai:small: output 1 -> 10"]}, "A price changed ten-fold"),
+        (prices.renewal, {"issued_at": "2020-01-01T00:00:00Z"}, "and was not renewed"),
+    ],
+)
+def test_what_to_look_at_in_prices_that_are_in_force(
+    stage: Stage, check: Callable[[World], Iterator[Finding]], changes: Found, said: str
+) -> None:
+    write_trust(stage.sidecar.home.root, OURS)
+    stage.server.behave = hostile.body(stage.good())
+    assert stage.sidecar.refresh().status_code == 200
+    world = World(Session(Flags(), stage.typist.env))
+    assert world.status is not None
+    assert world.status.pricing is not None
+    assert [one.level for one in check(world)] == [Level.OK]
+    changed = msgspec.structs.replace(world.status.pricing, **changes)
+    world.__dict__["status"] = msgspec.structs.replace(world.status, pricing=changed)
+    (found,) = check(world)
+    assert found.level is Level.WARNING
+    assert said in found.finding
+    assert found.deed or found.remedy
+    world.session.close()
 
 
 # -- before a sidecar is started -----------------------------------------------------------------------------
@@ -221,7 +252,7 @@ class Closed:
         self.typist.shell.quick.ok("down", "--now")
         self.typist.env |= {"CAP_PRICING_URL": self.server.url, **env}
         self.server.behave = hostile.body(priced_2(int(datetime.now(UTC).timestamp())))
-        return self.typist.glance()[0]
+        return self.typist.look()[0]
 
     def mended(self, first: Found) -> None:
         """Type the remedy; a sidecar with these prices is up then."""
@@ -273,9 +304,26 @@ def test_signature_checks_that_are_switched_off(closed: Closed) -> None:
     closed.mended(first)
     closed.typist.env |= off
     assert closed.typist.type("spendguard restart --insecure-pricing").code == 0
-    first = closed.typist.glance()[0]
+    first = closed.typist.look()[0]
     assert (first["check"], first["level"]) == ("prices.verification", "red")
     assert "Signatures of prices are not checked" in first["finding"]
+    closed.mended(first)
+
+
+def test_a_start_that_was_given_older_prices(closed: Closed) -> None:
+    """Without a sidecar only the ledger knows what was accepted before: its last words say it."""
+    now = int(datetime.now(UTC).timestamp())
+    closed.typist.shell.quick.ok("down", "--now")
+    closed.typist.env |= {"CAP_PRICING_URL": closed.server.url}
+    closed.server.behave = hostile.body(priced_2(now))
+    assert closed.typist.type("spendguard up").code == 0
+    closed.typist.shell.quick.ok("down", "--now")
+    (closed.typist.shell.home / "pricing" / "remote.json").unlink()
+    closed.server.behave = hostile.body(priced_2(1))
+    assert closed.typist.type("spendguard up").code == 8
+    first = closed.typist.look()[0]
+    assert (first["check"], first["code"]) == ("prices.document", "pricing_rollback")
+    closed.server.behave = hostile.body(priced_2(now + 1))
     closed.mended(first)
 
 

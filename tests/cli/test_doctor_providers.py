@@ -22,7 +22,7 @@ class Desk:
         self.agent, self.started_with = shell.agent("worker", cents=1000, mock=False), ""
 
     def first(self) -> Found:
-        return self.typist.glance("--agent", self.agent)[0]
+        return self.typist.look("--agent", self.agent)[0]
 
     def has_no_key(self) -> None:
         """Let the sidecar have no key, nor this shell, and make an agent of which nothing was refused yet."""
@@ -56,7 +56,7 @@ class Desk:
 
     def well(self) -> None:
         """Nothing is wrong with this provider any more, and it takes the key."""
-        found = [one for one in self.typist.glance("--agent", self.agent) if one["group"] == "providers"]
+        found = [one for one in self.typist.look("--agent", self.agent) if one["group"] == "providers"]
         assert {one["level"] for one in found} <= {"ok", "note"}, found
         assert self.typist.type("spendguard provider test openai").code == 0
 
@@ -132,6 +132,7 @@ def test_a_provider_that_cannot_be_reached(desk: Desk) -> None:
 def test_a_variable_that_client_and_sidecar_both_read(desk: Desk) -> None:
     """XAI_BASE_URL sends the SDK to the sidecar, and would send the next sidecar to itself."""
     desk.has_key(RIGHT_KEY)
+    kept = dict(desk.typist.env)
     desk.typist.env["OPENAI_BASE_URL"] = f"http://127.0.0.1:{desk.shell.daemon()['port']}/v1"
     desk.typist.env["XAI_BASE_URL"] = f"http://127.0.0.1:{desk.shell.daemon()['port']}/grok/v1"
     first = desk.first()
@@ -142,6 +143,7 @@ def test_a_variable_that_client_and_sidecar_both_read(desk: Desk) -> None:
     shown = desk.shell.quick.ok("config", "show", "--json", **desk.typist.env).json["settings"]
     urls = {row["name"]: row["value"] for row in shown}
     assert urls["providers.grok.base_url"] == "https://api.x.ai/v1"
+    desk.typist.env = kept
 
 
 def test_a_wrong_key(desk: Desk) -> None:

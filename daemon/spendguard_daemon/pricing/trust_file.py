@@ -93,7 +93,7 @@ def read_trust(text: str) -> Trust:
     """
     try:
         root = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad_trust(str(error)) from None
     rows, threshold = root.get("key"), root.get("threshold", 1)
     if not set(root) <= {"key", "threshold"} or not isinstance(rows, list):

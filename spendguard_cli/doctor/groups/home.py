@@ -1,5 +1,258 @@
 """Is the home there, ours alone, and on a disk with room; is the configuration readable."""
 
-from spendguard_cli.doctor.findings import Check
+import os
+import shlex
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-CHECKS: tuple[Check, ...] = ()
+from spendguard_cli.doctor.findings import Check, Finding, Level, ok
+from spendguard_cli.doctor.groups import homefiles, variables
+from spendguard_cli.doctor.world import World
+from spendguard_cli.ledger import rehearsing
+from spendguard_cli.prove import Found
+from spendguard_daemon import runtime, settings
+from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.system import SystemDisk
+
+MIB = 1024 * 1024
+FILES_SHOWN = 5
+NOT_LOOKED_AT = (
+    "The home is not looked at: no sidecar of this machine is meant, or this is no operator's shell"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """A file or folder with a mode that the daemon refuses."""
+
+    path: Path
+    has: int
+    wanted: int
+
+    @property
+    def command(self) -> str:
+        return f"chmod {self.wanted:o} {shlex.quote(str(self.path))}"
+
+
+def there(world: World) -> Iterable[Finding]:
+    """Is there a home."""
+    root = world.home.root
+    if not world.is_own:
+        return [ok(NOT_LOOKED_AT)]
+    if not os.path.lexists(root):
+        told = f"There is no home at {root} yet: this is a fresh machine"
+        return [Finding(level=Level.NOTE, finding=told, remedy=["spendguard demo"])]
+    if not root.is_dir():
+        return [
+            Finding(
+                level=Level.RED,
+                finding=f"The home is no folder: {root}",
+                deed="Set SPENDGUARD_HOME to a folder, or move what is there away",
+                code=Code.HOME_UNSAFE,
+            )
+        ]
+    return [ok(f"The home is {root}")]
+
+
+def modes(world: World) -> Iterable[Finding]:
+    """Is the home, and all that matters in it, open to its owner alone."""
+    if not world.is_own or not world.home.root.is_dir():
+        return [ok(NOT_LOOKED_AT if not world.is_own else "There is no home to look at")]
+    wrong = list(_wrong_modes(world))
+    if not wrong:
+        return [ok("The home is open to its owner alone")]
+    return [
+        Finding(
+            level=Level.RED,
+            finding=f"The home folder is not safe: {_what(one)}"
+            + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
+            evidence=[f"{each.path} has mode {each.has:o}, wanted is {each.wanted:o}" for each in wrong],
+            remedy=[each.command for each in wrong],
+            deed="If others may have read keys or the token: new provider keys, and spendguard key admin",
+            code=Code.HOME_UNSAFE,
+            safe=True,
+        )
+        for one in wrong[:1]
+    ]
+
+
+def mend_modes(world: World) -> Iterable[str]:
+    """Take the rights of others away, and give the owner's back."""
+    for each in list(_wrong_modes(world)):
+        each.path.chmod(each.wanted)
+        yield f"{each.path} has mode {each.wanted:o} now"
+
+
+def owner(world: World) -> Iterable[Finding]:
+    """Does the home belong to this user."""
+    if not world.is_own or not world.home.root.is_dir():
+        return [ok("There is no home to look at")]
+    foreign = [path for path in _guarded(world) if path.stat().st_uid != os.geteuid()]
+    if not foreign:
+        return [ok("The home belongs to this user")]
+    uids = sorted({str(path.stat().st_uid) for path in foreign})
+    return [
+        Finding(
+            level=Level.RED,
+            finding=f"The home folder is not safe: {foreign[0]} belongs to uid {', '.join(uids)}",
+            evidence=[f"this is uid {os.geteuid()}", *(str(path) for path in foreign[1:FILES_SHOWN])],
+            deed=f"As root: chown -R {os.geteuid()} {shlex.quote(str(world.home.root))}; "
+            "or run it as the user whose home it is, or set SPENDGUARD_HOME to another folder",
+            code=Code.HOME_UNSAFE,
+        )
+    ]
+
+
+def disk(world: World) -> Iterable[Finding]:
+    """Has the ledger's disk room for the ends of calls."""
+    if not world.is_own or not world.home.root.is_dir():
+        return [ok("There is no home to look at")]
+    found = rehearsing.free(world.home, SystemDisk())
+    free, needed = found.free_bytes // MIB, -(-found.needed_bytes // MIB)
+    if found.free_bytes >= found.needed_bytes:
+        return [ok(f"The ledger's disk has room: {free} MiB are free")]
+    lacking = -(-(found.needed_bytes - found.free_bytes) // MIB)
+    mount = _mount(world.home.root)
+    return [
+        Finding(
+            level=Level.RED,
+            finding=f"The ledger's disk is full: {free} MiB are free on {mount}, {needed} MiB are needed",
+            evidence=[f"{path}: {size // MIB} MiB" for size, path in _largest(world.home.root)],
+            deed=f"Free {lacking} MiB on {mount}; calls are admitted again by themselves then",
+            code=Code.LEDGER_FULL,
+        )
+    ]
+
+
+def file_system(world: World) -> Iterable[Finding]:
+    """Is the ledger on a file system whose locks and syncs hold."""
+    if not world.is_own or not world.home.root.is_dir():
+        return [ok("There is no home to look at")]
+    kind = SystemDisk().unsafe_file_system(world.home.root)
+    if kind is None:
+        return [ok("The ledger is on a local disk")]
+    allowed = world.control is not None or _unsafe_allowed(world)
+    return [
+        Finding(
+            level=Level.NOTE if allowed else Level.RED,
+            finding=f"The home is on {kind}, where locks and syncs may not hold",
+            evidence=["it was allowed: --unsafe-fs, or [daemon] unsafe_fs"] if allowed else [],
+            deed="Set SPENDGUARD_HOME to a folder on a local disk, or risk it: spendguard up --unsafe-fs",
+            code=Code.HOME_UNSAFE,
+        )
+    ]
+
+
+def token(world: World) -> Iterable[Finding]:
+    """Do the admin token and the sidecar fit each other."""
+    path, up = world.home.admin_token, world.ledger_is_held
+    if not world.is_own or not world.home.root.is_dir():
+        return [ok("There is no home to look at")]
+    before = ["spendguard down --now"] if up else []
+    try:
+        runtime.read_admin_token(world.home)
+    except SpendGuardError as error:
+        if error.code is not Code.NO_DAEMON:
+            remedy = [*before, f"rm {shlex.quote(str(path))}", "spendguard up"]
+            return [_token(f"The admin token is broken: {path} holds no token", remedy)]
+        if up:
+            return [
+                _token(
+                    f"The admin token is lost: {path} is missing, and the sidecar runs",
+                    [*before, "spendguard up"],
+                )
+            ]
+        return [ok("There is no admin token yet")]
+    ours = world.holder is None or world.holder.is_sidecar
+    lost = up and ours and world.control is None and world.running is None
+    if lost and world.behind_the_lock is Found.UNPROVEN:
+        told = f"The admin token is not that of the sidecar that runs: {path} was replaced since its start"
+        return [_token(told, [*before, "spendguard up"])]
+    return [ok("The admin token is there")]
+
+
+def config(world: World) -> Iterable[Finding]:
+    """Can config.toml be read, and is each setting one."""
+    return _file(world, world.home.config, homefiles.read_config)
+
+
+def secrets(world: World) -> Iterable[Finding]:
+    """Can secrets.toml be read."""
+    return _file(world, world.home.secrets, homefiles.read_secrets)
+
+
+def trust(world: World) -> Iterable[Finding]:
+    """Can trust.toml be read."""
+    return _file(world, world.home.trust, homefiles.read_any)
+
+
+def _file(world: World, path: Path, read: homefiles.Read) -> list[Finding]:
+    if not world.is_own:
+        return [ok(NOT_LOOKED_AT)]
+    return [homefiles.bad_file(world, path, read) or ok(f"{path.name} can be read")]
+
+
+def _token(told: str, remedy: list[str]) -> Finding:
+    return Finding(
+        level=Level.RED,
+        finding=told,
+        remedy=remedy,
+        deed="The next start makes a new one; calls in flight are charged at their hold",
+        code=Code.HOME_UNSAFE,
+    )
+
+
+def _guarded(world: World) -> Iterator[Path]:
+    """Yield what the daemon looks at before it starts, what of it is there."""
+    home = world.home
+    named = (home.root, home.ledger, home.pricing, home.secrets, home.trust, home.admin_token, home.config)
+    for path in (*named, *(sorted(home.ledger.iterdir()) if home.ledger.is_dir() else ())):
+        if path.exists():
+            yield path
+
+
+def _wrong_modes(world: World) -> Iterator[_Mode]:
+    for path in _guarded(world):
+        found = path.stat()
+        wanted, has = (0o700 if path.is_dir() else 0o600), stat.S_IMODE(found.st_mode)
+        closed = has & wanted != wanted and (path.is_dir() or path.parent == world.home.ledger)
+        if found.st_uid == os.geteuid() and (has & ~wanted or closed):
+            yield _Mode(path, has, wanted)
+
+
+def _what(one: _Mode) -> str:
+    return f"{one.path} is {'open to other users' if one.has & ~one.wanted else 'closed to its owner'}"
+
+
+def _mount(path: Path) -> Path:
+    found = path.resolve()
+    return next((each for each in (found, *found.parents) if each.is_mount()), found)
+
+
+def _largest(root: Path) -> list[tuple[int, Path]]:
+    """Return the largest files of the home, with their bytes."""
+    sizes = [(path.stat().st_size, path) for path in root.rglob("*") if path.is_file()]
+    return sorted(sizes, key=lambda one: one[0], reverse=True)[:FILES_SHOWN]
+
+
+def _unsafe_allowed(world: World) -> bool:
+    try:
+        return settings.load(runtime.read_text(world.home.config), world.env).unsafe_fs == "allow"
+    except SpendGuardError:
+        return False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("home.there", "is there a home", there),
+    Check("home.owner", "does the home belong to this user", owner),
+    Check("home.modes", "is the home closed to others", modes, mend_modes),
+    Check("home.disk", "has the disk room", disk),
+    Check("home.file_system", "is the disk one of this machine", file_system),
+    Check("home.token", "does the admin token fit the sidecar", token),
+    Check("home.config", "can config.toml be read", config),
+    Check("home.secrets", "can secrets.toml be read", secrets),
+    Check("home.trust", "can trust.toml be read", trust),
+    Check("home.environment", "the settings in this shell's environment", variables.environment),
+)
