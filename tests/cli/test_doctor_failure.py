@@ -76,7 +76,11 @@ def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
     assert code_of(refused) == (400, "missing_agent")
     [cause, *_] = typist.doctor("-", stdin=refused.text)
     assert cause["finding"] == "400 missing_agent: Missing x-cynsta-agent-id header"
-    assert cause["remedy"] == ["spendguard agent list"]
+    typist.mends(cause)
+    [stranger, *_] = typist.doctor("missing_agent")
+    assert "named no agent that is known: Missing x-cynsta-agent-id header" in stranger["finding"]
+    assert "money: nothing was charged" in stranger["evidence"]
+    typist.mends(stranger)
 
 
 @pytest.mark.parametrize("provider", sorted(ROUTES))
