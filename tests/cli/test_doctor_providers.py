@@ -132,6 +132,7 @@ def test_a_provider_that_cannot_be_reached(desk: Desk) -> None:
 def test_a_variable_that_client_and_sidecar_both_read(desk: Desk) -> None:
     """XAI_BASE_URL sends the SDK to the sidecar, and would send the next sidecar to itself."""
     desk.has_key(RIGHT_KEY)
+    kept = dict(desk.typist.env)
     desk.typist.env["OPENAI_BASE_URL"] = f"http://127.0.0.1:{desk.shell.daemon()['port']}/v1"
     desk.typist.env["XAI_BASE_URL"] = f"http://127.0.0.1:{desk.shell.daemon()['port']}/grok/v1"
     first = desk.first()
@@ -142,6 +143,7 @@ def test_a_variable_that_client_and_sidecar_both_read(desk: Desk) -> None:
     shown = desk.shell.quick.ok("config", "show", "--json", **desk.typist.env).json["settings"]
     urls = {row["name"]: row["value"] for row in shown}
     assert urls["providers.grok.base_url"] == "https://api.x.ai/v1"
+    desk.typist.env = kept
 
 
 def test_a_wrong_key(desk: Desk) -> None:

@@ -169,11 +169,14 @@ def _refused_for_keys(world: World) -> dict[str, wire.Call]:
 
 def reach(world: World) -> Iterator[Finding]:
     """Ask each provider that there is a key for, for its list of models, which is free."""
-    tests = world.key_tests
+    status, tests = world.status, world.key_tests
+    if status is None:
+        yield ok("no sidecar answers, and no provider was asked")
+        return
     found: list[Finding] = []
-    for one in world.status.providers if world.status else []:
+    for one in status.providers:
         tested = tests.get(one.name)
-        if tested is not None and world.status and not leads_here(world.status, one.base_url):
+        if tested is not None and not leads_here(status, one.base_url):
             found += _tested(one, tested)
     yield from found or [ok("each provider that there is a key for takes it")]
 
