@@ -109,6 +109,9 @@ def test_the_body_of_every_code_is_understood(served: Quick, typist: QuickTypist
         ("{" * 5000, "it holds no JSON object"),
         ('{"error":' * 5000, "it holds no JSON object"),
         ("[[[[" * 5000 + "{", "it holds no JSON object"),
+        ("{'a': " + "-" * 30_000 + "1}", "it holds no JSON object"),
+        ("{'a': " + "9" * 20_000 + "}", "it holds no JSON object"),
+        ("\x00{'a': {1, 2}}", "it is JSON, but no error"),
     ],
 )
 def test_what_is_no_refusal_of_ours(typist: QuickTypist, pasted: str, said: str) -> None:
