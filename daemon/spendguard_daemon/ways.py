@@ -48,11 +48,11 @@ class Ways:
             self._tell_cheaper(error, arrival, plan, account)
         elif plan is not None and error.code is Code.BUDGET_NOT_SET:
             error.facts |= {"worst_case_usd": format_usd(plan.hold.worst_nusd), **parts(plan)}
-        _tell_agents_own(error, account)
         entry = TABLE[error.code]
         # What an unknown model is told is the text that programs of the original look for, whole.
         if entry.money is Money.NOTHING and entry.status in SAID_OF and error.code is not Code.UNKNOWN_MODEL:
             error.detail += NOTHING
+        _tell_agents_own(error, account)
 
     def _tell_sum(self, error: SpendGuardError, plan: Plan) -> None:
         error.facts |= parts(plan)

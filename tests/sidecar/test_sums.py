@@ -13,7 +13,7 @@ from spendguard_daemon.call import Arrival, Plan
 from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.ledger.events import AgentPolicy
 from spendguard_daemon.ledger.state import Account
-from spendguard_daemon.money import exact_usd, format_usd
+from spendguard_daemon.money import format_usd
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
@@ -116,16 +116,3 @@ async def test_what_tools_at_the_provider_add_is_told_apart() -> None:
     plain_nusd = with_tools.hold.worst_nusd - added
     assert without.hold.worst_nusd <= plain_nusd < without.hold.worst_nusd + 10_000_000
     assert tools_nusd(without) == 0
-
-
-@pytest.mark.parametrize(
-    ("amount", "per_nusd", "text"),
-    [
-        (0, 1_000, "0.00"),
-        (150, 1_000, "0.00000000015"),
-        (10**12, 1_000, "1.00"),
-        (1_234_567, 1, "0.001234567"),
-    ],
-)
-def test_a_part_is_written_exactly(amount: int, per_nusd: int, text: str) -> None:
-    assert exact_usd(amount, per_nusd) == text

@@ -14,6 +14,8 @@ from spendguard_daemon.earlier import Earlier
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.book import Book
+from spendguard_daemon.ledger.events import AgentPolicy
+from spendguard_daemon.money import parse_usd
 from spendguard_daemon.planner import Planner
 from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.pricing.document import PriceBook, read_document
@@ -48,13 +50,14 @@ def book_of(limit_nusd: int, *, other_nusd: int = 10**9) -> Book:
     return book
 
 
-async def refusal(book: Book, body: dict[str, Any] | None = None, **changes: Any) -> SpendGuardError:
+async def refusal(
+    book: Book, body: dict[str, Any] | None = None, endpoint: str = "chat/completions", **changes: Any
+) -> SpendGuardError:
     """Have a call refused, and told about, as the guard does it."""
     clock, settings = SimClock(wall=NOW_NS), Settings()
     state, account = book.state, book.state.accounts[ME]
-    arrival = Arrival(
-        "c", ME, "mine", "", "chat/completions", {}, json.dumps(body or CHAT).encode(), **changes
-    )
+    raw = json.dumps(body or CHAT).encode()
+    arrival = Arrival("c", ME, "mine", "", endpoint, {}, raw, **changes)
     planner = Planner(
         prices=Prices(), keys=lambda: KEYS, settings=settings, clock=clock, agent_keys=state.agent_keys
     )
@@ -127,6 +130,17 @@ async def test_no_model_is_named_that_does_not_fit(limit_nusd: int) -> None:
     error = await refusal(book_of(limit_nusd))
     assert error.code is Code.INSUFFICIENT_BUDGET
     assert "cheaper_model" not in error.facts
+
+
+async def test_what_tools_at_the_provider_add_is_said() -> None:
+    """More than their fee: the window, for what they find is input."""
+    book = book_of(WORST_NUSD)
+    book.execute(cmd.ChangeAgent(ME, policy=AgentPolicy(hosted_tools="allow", hosted_tool_uses=2)))
+    search = {"model": "gpt-4o", "input": "hi", "max_output_tokens": 100, "tools": [{"type": "web_search"}]}
+    error = await refusal(book, search, "responses")
+    tools = str(error.facts["tools_usd"])
+    assert 0 < parse_usd(str(error.facts["fees_usd"])) < parse_usd(tools)
+    assert f"; ${tools} of it is for tools that run at the provider; nothing was charged" in error.detail
 
 
 async def test_a_large_body_is_not_read_again() -> None:
