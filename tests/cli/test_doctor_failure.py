@@ -7,7 +7,7 @@ import pytest
 
 from patients import ask, code_of
 from quick_typist import QuickTypist
-from shell import Quick, Shell
+from shell import Quick, Shell, Terminal
 from spendguard_cli.doctor import bodies
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
@@ -192,7 +192,7 @@ def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
     assert none["finding"] == "the ledger has no call refused with 409"
 
 
-def test_agent_get_tells_the_way_out(served: Quick, typist: QuickTypist) -> None:
+def test_agent_get_and_status_tell_the_way_out(served: Quick, typist: QuickTypist) -> None:
     """Until it is mended, and never inside `exec`, where an agent would read it."""
     agent_id = served.agent("told", cents=1)
     assert ask(served, agent_id, n=8, max_tokens=16_384).status_code == 402
@@ -204,6 +204,9 @@ def test_agent_get_tells_the_way_out(served: Quick, typist: QuickTypist) -> None
         or "s ago" in said
     )
     assert way.startswith("try: spendguard budget set --agent told --limit ")
+    status = Terminal(served, "status")
+    assert status.end() == 0
+    assert b"agent told was refused with insufficient_budget" in status.said
     inside = served.run("agent", "get", agent_id, SPENDGUARD_EXEC="1", SPENDGUARD_AGENT_ID=agent_id)
     assert "--limit" not in inside.err
     assert typist.type(way.removeprefix("try: ")).code == 0
