@@ -129,6 +129,8 @@ def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bo
     if fix:
         session.operator_only("doctor --fix")
         done = mend(world, checks)
+        if not done:
+            session.out.say("nothing was mended: none of what --fix knows how to mend is wrong")
         with contextlib.suppress(SpendGuardError):
             session.alive()  # a sidecar may have been started anew meanwhile
         world = World(session, world.agent_ref)

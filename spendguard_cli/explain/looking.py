@@ -184,14 +184,14 @@ class Looker:
         return call_id
 
     def _last_in_journal(self, agent: str) -> str | None:
-        from spendguard_cli.ledger.one_call import last_call
+        from spendguard_cli.ledger.one_call import is_large, last_call
         from spendguard_cli.ledger.places import home_ledger
         from spendguard_cli.progress import progress
         from spendguard_daemon.system import SystemDisk
 
         disk = SystemDisk()
         place = home_ledger(self.session.connection.home, disk)
-        with progress("reading the ledger") as advance:
+        with progress("reading the ledger", shown=is_large(place.path, disk)) as advance:
             return last_call(place.path, agent, disk=disk, on_progress=advance)
 
     def _unknown(self, call_id: str, found: "Search | None") -> SpendGuardError:
@@ -206,7 +206,10 @@ class Looker:
         listed = f"spendguard agent get {agents[0] if len(agents) == 1 else '<agent>'}"
         return SpendGuardError(
             Code.CALL_NOT_FOUND,
-            f"Call not found: {call_id}" + (f"; did you mean {near[0]}?" if near else ""),
+            f"Call not found: {call_id}"
+            + (
+                f"; did you mean {near[0]}?" if near else "; of calls refused together only the first is kept"
+            ),
             remedy=f"spendguard explain {near[0]}" if near else f"{listed} lists an agent's latest calls",
         )
 

@@ -63,8 +63,9 @@ def steps(life: Life, *, operator: bool, up: bool) -> Iterator[Step]:
 def asked(life: Life, at: str | None) -> Step:
     """Say who asked for what."""
     who = life.agent_name or life.agent_id
-    model = f"{life.provider}:{life.model}" if life.provider else life.model
-    what = f"{model or 'a model'} ({life.endpoint})" if life.endpoint else model or "a model"
+    of = f" of {life.provider}" if life.provider else ""
+    model = f"{life.provider}:{life.model}" if life.provider and life.model else life.model or f"a model{of}"
+    what = f"{model} ({life.endpoint})" if life.endpoint else model
     more = [f"agent id {life.agent_id}"]
     if life.keys:
         *above, own = life.keys
