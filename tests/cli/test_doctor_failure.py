@@ -7,7 +7,7 @@ import pytest
 
 from patients import ask, code_of
 from quick_typist import QuickTypist
-from shell import Quick, Shell
+from shell import Quick, Shell, Terminal
 from spendguard_cli.doctor import bodies
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
@@ -76,7 +76,11 @@ def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
     assert code_of(refused) == (400, "missing_agent")
     [cause, *_] = typist.doctor("-", stdin=refused.text)
     assert cause["finding"] == "400 missing_agent: Missing x-cynsta-agent-id header"
-    assert cause["remedy"] == ["spendguard agent list"]
+    typist.mends(cause)
+    [stranger, *_] = typist.doctor("missing_agent")
+    assert "named no agent that is known: Missing x-cynsta-agent-id header" in stranger["finding"]
+    assert "money: nothing was charged" in stranger["evidence"]
+    typist.mends(stranger)
 
 
 @pytest.mark.parametrize("provider", sorted(ROUTES))
@@ -105,6 +109,9 @@ def test_the_body_of_every_code_is_understood(served: Quick, typist: QuickTypist
         ("{" * 5000, "it holds no JSON object"),
         ('{"error":' * 5000, "it holds no JSON object"),
         ("[[[[" * 5000 + "{", "it holds no JSON object"),
+        ("{'a': " + "-" * 30_000 + "1}", "it holds no JSON object"),
+        ("{'a': " + "9" * 20_000 + "}", "it holds no JSON object"),
+        ("\x00{'a': {1, 2}}", "it is JSON, but no error"),
     ],
 )
 def test_what_is_no_refusal_of_ours(typist: QuickTypist, pasted: str, said: str) -> None:
@@ -185,7 +192,7 @@ def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
     assert none["finding"] == "the ledger has no call refused with 409"
 
 
-def test_agent_get_tells_the_way_out(served: Quick, typist: QuickTypist) -> None:
+def test_agent_get_and_status_tell_the_way_out(served: Quick, typist: QuickTypist) -> None:
     """Until it is mended, and never inside `exec`, where an agent would read it."""
     agent_id = served.agent("told", cents=1)
     assert ask(served, agent_id, n=8, max_tokens=16_384).status_code == 402
@@ -197,6 +204,9 @@ def test_agent_get_tells_the_way_out(served: Quick, typist: QuickTypist) -> None
         or "s ago" in said
     )
     assert way.startswith("try: spendguard budget set --agent told --limit ")
+    status = Terminal(served, "status")
+    assert status.end() == 0
+    assert b"agent told was refused with insufficient_budget" in status.said
     inside = served.run("agent", "get", agent_id, SPENDGUARD_EXEC="1", SPENDGUARD_AGENT_ID=agent_id)
     assert "--limit" not in inside.err
     assert typist.type(way.removeprefix("try: ")).code == 0

@@ -179,3 +179,21 @@ def test_all_is_well(served: Quick, typist: QuickTypist) -> None:
     found = typist.doctor("--agent", "well")
     flight.leave()
     assert {one["level"] for one in found} == {"ok", "note"}
+
+
+def test_a_rate_that_a_card_lacks(served: Quick, typist: QuickTypist) -> None:
+    """Found before a byte leaves, but not before there is a key: this one is good for nothing."""
+    served.ok("provider", "set-key", "openai", stdin="sk-none")
+    agent_id = served.agent("unpriced", cents=500, mock=False)
+    body = asks(messages=[{"role": "assistant", "audio": {"id": "a"}}])
+    refused = post(served, "/openai/v1/chat/completions", body, **{"x-cynsta-agent-id": agent_id})
+    assert code_of(refused) == (400, "unpriced_dimension")
+    cause = look(typist, "unpriced", "failures")
+    assert (cause["check"], cause["level"], cause["code"]) == (
+        "failures.refused",
+        "red",
+        "unpriced_dimension",
+    )
+    assert "dimension: input_audio" in cause["evidence"]
+    assert "use a model whose card has that rate" in cause["deed"]
+    typist.mends(cause)

@@ -312,3 +312,16 @@ def test_a_person_sees_age_and_silence() -> None:
     assert "no byte" not in text
     assert "has left" not in text
     assert not FORBIDDEN & set(text)
+
+
+def test_refused_calls_are_told_by_their_code() -> None:
+    """With status, how often and when last; the codes in the order of their newest."""
+    facts = {"state": "refused", "created_at": "2026-01-02T03:04:05Z"}
+    first = {**facts, "code": "insufficient_budget", "http_status": 402, "reason": "\x1b[31mno", "count": 2}
+    other = {**facts, "code": "budget_locked", "http_status": 409, "reason": "later", "count": 1}
+    calls = [structs.replace(made(wire.Call), **row) for row in (first, other, first)]
+    text = drawn(accounts.agent_detail(shapes.AgentDetail(agent=made(wire.Agent), calls=calls, now_ns=0)))
+    rows = [line.split()[:3] for line in text.splitlines() if "Z" in line and line.split()[0] in text]
+    assert ["insufficient_budget", "402", "4"] in rows
+    assert ["budget_locked", "409", "1"] in rows
+    assert "\x1b[31mno" not in text

@@ -74,13 +74,11 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
             remedy=remedy(_ways(world, agent, Code.INSUFFICIENT_BUDGET, worst)),
             code=Code.INSUFFICIENT_BUDGET,
         )
-    elif remaining > 0 and (
-        remaining * 100 < agent.hard_limit_cents * NUSD_PER_CENT * LOW_PERCENT or remaining < worst
-    ):
+    elif remaining > 0 and _is_low(world, agent, remaining, worst):
         limit = agent.hard_limit_cents * NUSD_PER_CENT
         lacking = worst if remaining < worst else limit
         if worst:
-            evidence.append(f"its latest calls held up to ${format_usd(worst)} each")
+            evidence.append(f"its latest calls needed up to ${format_usd(worst)} each")
         yield Finding(
             level=Level.WARNING,
             finding=f"{lately.named(agent)} has little money left: ${agent.remaining_usd}",
@@ -88,6 +86,15 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
             remedy=remedy(_ways(world, agent, Code.INSUFFICIENT_BUDGET, lacking)),
             code=Code.INSUFFICIENT_BUDGET,
         )
+
+
+def _is_low(world: World, agent: wire.Agent, remaining_nusd: int, worst_nusd: int) -> bool:
+    """Tell whether a budget is low, and no refusal for it says so already."""
+    refused = lately.of(world, agent, Code.INSUFFICIENT_BUDGET)
+    if refused is not None and lately.again(world, refused):
+        return False
+    limit_nusd = (agent.hard_limit_cents or 0) * NUSD_PER_CENT
+    return remaining_nusd * 100 < limit_nusd * LOW_PERCENT or remaining_nusd < worst_nusd
 
 
 def _usual_nusd(world: World, agent: wire.Agent) -> int:

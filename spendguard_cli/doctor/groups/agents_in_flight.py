@@ -38,6 +38,8 @@ def about(world: World, call: wire.Call) -> str:
 def _stuck(world: World) -> Iterator[Finding]:
     found = False
     for agent in world.agents:
+        if not agent.calls_in_flight:
+            continue
         stuck = [call for call in world.in_flight(agent.agent_id) if is_stuck(call)]
         hindered = _in_the_way(world, agent) if stuck else None
         for call in stuck:
