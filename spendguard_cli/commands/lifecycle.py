@@ -259,7 +259,7 @@ def _up(
 
 
 def _show_up(session: Session, running: "Running", start: Start, *, started: bool) -> None:
-    from spendguard_cli import shapes
+    from spendguard_cli import shapes, tomlfiles
 
     with running.control() as control:
         waits = control.not_ready()
@@ -286,6 +286,10 @@ def _show_up(session: Session, running: "Running", start: Start, *, started: boo
             verified=now.pricing.verified if now.pricing else None,
         )
     )
+    if start.port and start.port != tomlfiles.default_port(session.connection.home, session.env):
+        session.out.hint(
+            f"port {start.port} until it stops; for good: spendguard config set daemon.port {start.port}"
+        )
     for warning in (*now.warnings, *(f"not ready: {reason}" for reason in waits)):
         session.out.warn(warning)
     if now.pricing is None:

@@ -9,7 +9,7 @@ from rich.text import Text
 from spendguard_cli import shapes
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
-from spendguard_cli.views import accounts, diagnosis, ink, keys, ledger, pricing, sidecar
+from spendguard_cli.views import accounts, completions, diagnosis, ink, keys, ledger, pricing, sidecar
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
@@ -26,6 +26,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     results.Verified: ledger.verified,
     shapes.AgentDetail: accounts.agent_detail,
     shapes.BudgetDetail: accounts.budget_detail,
+    shapes.CompletionsInstalled: completions.installed,
     shapes.Config: sidecar.config,
     shapes.Diagnosis: diagnosis.diagnosis,
     shapes.KeyMinted: keys.minted,
