@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spendguard_cli.completing.line import Word, replacement, words_of
-from spendguard_cli.completing.tree import Kind, asked
+from spendguard_cli.completing.tree import Candidate, Kind, asked
 from spendguard_cli.completing.values import values
+from spendguard_cli.session import UUID
 
 ASKED = "_SPENDGUARD_COMPLETE"
 LINE, WORD = "_SPENDGUARD_LINE", "_SPENDGUARD_WORD"
@@ -39,15 +40,17 @@ def _lines(root: Any, arguments: Sequence[str], env: Mapping[str, str]) -> list[
     offered = [(wanted.before + value, text) for value, text in values(wanted, env)]
     offered = [(value, text) for value, text in offered if value.startswith(at_cursor.text)]
     if wanted.kind is Kind.AGENTS:
-        offered = _without_ids(offered, wanted.before, at_cursor.text)
+        offered = _without_ids(offered, wanted.before)
     if shell == "bash":
         return ["words", *(replacement(value, at_cursor, env.get(WORD, "")) for value, _ in offered)]
     return ["words", *(f"{value}\t{text}" if text else value for value, text in offered)]
 
 
-def _without_ids(offered: list[tuple[str, str]], before: str, typed: str) -> list[tuple[str, str]]:
+def _without_ids(offered: list[Candidate], before: str) -> list[Candidate]:
     """Leave out the ids of agents whose names are offered: nobody wants both."""
-    named = {text for _, text in offered}
+    names = {value for value, _ in offered}
     return [
-        (value, text) for value, text in offered if value.removeprefix(before) not in named or typed == value
+        (value, text)
+        for value, text in offered
+        if before + text not in names or not UUID.fullmatch(value.removeprefix(before))
     ]
