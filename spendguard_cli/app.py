@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from types import TracebackType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
@@ -100,7 +100,7 @@ def main() -> NoReturn:
     if COMPLETING in os.environ:
         from spendguard_cli.completing.answer import answer
 
-        answer(typer.main.get_command(app), sys.argv[1:], os.environ)
+        answer(_tree(), sys.argv[1:], os.environ)
         sys.exit(Exit.OK)
     if os.name == "nt":
         Output(Form.LINES).fail(
@@ -120,9 +120,14 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _tree() -> TyperGroup:
+    """Return the tree of commands."""
+    return cast("TyperGroup", typer.main.get_command(app))
+
+
 def _outcome(arguments: list[str]) -> int:
     """Run the command and return the exit code, with whatever went wrong said on stderr."""
-    command = typer.main.get_command(app)
+    command = _tree()
     out = Output(Form.JSON if is_json_asked(command, arguments) else Form.LINES)
     try:
         code = _run(command, arguments)
@@ -196,7 +201,7 @@ def _report_fault(kind: type[BaseException], error: BaseException, trace: Traceb
         os._exit(Exit.INTERRUPTED)
     if os.environ.get("SPENDGUARD_DEBUG") == "1":
         traceback.print_exception(kind, error, trace)
-    asked = is_json_asked(typer.main.get_command(app), sys.argv[1:])
+    asked = is_json_asked(_tree(), sys.argv[1:])
     Output(Form.JSON if asked else Form.LINES).fail(
         Code.INTERNAL,
         f"internal: {kind.__name__}: {error}",

@@ -40,7 +40,7 @@ _WORDS = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 class Verb(TyperCommand):
     """A command with help of our own look."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the library calls it
         """Print the help; the formatter's own columns are not used."""
         _print(_page(self, ctx))
 
@@ -48,7 +48,7 @@ class Verb(TyperCommand):
 class Group(TyperGroup):
     """A group of commands: help of our own look, and the nearest command for a typo."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the library calls it
         """Print the help; the formatter's own columns are not used."""
         _print(_page(self, ctx))
 
@@ -176,14 +176,16 @@ def _columns(rows: list[tuple[str, str]], cells: int | None = None) -> Iterator[
     widest = max(len(term) for term, _ in rows) + 2 * MARGIN
     left = cells or min(widest, TERM_CELLS_MAX, width() // 3)
     for term, text in rows:
-        lines = textwrap.wrap(
-            text, width() - left, break_long_words=True, break_on_hyphens=False
-        ) or [""]
+        lines = textwrap.wrap(text, width() - left, break_long_words=True, break_on_hyphens=False) or [""]
         head = " " * MARGIN + term
         if len(head) + MARGIN > left:
-            yield from textwrap.wrap(
-                head, width(), initial_indent="", subsequent_indent=" " * left, drop_whitespace=False
-            ) if len(head) > width() else [head]
+            yield from (
+                textwrap.wrap(
+                    head, width(), initial_indent="", subsequent_indent=" " * left, drop_whitespace=False
+                )
+                if len(head) > width()
+                else [head]
+            )
         else:
             lines[0] = f"{head.ljust(left)}{lines[0]}"
             yield lines.pop(0).rstrip()

@@ -68,7 +68,7 @@ def unknown_command(root: Any, path: str, group: Any, word: str) -> SpendGuardEr
 
 
 def _meant(root: Any, path: str, group: Any, word: str) -> str | None:
-    top = path.split(" ")[0]
+    top = path.partition(" ")[0]
     if group is root and word.lower() in ELSEWHERE:
         known = ELSEWHERE[word.lower()]
         return f"{top} {'status' if known == 'watch' and 'watch' not in root.commands else known}"

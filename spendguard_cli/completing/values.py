@@ -1,7 +1,7 @@
 """Names that can be completed: from the sidecar where one is up, else from what is known without it.
 
-Starts nothing, and waits for a second or two at most: whoever presses TAB is waiting. Loads httpx only where a sidecar
-is asked. Invariant: nothing that could steer a terminal is among what is returned.
+Starts nothing, and waits for a second or two at most: whoever presses TAB is waiting. Loads httpx only where
+a sidecar is asked. Invariant: nothing that could steer a terminal is among what is returned.
 """
 
 import contextlib

@@ -32,7 +32,11 @@ def test_no_command_line_ends_in_a_traceback(bare: Quick, line: list[str]) -> No
     """An exception other than an exit fails this test."""
     ran = bare.run(*line, stdin="x")
     assert ran.code in set(Exit)
-    explained = ran.err.startswith(("error: ", "warning: ", '{"error": ')) or "Usage" in ran.out or "state=down" in ran.out
+    explained = (
+        ran.err.startswith(("error: ", "warning: ", '{"error": '))
+        or "Usage" in ran.out
+        or "state=down" in ran.out
+    )
     assert ran.code == 0 or explained
 
 

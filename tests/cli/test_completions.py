@@ -24,7 +24,7 @@ ROOT = typer.main.get_command(app)
 ODD = {
     "plain": "plain-agent",
     "spa": "space d agent",
-    "quo": "quo'te \"d\" agent",
+    "quo": 'quo\'te "d" agent',
     "dol": "dol$HOME `id` agent",
     "sta": "sta* [x] agent",
     "ümläut": "ümläut ✓ agent",
@@ -283,7 +283,9 @@ def test_the_files_of_the_repository_are_what_show_prints(shell: str, bare: Quic
 
 
 def test_the_wheel_brings_them_where_shells_look() -> None:
-    target = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    target = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
     assert target["shared-data"] == {
         "completions/spendguard.bash": "share/bash-completion/completions/spendguard",
         "completions/_spendguard": "share/zsh/site-functions/_spendguard",
@@ -311,7 +313,9 @@ def test_install_writes_once_and_says_what_to_type(
     assert (home / place).read_text(encoding="utf-8") == SCRIPTS[shell]
     assert first["next"][-1] in (f"exec {shell}", f"source '{home / place}'")
     assert bare.ok("completions", "install", shell, "--json", **env).json == first | {"changed": False}
-    assert {path.name for path in home.iterdir()} == {place.split("/")[0]}, "no file of the user's is touched"
+    assert {path.name for path in home.iterdir()} == {place.partition("/")[0]}, (
+        "the user's own are not touched"
+    )
     (home / place).write_text(f"# {places.MARK}: an older one\n")
     assert bare.ok("completions", "install", shell, **env).keys["changed"] == "true"
 

@@ -39,8 +39,8 @@ def test_the_commands_of_the_design_are_there() -> None:
     budget:daemon:topup budget:daemon:get run:create run:list provider:list provider:set-key provider:test
     config:show config:set config:allow ledger:verify ledger:export ledger:backup ledger:restore demo
     pricing:show pricing:refresh pricing:verify pricing:diff pricing:recompute pricing:keygen pricing:sign
-    pricing:serve pricing:trust:add pricing:trust:revoke pricing:trust:list agent:key agent:mint exec doctor explain
-    completions:show completions:install"""
+    pricing:serve pricing:trust:add pricing:trust:revoke pricing:trust:list agent:key agent:mint exec
+    doctor explain completions:show completions:install"""
     assert {":".join(path) for path in LEAVES} == set(wanted.split())
 
 

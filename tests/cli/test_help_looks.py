@@ -37,7 +37,11 @@ def test_every_help_fits_and_nothing_in_it_is_cut(columns: int, bare: Quick) -> 
         assert "…" not in said
         assert "\x1b" not in said
         for param in command.params:
-            assert all(re.search(rf"(?<!\S){re.escape(name)}(?![\w-])", said) for name in param.opts if name[0] == "-")
+            assert all(
+                re.search(rf"(?<!\S){re.escape(name)}(?![\w-])", said)
+                for name in param.opts
+                if name[0] == "-"
+            )
             if param.metavar and " " not in param.metavar:
                 assert param.metavar in said, (path, param.metavar)
             for choice in param.type_descriptor.choices or ():
@@ -119,7 +123,7 @@ def test_the_command_that_was_meant_is_named(typed: str, meant: str, bare: Quick
     ran = bare.run(*typed.split())
     error, remedy = ran.err.splitlines()
     assert (ran.code, ran.out) == (2, "")
-    assert error == f"error: No such command: {typed.split()[-1]!r}; did you mean {meant}?"
+    assert error == f"error: No such command: {typed.rsplit(maxsplit=1)[-1]!r}; did you mean {meant}?"
     assert bare.run(*remedy.removeprefix("try: spendguard ").split(), *["--help"]).code == 0
 
 

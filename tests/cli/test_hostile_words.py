@@ -35,7 +35,7 @@ LONG = SHORT.replace("\x00", "") + "h" * 5_000
 MARKUP = "[bold red]loud[/bold red] [link=http://x]here[/link] [/none] \\[x] :smile:"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 OURS = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|2K|1A)|\r(?=\x1b\[)|\r(?=\n)")
-"""What a terminal gets of us: colours, and the moves of a progress bar. None of it is among the words above."""
+"""What a terminal gets of us: colours, and the moves of a progress bar. None of it is in the words above."""
 
 ROOT = typer.main.get_command(app)
 UNTYPED = {"demo", "exec"}
@@ -191,7 +191,9 @@ def test_hostile_words_typed_after_a_command_come_back_harmless(
 ) -> None:
     """Each of its options in turn is hostile, then all its arguments are."""
     monkeypatch.chdir(tmp_path)  # whatever is written where it is told to
-    monkeypatch.setitem(scene.shell.env, "SPENDGUARD_EXEC", "1" if path[0] in ("up", "restart", "down") else "")
+    monkeypatch.setitem(
+        scene.shell.env, "SPENDGUARD_EXEC", "1" if path[0] in ("up", "restart", "down") else ""
+    )
     params = [param for param in LEAVES[path].params if param.name not in SHARED]
     arguments = [TYPED for param in params if param.param_type_name == "argument"]
     for option in params:
@@ -275,7 +277,11 @@ def test_hostile_files_are_told_harmless(form: str, scene: Scene, tmp_path: Path
         json.dumps({"schema": 2, "key_id": SHORT, "models": {f"{SHORT}:{SHORT}": card}}),
     ):
         document.write_text(content, encoding="utf-8")
-        for line in (["verify", str(document)], ["diff", str(document), str(document)], ["sign", str(document)]):
+        for line in (
+            ["verify", str(document)],
+            ["diff", str(document), str(document)],
+            ["sign", str(document)],
+        ):
             scene.run(form, "pricing", *line, "--no-spawn")
     scene.run(form, "ledger", "verify", str(folder))
     scene.run(form, "ledger", "restore", str(folder), "--yes", "--no-spawn")
