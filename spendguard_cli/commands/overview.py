@@ -135,8 +135,8 @@ def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
         return "spendguard provider set-key openai", "the sidecar has no provider key yet"
     if status.unconfirmed_calls:
         calls = count(status.unconfirmed_calls, "call")
-        told = f"lists the {calls} charged at worst, ${status.unconfirmed_usd} in all; budget adjust corrects them"
-        return "spendguard ledger export --unconfirmed", told
+        told = f"lists the {calls} charged at worst, ${status.unconfirmed_usd} in all; budget adjust corrects"
+        return "spendguard ledger export --unconfirmed", f"{told} them"
     return (
         f"OPENAI_BASE_URL={base_url}/v1/agents/{agents[-1].agent_id}/runs/default/openai/v1",
         "points an unmodified OpenAI client at this agent's budget",
