@@ -21,7 +21,7 @@ LOCAL = (Exit.FAILED, Exit.USAGE)
     "show",
     examples=(
         "spendguard completions show zsh",
-        "spendguard completions show bash > spendguard.bash",
+        "spendguard completions show bash",
     ),
     exits=LOCAL,
 )
