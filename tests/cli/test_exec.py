@@ -541,7 +541,8 @@ def test_a_program_that_met_another_ones_lock_is_told_how_to_share_it(shell: She
     )
     port = shell.daemon()["port"]
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
-    head += f"x-cynsta-agent-id: {agent_id}\r\nx-cynsta-run-id: other\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head += f"x-cynsta-agent-id: {agent_id}\r\nx-cynsta-run-id: other\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port)) as holder:
         holder.sendall((head + body).encode())
         until(lambda: shell.quick.ok("agent", "get", agent_id, "--json").json["calls_in_flight"])
