@@ -9,13 +9,16 @@ import signal
 import sys
 import traceback
 from types import TracebackType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast
 
 import typer
+from typer.core import TyperGroup
 
 from spendguard_cli import verbs
+from spendguard_cli.asked import is_json_asked
 from spendguard_cli.commands import (
     budgets,
+    completions,
     config,
     demo,
     doctor,
@@ -30,33 +33,38 @@ from spendguard_cli.commands import (
     trust,
 )
 from spendguard_cli.context import Flags
+from spendguard_cli.helptext import Group
 from spendguard_cli.output import Form, Output
 from spendguard_cli.session import Session
 from spendguard_daemon import __version__
-from spendguard_daemon.codes import TABLE, Exit
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.codes import Exit
+from spendguard_daemon.errors import Code, SpendGuardError
+
+COMPLETING = "_SPENDGUARD_COMPLETE"
+"""Set by the scripts of the shells: the program then answers what may stand at the cursor."""
 
 app = typer.Typer(
     name="spendguard",
+    cls=Group,
     help="Strict, hard budgets for the LLM spending of agents.",
     epilog="A terminal gets tables, a pipe key=value lines, --json JSON. Start with: spendguard demo",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
-    rich_markup_mode="rich",
 )
-lifecycle.join(app)
+demo.join(app)
 execute.join(app)
+lifecycle.join(app)
+doctor.join(app)
+explain.join(app)
 app.add_typer(keys.app, name="agent")  # those of `agents` and `freezing`, and its own
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")
-app.add_typer(providers.app, name="provider")
 app.add_typer(ledger.app, name="ledger")
-app.add_typer(trust.app, name="pricing")  # those of `pricing` and `authority`, and its own
+app.add_typer(trust.app, name="pricing")  # those of `pricing`, `authority`, its own
+app.add_typer(providers.app, name="provider")
 app.add_typer(config.app, name="config")
-doctor.join(app)
-explain.join(app)
-demo.join(app)
+app.add_typer(completions.app, name="completions")
 
 
 def _version(wanted: bool) -> None:
@@ -89,8 +97,15 @@ def main() -> NoReturn:
     """Run the command line; `entry` has loaded it."""
     sys.excepthook = _report_fault
     _prepare_streams()
+    if COMPLETING in os.environ:
+        from spendguard_cli.completing.answer import answer
+
+        answer(_tree(), sys.argv[1:], os.environ)
+        sys.exit(Exit.OK)
     if os.name == "nt":
-        Output(Form.LINES).fail("SpendGuard does not run on Windows", "run it under WSL, where it works")
+        Output(Form.LINES).fail(
+            "platform", "SpendGuard does not run on Windows", "run it under WSL, where it works"
+        )
         sys.exit(Exit.FAILED)
     sys.exit(int(_outcome(sys.argv[1:])))
 
@@ -105,39 +120,42 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _tree() -> TyperGroup:
+    """Return the tree of commands."""
+    return cast("TyperGroup", typer.main.get_command(app))
+
+
 def _outcome(arguments: list[str]) -> int:
     """Run the command and return the exit code, with whatever went wrong said on stderr."""
-    out = Output(Form.LINES)
+    command = _tree()
+    out = Output(Form.JSON if is_json_asked(command, arguments) else Form.LINES)
     try:
-        code = _run(arguments)
+        code = _run(command, arguments)
         sys.stdout.flush()
         return code
     except SpendGuardError as error:
-        out.fail(error.detail, error.remedy or TABLE[error.code].operator_remedy)
-        return TABLE[error.code].exit
+        return out.refuse(error)
     except typer.TyperException as error:
         return _misused(out, error)
     except (KeyboardInterrupt, typer.Abort) as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear the way out
         for note in getattr(error, "__notes__", []):
             out.say(note)
-        sys.stderr.write("interrupted\n")
-        return Exit.INTERRUPTED
+        return out.interrupted()
     except BrokenPipeError:  # the reader has seen enough, as in `| head`
         _settle_stdout()
         return Exit.OK
     except OSError as error:
         _settle_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        out.fail(f"{where}{error.strerror or error}", "")
+        out.fail("os_error", f"{where}{error.strerror or error}", "")
         return Exit.FAILED
 
 
-def _run(arguments: list[str]) -> int:
+def _run(command: TyperGroup, arguments: list[str]) -> int:
     for number, argument in enumerate(arguments, 1):
         if not _is_text(argument):
             raise typer.TyperException(f"Argument {number} is not UTF-8 text.")
-    command = typer.main.get_command(app)
     try:
         with command.make_context("spendguard", list(arguments)) as context:
             command.invoke(context)
@@ -168,8 +186,11 @@ def _misused(out: Output, error: typer.TyperException) -> int:
     path = context.command_path if context else "spendguard"
     # "Value error" is what the library below typer calls any of its own findings.
     said = error.format_message().rstrip(".").replace(": Value error, ", ": ", 1)
+    near = getattr(error, "possibilities", None)
+    if near:
+        said = f"{error.message.rstrip('.')}; did you mean {' or '.join(near)}?"
     if said:
-        out.fail(said, f"{path} --help")
+        out.fail(Code.USAGE, said, f"{path} --help", Exit.USAGE)
     return Exit.USAGE
 
 
@@ -180,7 +201,9 @@ def _report_fault(kind: type[BaseException], error: BaseException, trace: Traceb
         os._exit(Exit.INTERRUPTED)
     if os.environ.get("SPENDGUARD_DEBUG") == "1":
         traceback.print_exception(kind, error, trace)
-    Output(Form.LINES).fail(
+    asked = is_json_asked(_tree(), sys.argv[1:])
+    Output(Form.JSON if asked else Form.LINES).fail(
+        Code.INTERNAL,
         f"internal: {kind.__name__}: {error}",
         "spendguard logs; SPENDGUARD_DEBUG=1 before the same command shows where",
     )

@@ -5,14 +5,18 @@ The only module that prints. It formats nothing itself: `render` and `views` do.
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from types import MappingProxyType
 
 from spendguard_cli import render
+from spendguard_daemon.codes import TABLE, Exit
+from spendguard_daemon.errors import Fact, SpendGuardError
 from spendguard_daemon.setting_values import DANGER
 from spendguard_daemon.text import safe
 
 TALK_LENGTH_MAX = 2000
+NONE: Mapping[str, Fact] = MappingProxyType({})
 
 
 class Form(Enum):
@@ -99,10 +103,36 @@ class Output:
 
         return typer.confirm(safe(question, TALK_LENGTH_MAX), err=True)
 
-    def fail(self, detail: str, remedy: str) -> None:
-        """Print an error and its remedy, each on a line of its own."""
+    def refuse(self, error: SpendGuardError) -> Exit:
+        """Print a refusal with its remedy, and return the exit code."""
+        known = TABLE[error.code]
+        self.fail(error.code, error.detail, error.remedy or known.operator_remedy, known.exit, error.facts)
+        return known.exit
+
+    def interrupted(self) -> Exit:
+        """Tell that the command was interrupted, and return the exit code."""
+        if self.form is Form.JSON:
+            self.fail("interrupted", "interrupted", "", Exit.INTERRUPTED)
+        else:
+            sys.stderr.write("interrupted\n")
+        return Exit.INTERRUPTED
+
+    def fail(
+        self,
+        code: str,
+        detail: str,
+        remedy: str,
+        left: Exit = Exit.FAILED,
+        facts: Mapping[str, Fact] = NONE,
+    ) -> None:
+        """Print an error and its remedy, each on a line of its own; as one line of JSON where asked for."""
         with contextlib.suppress(OSError):  # a closed pipe must not hide the error
             sys.stdout.flush()
+        if self.form is Form.JSON:
+            said = safe(detail, TALK_LENGTH_MAX)
+            own: dict[str, Fact] = {"code": str(code), "detail": said, "exit": int(left), "remedy": remedy}
+            self.tell(render.to_json_line({"error": {**facts, **own}}))
+            return
         self._talk("error: ", detail, "bold red")
         if remedy:
             self.advise(remedy)

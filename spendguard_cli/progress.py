@@ -1,8 +1,11 @@
-"""A progress bar on stderr, for what may take long; only a terminal gets it, and it leaves nothing behind."""
+"""A progress bar on stderr, for what may take long; only a terminal that knows
+escape sequences gets it, and it leaves nothing behind."""
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+
+from spendguard_cli.colours import is_coloured
 
 Advance = Callable[[int, int], None]
 """Is told how much is done, and of how much."""
@@ -11,7 +14,7 @@ Advance = Callable[[int, int], None]
 @contextlib.contextmanager
 def progress(what: str, *, shown: bool = True) -> Iterator[Advance]:
     """Show how far something is, as long as the block runs; nothing where nobody looks."""
-    if not (shown and sys.stderr.isatty()):
+    if not (shown and is_coloured(sys.stderr)):
         yield _nobody_looks
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -78,9 +78,9 @@ def _lines(fields: dict[str, Plain]) -> Iterator[str]:
 def _flat(fields: dict[str, Plain], prefix: str) -> Iterator[tuple[str, Plain]]:
     for name, item in fields.items():
         if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{name}.")
+            yield from _flat(item, f"{prefix}{safe(name)}.")
         else:
-            yield f"{prefix}{name}", item
+            yield f"{prefix}{safe(name)}", item
 
 
 def _word(item: Plain) -> str:

@@ -70,6 +70,15 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: list[str] = []
 
 
+class CompletionsInstalled(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a shell's completions are; `next` are the lines to type for them to be there."""
+
+    shell: str
+    path: str
+    changed: bool
+    next: list[str]
+
+
 class AgentDetail(msgspec.Struct, frozen=True, kw_only=True):
     """One agent with its latest calls, for a person; `now_ns` is when (wall clock)."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, cast
 import typer
 
 from spendguard_cli.context import Flags
+from spendguard_cli.helptext import Group, Verb
 from spendguard_cli.session import Session
 from spendguard_daemon.codes import Exit
 
@@ -77,7 +78,7 @@ TALKS = (Exit.USAGE, Exit.NO_DAEMON, Exit.NOT_ALLOWED)
 
 def group(purpose: str) -> typer.Typer:
     """Make a group of commands."""
-    return typer.Typer(help=purpose, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+    return typer.Typer(help=purpose, cls=Group, no_args_is_help=True, add_completion=False)
 
 
 def verb(
@@ -114,7 +115,7 @@ def verb(
         settings = {"ignore_unknown_options": True} if takes_minus else {}
         settings |= {"allow_interspersed_args": False} if takes_command else {}
         purpose = explain(inspect.getdoc(command) or "", examples, exits)
-        app.command(name, help=purpose, context_settings=settings)(run)
+        app.command(name, cls=Verb, help=purpose, context_settings=settings)(run)
         return command
 
     return register

@@ -95,8 +95,8 @@ def topup(session: Session, *, agent: Agent = None, agent_option: AgentOption = 
     app,
     "adjust",
     examples=(
-        "spendguard budget adjust --call 7f3e… --to 0.0123 --reason 'bill of 3 May'",
-        "spendguard budget adjust --call 7f3e… --to 0 --reason 'not on the bill'",
+        "spendguard budget adjust --call 6f1c2f0e-3c0b-4f57-9a7e-0c9a4f1d2b3c --to 0.0123",
+        "spendguard budget adjust --call 6f1c2f0e-3c0b-4f57-9a7e-0c9a4f1d2b3c --to 0 --reason 'not billed'",
     ),
     exits=(Exit.FAILED, *EXITS),
 )

@@ -76,6 +76,7 @@ def verify(
         else "spendguard down, then spendguard ledger restore <backup> puts a backup in its place"
     )
     session.out.fail(
+        Code.LEDGER_DAMAGED,
         f"{title}: {first.path}, line {first.line}, byte {first.byte}: {first.what}",
         f"less +{first.line} {shlex.quote(first.path)} shows the line; {then}",
     )
@@ -171,7 +172,7 @@ def _put_out(session: Session, made: "Export", form: str, path: "Path | None") -
 @verb(
     app,
     "backup",
-    examples=("spendguard ledger backup /mnt/backups/2026-11-23",),
+    examples=("spendguard ledger backup /mnt/backups/2026-11-23", "spendguard ledger backup ./copy --json"),
     exits=(*READS, Exit.LEDGER),
 )
 def backup(

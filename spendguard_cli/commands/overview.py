@@ -9,6 +9,14 @@ if TYPE_CHECKING:
     from spendguard_daemon import wire
 
 
+DOCTOR = "spendguard doctor"
+AROUND = ("daemon", "home", "prices")
+"""The groups of `doctor` that are quick, and tell of what stops all calls."""
+
+OF_AGENTS = ("agents", "money")
+LATELY = ("failures",)
+
+
 def show(session: Session) -> None:
     """Show where things stand."""
     from spendguard_cli.holder import is_held
@@ -28,6 +36,10 @@ def show(session: Session) -> None:
             )
             return
         if control is None:
+            ill = _ill(session, AROUND)
+            if ill is not None:
+                session.out.show(Overview(state="down", home=home, next=DOCTOR, why=ill))
+                return
             first = not session.connection.home.admin_token.exists()
             session.out.show(
                 Overview(
@@ -40,15 +52,45 @@ def show(session: Session) -> None:
                 )
             )
             return
-        session.out.show(_overview(control.base_url, control.status(), control.agents()))
+        session.out.show(_overview(session, control.base_url, control.status(), control.agents()))
     finally:
         session.close()
 
 
-def _overview(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") -> "Overview":
+def _ill(session: Session, groups: tuple[str, ...], level: str = "red") -> str | None:
+    """Return what `doctor` finds first, where that is as bad as `level`; inside `exec` it is not asked."""
+    from spendguard_cli.doctor.examine import CHECKS, examine
+    from spendguard_cli.doctor.findings import RANK, Level
+    from spendguard_cli.doctor.world import World
+
+    if session.connection.in_exec:
+        return None
+    found = examine(World(session), [check for check in CHECKS if check.group in groups])
+    return found[0].finding if found and RANK[found[0].level] <= RANK[Level(level)] else None
+
+
+def _overview(
+    session: Session, base_url: str, status: "wire.Status", agents: "list[wire.Agent]"
+) -> "Overview":
+    """Return where things stand; what is broken around all agents comes before what one of them needs."""
     from spendguard_cli.shapes import Overview
 
-    step, why = next_step(base_url, status, agents)
+    ill = _ill(session, AROUND)
+    if status.state == "draining":
+        step, why = (
+            "spendguard up",
+            "it stops when its calls have ended; this waits for that and starts it again",
+        )
+    elif ill is not None:
+        step, why = DOCTOR, ill
+    else:
+        step, why = next_step(base_url, status, agents)
+    if step.startswith(("spendguard ledger export", "OPENAI_BASE_URL=")):
+        red, lately = _ill(session, OF_AGENTS), _ill(session, LATELY, "warning")
+        if red is not None:
+            step, why = DOCTOR, red
+        elif lately is not None and step.startswith("OPENAI"):
+            step, why = DOCTOR, lately
     return Overview(
         state=status.state,
         home=status.home,
@@ -62,6 +104,7 @@ def _overview(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
 
 def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") -> tuple[str, str]:
     """Return the command that an operator most likely wants next, and why."""
+    from spendguard_cli.render import count
     from spendguard_cli.ways_on import refs, ways_on
 
     named = refs(agents)
@@ -91,10 +134,9 @@ def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") 
     if all(provider.key == "absent" for provider in status.providers) and not all(a.mock for a in agents):
         return "spendguard provider set-key openai", "the sidecar has no provider key yet"
     if status.unconfirmed_calls:
-        return (
-            "spendguard ledger export --unconfirmed",
-            "lists the calls that were charged at worst; budget adjust corrects them",
-        )
+        calls = count(status.unconfirmed_calls, "call")
+        told = f"lists the {calls} charged at worst, ${status.unconfirmed_usd} in all; budget adjust corrects"
+        return "spendguard ledger export --unconfirmed", f"{told} them"
     return (
         f"OPENAI_BASE_URL={base_url}/v1/agents/{agents[-1].agent_id}/runs/default/openai/v1",
         "points an unmodified OpenAI client at this agent's budget",

@@ -195,6 +195,7 @@ def recompute(
         )
     if not found.ok:
         session.out.fail(
+            "differs",
             f"{found.different} of {found.calls} calls were not charged what their documents say",
             "spendguard ledger verify says if the records are whole",
         )

@@ -74,7 +74,7 @@ def add(
 @verb(
     trust_app,
     "revoke",
-    examples=("spendguard pricing trust revoke key-2025",),
+    examples=("spendguard pricing trust revoke key-2025", "spendguard pricing trust revoke key-2025 --json"),
     exits=(*READS, Exit.NOT_ALLOWED),
 )
 def revoke(

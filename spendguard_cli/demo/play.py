@@ -44,7 +44,8 @@ def perform(out: Output, env: Mapping[str, str]) -> bool:
     teller.closing(verdict)
     for check in checks:
         if not check.ok:
-            out.fail(f"The demo did not show what it claims: {check.claim}", "spendguard demo --json")
+            claim = f"The demo did not show what it claims: {check.claim}"
+            out.fail("demo_failed", claim, "spendguard demo --json")
     return verdict.ok
 
 

@@ -19,7 +19,7 @@ from spendguard_cli.output import Form, Output
 from spendguard_cli.render import Plain, count, merged, to_json_line
 from spendguard_cli.shapes import Spent
 from spendguard_daemon.codes import Exit
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def run(launch: Launch, finding: Finding, out: Output) -> Ended:
         except (SpendGuardError, OSError):
             farewell.tell_kept()  # there will be no line that has it
             raise
+        if cost is not None and cost.refusal_code == Code.BUDGET_LOCKED and not opened.made_agent:
+            farewell.add(_way_together(opened))
         farewell.tell(ended.code, cost)
         return ended
 
@@ -135,6 +137,14 @@ def _cost(connect: "Callable[[], Control]", opened: Account, farewell: "Farewell
     except SpendGuardError as error:
         farewell.add(f"what it has cost is not known: {error.detail}")
         return None
+
+
+def _way_together(opened: Account) -> str:
+    """Say how programs of one agent run at the same time: each has a run of its own unless it is named."""
+    return (
+        "another run had the agent's lock; programs that are to run at the same time share one run, with "
+        f"--run-id {opened.run_id} for each, or: spendguard agent set {opened.agent_id} --concurrency shared"
+    )
 
 
 class Farewell:

@@ -10,7 +10,17 @@ from spendguard_cli import shapes
 from spendguard_cli.explain import story
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
-from spendguard_cli.views import accounts, diagnosis, explaining, ink, keys, ledger, pricing, sidecar
+from spendguard_cli.views import (
+    accounts,
+    completions,
+    diagnosis,
+    explaining,
+    ink,
+    keys,
+    ledger,
+    pricing,
+    sidecar,
+)
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
@@ -27,6 +37,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     results.Verified: ledger.verified,
     shapes.AgentDetail: accounts.agent_detail,
     shapes.BudgetDetail: accounts.budget_detail,
+    shapes.CompletionsInstalled: completions.installed,
     shapes.Config: sidecar.config,
     shapes.CheckName: diagnosis.check,
     shapes.Diagnosis: diagnosis.diagnosis,

@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from spendguard_cli.colours import is_coloured
 from spendguard_daemon.money import parse_usd
 from spendguard_daemon.text import safe
 
@@ -47,8 +48,11 @@ class Kind(Enum):
 
 
 def console(stream: TextIO) -> Console:
-    """Return a console that takes every character for what it is."""
-    return Console(file=stream, markup=False, highlight=False, emoji=False)
+    """Return a console that takes every character for what it is; without colours not even bold is left."""
+    made = Console(file=stream, markup=False, highlight=False, emoji=False)
+    if not is_coloured(stream):
+        made._color_system = None  # what `no_color` leaves are bold and dim, which are escape sequences too
+    return made
 
 
 def say(stream: TextIO, mark: str, line: str, style: str) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -527,3 +528,27 @@ def test_with_it_a_402_of_before_is_none_of_this_program(shell: Shell) -> None:
     ran = run(shell, agent_id, "--run-id", "same", "--kill-on-402", "--", "sleep", "2")
     assert ran.code == 0
     assert "0 refused" in ran.err
+
+
+def test_a_program_that_met_another_ones_lock_is_told_how_to_share_it(shell: Shell) -> None:
+    agent_id = shell.agent("locked", cents=500)
+    body = json.dumps(
+        {
+            "model": "mock-small",
+            "messages": [{"role": "user", "content": "hello"}],
+            "metadata": {"mock": "hang"},
+        }
+    )
+    port = shell.daemon()["port"]
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
+    head += f"x-cynsta-agent-id: {agent_id}\r\nx-cynsta-run-id: other\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as holder:
+        holder.sendall((head + body).encode())
+        until(lambda: shell.quick.ok("agent", "get", agent_id, "--json").json["calls_in_flight"])
+        ran = run(shell, agent_id, "--run-id", "mine", "--", *PYTHON, f"{CALL}\nprint(call())")
+        told = run(shell, agent_id, "--json", "--", *PYTHON, f"{CALL}\ncall()")
+    way = f"--run-id mine for each, or: spendguard agent set {agent_id} --concurrency shared"
+    assert (ran.code, ran.out) == (0, "409\n")
+    assert way in ran.err
+    assert "--concurrency shared" in json.loads(told.err.splitlines()[-1])["notes"][-1]

@@ -1,5 +1,6 @@
 """`ledger verify`: a whole ledger passes, also while it is written; a changed one is named to the byte."""
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -54,10 +55,11 @@ def test_the_first_bad_byte_is_named(whole: Quick, where: str) -> None:
     assert found.code == 1
     first = found.json["flaws"][0]
     assert (first["path"], first["line"], first["byte"]) == (str(path), before + 1, begin)
-    said, remedy = found.err.splitlines()
+    error = json.loads(found.err)["error"]
+    said, remedy = error["detail"], error["remedy"]
     place = f"{path}, line {before + 1}, byte {begin}"
-    assert said == f"error: The ledger is damaged: {place}: the line's hash does not match its bytes"
-    assert remedy.startswith(f"try: less +{before + 1} {path} ")
+    assert said == f"The ledger is damaged: {place}: the line's hash does not match its bytes"
+    assert remedy.startswith(f"less +{before + 1} {path} ")
     assert "spendguard ledger restore <backup>" in remedy
 
 
