@@ -167,6 +167,10 @@ class Control:
         path = f"/v1/calls/{quote(call_id, safe='')}/adjust"
         return self._send("POST", path, {"cost_usd": cost_usd, "reason": reason}, wire.Call)
 
+    def abort(self, call_id: str) -> wire.Call:
+        """Cut a call in flight and return what became of it; raise CALL_NOT_FOUND or CALL_NOT_OPEN."""
+        return self._send("POST", f"/v1/calls/{quote(call_id, safe='')}/abort", {}, wire.Call)
+
     def daemon_budget(self) -> wire.DaemonBudget:
         """Return the cap above all agents."""
         return self._get("/v1/daemon/budget", wire.DaemonBudget)

@@ -92,6 +92,8 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int | None
     created_at: str
     reason: str | None
+    attached: bool | None
+    idle_seconds: int | None
 
 
 def call_line(call: wire.Call) -> CallLine:
@@ -109,6 +111,8 @@ def call_line(call: wire.Call) -> CallLine:
         http_status=call.http_status,
         created_at=call.created_at,
         reason=call.reason,
+        attached=call.attached,
+        idle_seconds=call.idle_seconds,
     )
 
 

@@ -32,6 +32,8 @@ from spendguard_daemon.gateway.mock_upstream import MockUpstream
 from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.serving import serve
 from spendguard_daemon.gateway.sockets import open_doors
+from spendguard_daemon.gateway.strangers import Strangers
+from spendguard_daemon.gateway.tally import Tally
 from spendguard_daemon.gateway.upstream import HttpUpstream
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.faults import disk_fault
@@ -184,6 +186,8 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
     """Wire up what serves: the life of calls, the free routes, the control API, and the one before them."""
     ledger, prices, keys, upstreams = parts.ledger, parts.prices, parts.keys, parts.upstreams
     settings, clock, rng = parts.settings, parts.clock, parts.rng
+    strangers, tally = Strangers(clock), Tally()
+    ledger.subscribe(tally.hear)
     planner = Planner(
         prices=prices, keys=keys, settings=settings, clock=clock, agent_keys=ledger.state.agent_keys
     )
@@ -197,6 +201,7 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
         settings=settings,
         clock=clock,
         stop=stopping,
+        strangers=strangers,
     )
     accounts = ledger.state.accounts
     fairness = Fairness(
@@ -218,7 +223,14 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
         counts=counts,
         models=ModelList(state=ledger.state, fairness=fairness, prices=prices, keys=keys, clock=clock),
         control=Control(
-            ledger=ledger, guard=guard, settings=settings, clock=clock, rng=rng, daemon=daemon_control
+            ledger=ledger,
+            guard=guard,
+            settings=settings,
+            clock=clock,
+            rng=rng,
+            daemon=daemon_control,
+            prices=prices,
+            tally=tally,
         ),
         fairness=fairness,
         settings=settings,
@@ -226,6 +238,8 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
         doors=doors,
         rng=rng,
         clock=clock,
+        strangers=strangers,
+        tally=tally,
     )
     return guard, gateway
 

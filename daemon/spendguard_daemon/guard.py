@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Takes calls one by one through their life. One per daemon."""
+    """Takes calls one by one through their life. One per daemon; `relays` is for reading."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Guard:
         self._clock = clock
         self._sharpener = sharpener or Sharpener(state=ledger.state, upstreams=upstreams, clock=clock)
         self._running: dict[str, asyncio.Task[Answer | None]] = {}
-        self._relays: dict[str, Relay] = {}
+        self.relays: dict[str, Relay] = {}
         self._closing = False
         self._voids, self._insistence = Pace.of_voids(clock), Insistence(clock)
 
@@ -102,10 +102,10 @@ class Guard:
         if changed:  # since it began to wait
             self._ledger.post(VoidCall(hold.call_id, f"not sent: {changed.code.replace('_', ' ')}", None))
             raise changed
-        relay = Relay(plan, hold, client)
+        relay = Relay(plan, hold, client, self._clock)
         del arrival, asked, reading, plan  # what the client sent must not live as long as the call
         task = asyncio.create_task(self._after_hold(relay), name=f"call {hold.call_id}")
-        self._running[hold.call_id], self._relays[hold.call_id] = task, relay
+        self._running[hold.call_id], self.relays[hold.call_id] = task, relay
         task.add_done_callback(lambda _: self._strike_off(relay, task))
         try:
             return await asyncio.shield(task)
@@ -118,7 +118,7 @@ class Guard:
 
     def _strike_off(self, relay: Relay, task: asyncio.Task[Answer | None]) -> None:
         """Take an ended call off the list; where its client has left, nobody else would hear of a fault."""
-        del self._running[relay.hold.call_id], self._relays[relay.hold.call_id]
+        del self._running[relay.hold.call_id], self.relays[relay.hold.call_id]
         if relay.hold.call_id in self._ledger.state.open_calls:
             # Cancelled before the task's first step, or its booking failed: only the former is provably free.
             ended = Outcome("worst", "internal error") if relay.left else outcomes.not_sent("aborted")
@@ -131,7 +131,7 @@ class Guard:
         """Return the open calls of an agent whose answers have given one of these ids already."""
         return [
             self._running[call_id]
-            for call_id, relay in self._relays.items()
+            for call_id, relay in self.relays.items()
             if relay.hold.agent_id == agent_id and relay.answer_id in answer_ids
         ]
 

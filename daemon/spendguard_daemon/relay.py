@@ -11,7 +11,7 @@ from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.events import Hold
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.outcome import Seen
-from spendguard_daemon.ports import UpstreamRequest, UpstreamResponse
+from spendguard_daemon.ports import Clock, UpstreamRequest, UpstreamResponse
 from spendguard_daemon.providers import AnswerReader, Outgoing
 
 ANSWER_BYTES_HELD_BACK = 8 * 1024 * 1024
@@ -39,9 +39,10 @@ class Relay:
     """The answer to one held call.
 
     The guard sets `left` once bytes may be out, and `problem` when the transport or the clock ends the call.
+    `heard_ns` (monotonic) is when the provider was last heard of, else when the request went out.
     """
 
-    def __init__(self, plan: Plan, hold: Hold, client: Client):
+    def __init__(self, plan: Plan, hold: Hold, client: Client, clock: Clock):
         self.plan = plan
         self.hold = hold
         self.status: int | None = None
@@ -50,6 +51,8 @@ class Relay:
         self.client_gone = False
         self.problem = ""
         self.body = bytearray()
+        self.heard_ns = clock.monotonic_ns()
+        self._clock = clock
         self._ended = False
         self._client = client
         self._headers: dict[str, str] = {}
@@ -72,6 +75,7 @@ class Relay:
         outgoing, self._outgoing = self._outgoing, None
         if outgoing is None:
             raise RuntimeError("a call is sent once, after it was prepared")
+        self.heard_ns = self._clock.monotonic_ns()
         return UpstreamRequest(
             provider=self.plan.provider,
             method="POST",
@@ -82,7 +86,7 @@ class Relay:
 
     def begin(self, response: UpstreamResponse) -> None:
         """Note the head of the answer. Streams flow on at once; plain answers and errors are kept back."""
-        self.status = response.status
+        self.status, self.heard_ns = response.status, self._clock.monotonic_ns()
         headers = {name.lower(): value for name, value in response.headers.items()}
         seen = self.plan.format.brought_back
         prefixes = tuple(name for name in seen if name.endswith("-"))
@@ -99,6 +103,7 @@ class Relay:
 
     async def take(self, chunk: bytes) -> None:
         """Let the reader see a chunk, then pass on what the client is to see of it."""
+        self.heard_ns = self._clock.monotonic_ns()
         if self._reader is None:
             return
         self._taken_bytes += len(chunk)

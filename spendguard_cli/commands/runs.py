@@ -1,9 +1,10 @@
-"""`run create|list`: groups of calls of one agent."""
+"""`run create|list|abort`: groups of calls of one agent."""
 
 from typing import Annotated
 
 import typer
 
+from spendguard_cli.commands import aborting
 from spendguard_cli.commands.agents import Agent, AgentOption, named
 from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, verb
@@ -46,3 +47,6 @@ def create(
 def list_(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
     """List an agent's latest runs with their calls and cost."""
     session.out.show(session.control.runs(session.agent_id(named(agent, agent_option))))
+
+
+aborting.join(app)

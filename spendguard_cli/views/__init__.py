@@ -49,6 +49,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
 MANY: dict[type, Callable[[Any], RenderableType]] = {
     wire.Agent: accounts.agents,
     wire.AgentKey: keys.keys,
+    wire.Call: accounts.calls,
     wire.Provider: sidecar.providers,
     wire.Run: accounts.runs,
 }

@@ -138,7 +138,30 @@ def own_policy(value: wire.AgentPolicy) -> list[tuple[str, str]]:
 def agent_detail(value: shapes.AgentDetail) -> RenderableType:
     """One agent with its latest calls."""
     latest = calls(value.calls) if value.calls else Text("no calls yet", style=QUIET)
-    return Group(agent(value.agent, value.now_ns), Text(), ink.indent(latest))
+    held = [call for call in value.calls if call.state == "held"]
+    running: list[RenderableType] = [ink.indent(in_flight(held, value.now_ns)), Text()] if held else []
+    return Group(agent(value.agent, value.now_ns), Text(), *running, ink.indent(latest))
+
+
+def in_flight(values: list[wire.Call], now_ns: int) -> RenderableType:
+    """Calls that have not ended: for how long, and whether their client and their provider still speak."""
+    made = ink.table(
+        "IN FLIGHT", "RUN", "AGE", "NOTE",
+        right=("AGE",), fixed=("IN FLIGHT",), whole=("AGE", "NOTE"), less=("RUN",),
+    )  # fmt: skip
+    for value in values:
+        made.add_row(
+            ink.foreign(value.call_id, QUIET),
+            ink.foreign(value.run_id),
+            ink.age(value.created_at, now_ns),
+            Text(", ".join(_silence(value)), style=CARE),
+        )
+    return made
+
+
+def _silence(value: wire.Call) -> list[str]:
+    left = ["its client has left"] if value.attached is False else []
+    return left + ([f"no byte for {value.idle_seconds} s"] if value.idle_seconds else [])
 
 
 def calls(values: list[wire.Call]) -> RenderableType:

@@ -99,6 +99,15 @@ def spans(since: str, until: str, now_ns: int | None) -> Text:
     return Text(f"{max(0, now - int(past))} s, {max(0, int(last) - now)} s left")
 
 
+def age(since: str, now_ns: int) -> Text:
+    """Write for how long something has gone on: `12 s`."""
+    try:
+        began = datetime.fromisoformat(since).timestamp()
+    except ValueError:
+        return foreign(since)
+    return Text(f"{max(0, now_ns // 1_000_000_000 - int(began))} s")
+
+
 def when(iso: str | None) -> Text:
     """Write a time to the second, in UTC as it came."""
     return (

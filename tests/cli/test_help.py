@@ -35,9 +35,9 @@ EXAMPLES = [
 def test_the_commands_of_the_design_are_there() -> None:
     wanted = """up down restart status logs agent:create agent:list agent:get agent:rename agent:delete
     agent:set agent:freeze agent:unfreeze budget:set budget:get budget:topup budget:adjust budget:daemon:set
-    budget:daemon:topup budget:daemon:get run:create run:list provider:list provider:set-key provider:test
-    config:show config:set config:unset config:allow ledger:verify ledger:export ledger:backup
-        ledger:restore demo
+    budget:daemon:topup budget:daemon:get run:create run:list run:abort provider:list provider:set-key
+    provider:test config:show config:set config:unset config:allow ledger:verify ledger:export ledger:backup
+    ledger:restore demo
     pricing:show pricing:refresh pricing:verify pricing:diff pricing:recompute pricing:keygen pricing:sign
     pricing:serve pricing:trust:add pricing:trust:revoke pricing:trust:list agent:key agent:mint exec"""
     assert {":".join(path) for path in LEAVES} == set(wanted.split())

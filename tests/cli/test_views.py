@@ -4,12 +4,13 @@ import io
 from typing import Any
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from spendguard_cli import shapes
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
-from spendguard_cli.views import MANY, ONE, ink, sidecar, view
+from spendguard_cli.views import MANY, ONE, accounts, ink, sidecar, view
 from spendguard_daemon import wire
 
 HOSTILE = "a\x1b]0;owned\x07b\u202ec\u200b[link=file:///etc/passwd]x[/link][/red]\x9b2J"
@@ -284,3 +285,19 @@ def test_a_budget_is_shown_under_its_agents_name_and_id() -> None:
     text = drawn(view(shapes.BudgetDetail(name="my-agent", budget=budget)))
     assert "my-agent" in text
     assert UUID in text
+
+
+def test_a_person_sees_age_and_silence() -> None:
+    call = structs.replace(
+        made(wire.Call), state="held", attached=False, idle_seconds=37, created_at="2026-01-01T00:00:00.5Z"
+    )
+    detail = shapes.AgentDetail(agent=made(wire.Agent), calls=[call], now_ns=1_767_225_642 * 10**9)
+    text = drawn(accounts.agent_detail(detail))
+    assert "42 s" in text
+    assert "its client has left, no byte for 37 s" in text
+    assert not FORBIDDEN & set(text)
+    quiet = structs.replace(call, attached=True, idle_seconds=0, created_at=HOSTILE)
+    text = drawn(accounts.in_flight([quiet], 0))
+    assert "no byte" not in text
+    assert "has left" not in text
+    assert not FORBIDDEN & set(text)

@@ -2,7 +2,7 @@
 
 A run that fails in every way, with keys of every kind in every place where a client may put one. Then every
 file of the home, every answer, every line of the command line, and every process's arguments are searched.
-The live feed, the metrics and the terminal screen do not exist yet; their routes are asked all the same.
+The live feed and the terminal screen do not exist yet; their routes are asked all the same.
 """
 
 import json
@@ -149,6 +149,9 @@ def misuse(on: Run, key: str) -> None:
         {**bearer, "anthropic-version": key, "openai-beta": key},
     ):
         on.send("POST", CHAT, headers, BODY)
+    for program in (key, f"tool/{key}", f"tool {key}"):
+        on.send("POST", CHAT, {"user-agent": program}, BODY)
+    on.send("GET", "/v1/status", on.sidecar.admin)
     for body in (
         {**BODY, "model": key},
         {**BODY, key: key},

@@ -16,7 +16,7 @@ import pytest
 from sidecar import Sidecar
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(2**31)))
-EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_EXAMPLES", "3"))
 SHARES = 2
 """Parts that two workers do side by side."""
 

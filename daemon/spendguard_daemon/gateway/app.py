@@ -29,6 +29,8 @@ from spendguard_daemon.gateway.models import ModelList
 from spendguard_daemon.gateway.proxy import serve_call
 from spendguard_daemon.gateway.routes import MODEL_ROUTES, OPEN, Route, match
 from spendguard_daemon.gateway.sockets import peer_uid
+from spendguard_daemon.gateway.strangers import Strangers
+from spendguard_daemon.gateway.tally import Tally
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ports import Clock, Rng
 from spendguard_daemon.settings import Settings
@@ -90,6 +92,8 @@ class Gateway:
         doors: Doors,
         rng: Rng,
         clock: Clock,
+        strangers: Strangers,
+        tally: Tally,
     ):
         self._guard = guard
         self._identifier = identifier
@@ -101,6 +105,8 @@ class Gateway:
         self._doors = doors
         self._rng = rng
         self._fairness = fairness
+        self._strangers = strangers
+        self._tally = tally
         self._brake = Brake(clock)
         self._crowd = Crowd[Connection](
             settings.connections_max, settings.header_seconds, settings.idle_seconds
@@ -131,7 +137,9 @@ class Gateway:
                 return await self._control.handle(request, route, visit.door)
         except SpendGuardError as error:
             answer = respond.refusal(error, call_id, *asker_of(request, route))
+            self._tally.refusals[error.code] += 1
             if error.code in STRANGE:
+                self._strangers.note(error, _program(request), route, request.raw_path)
                 await self._slow_down(request)
                 if cast("Connection", request.protocol).note_strange() or error.code in LEFT_ALONE:
                     answer.force_close()
@@ -140,6 +148,7 @@ class Gateway:
             return _marked(answer, marks)
         except Exception:  # the last fence: whatever it is, the client gets an answer and the log the trace
             log.exception("internal error", extra={"facts": {"call_id": call_id, "route": route.name}})
+            self._tally.refusals[Code.INTERNAL] += 1
             fault = SpendGuardError(Code.INTERNAL, f"Internal error: call {call_id}; see the daemon's log")
             return _marked(respond.refusal(fault, call_id, *asker_of(request, route)), marks)
 
@@ -186,6 +195,8 @@ class Gateway:
             if error.code is not Code.MISSING_AGENT or route.name not in ("models", "model"):
                 raise
             return self._models.serve(None, request, route)  # who names somebody must be it; nobody may ask
+        if self._strangers:
+            self._strangers.forget(_program(request), route.endpoint)
         if route.name in ("models", "model"):
             return self._models.serve(identity, request, route)
         if route.name == "count":
@@ -206,12 +217,18 @@ class Gateway:
         full = SpendGuardError(
             Code.CONNECTIONS_FULL, TABLE[Code.CONNECTIONS_FULL].title, facts={"retry_after_ms": AGAIN_MS}
         )
+        self._tally.refusals[full.code] += 1
         return respond.refusal(full, self._rng.uuid4())
 
     def refuse_broken(self) -> web.Response:
         """Answer what is no HTTP request, or none that two servers would read alike."""
         broken = MalformedError("HTTP request", "one that follows RFC 9112")
+        self._tally.refusals[broken.code] += 1
         return respond.refusal(broken, self._rng.uuid4())
+
+
+def _program(request: web.BaseRequest) -> str:
+    return request.headers.get("user-agent", "")
 
 
 def _preflight(request: web.BaseRequest, page: str, door: Door) -> Mapping[str, str]:

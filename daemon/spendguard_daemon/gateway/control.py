@@ -4,27 +4,31 @@ Each handler is a few lines: read the body, give the ledger a command, show the 
 decided before, in `app`; what is possible is decided in the ledger.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from spendguard_daemon import wire
+from spendguard_daemon import __version__, wire
 from spendguard_daemon.aside import LARGE_BYTES, aside
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, bodies, openapi, respond, views
+from spendguard_daemon.gateway import access, bodies, flights, metrics, openapi, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.door import Door
 from spendguard_daemon.gateway.key_control import KeyControl
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
+from spendguard_daemon.gateway.tally import Tally
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.budgets import live_account
 from spendguard_daemon.ledger.events import BudgetSet, Event, agent_of
 from spendguard_daemon.ledger.ledger import Ledger
+from spendguard_daemon.ledger.views import CallView
 from spendguard_daemon.ports import Clock, Rng
+from spendguard_daemon.price_keeper import PriceKeeper
 from spendguard_daemon.settings import Settings
 
 BODY_SECONDS = 10
@@ -44,6 +48,8 @@ class Control:
         clock: Clock,
         rng: Rng,
         daemon: DaemonControl,
+        prices: PriceKeeper,
+        tally: Tally,
     ):
         self._ledger = ledger
         self._guard = guard
@@ -51,6 +57,8 @@ class Control:
         self._clock = clock
         self._rng = rng
         self._daemon = daemon
+        self._prices = prices
+        self._tally = tally
         self._routes = {**daemon.routes, **KeyControl(ledger=ledger, clock=clock, rng=rng).routes}
 
     async def handle(self, request: web.BaseRequest, route: Route, door: Door) -> web.StreamResponse:
@@ -73,6 +81,17 @@ class Control:
     async def _openapi(self, _: Asked) -> web.Response:
         # Made once, out of tables: as long a piece of work as reading a large body.
         return web.Response(body=await aside(openapi.document, LARGE_BYTES), content_type=respond.JSON)
+
+    async def _metrics(self, _: Asked) -> web.Response:
+        try:
+            prices = self._prices.report()
+        except SpendGuardError:
+            prices = None
+        waiting = Counter(waiter.command.agent_id for waiter in self._ledger.waiting())
+        facts = metrics.facts(__version__, self._ledger.state, waiting, self._tally, prices)
+        size_bytes = len(facts.accounts) * metrics.BYTES_OF_AGENT
+        body = await aside(lambda: metrics.text(facts).encode(), size_bytes)
+        return web.Response(body=body, headers={"content-type": metrics.CONTENT_TYPE})
 
     # -- agents ---------------------------------------------------------------------------------------
 
@@ -200,13 +219,17 @@ class Control:
         limit, before = bodies.page(asked.route.query)
         calls = self._ledger.history.calls(asked.agent_id, limit, before)
         next_before = calls[-1].call_id if len(calls) == limit else None
-        return respond.value(wire.Calls(calls=[views.call(call) for call in calls], next_before=next_before))
+        return respond.value(wire.Calls(calls=[*map(self._shown, calls)], next_before=next_before))
 
     async def _get_call(self, asked: Asked) -> web.Response:
         view = self._ledger.history.call(asked.route.params["call"])
         if view is None:
             raise SpendGuardError(Code.CALL_NOT_FOUND, "Call not found")
-        return respond.value(views.call(view))
+        return respond.value(self._shown(view))
+
+    def _shown(self, view: CallView) -> wire.Call:
+        relay = self._guard.relays.get(view.call_id)
+        return flights.call(view, self._ledger.state, relay.heard_ns if relay else None, self._now())
 
     async def _abort_call(self, asked: Asked) -> web.Response:
         call_id = asked.route.params["call"]

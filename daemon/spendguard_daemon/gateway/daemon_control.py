@@ -14,6 +14,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.door import Door, reach_warnings
+from spendguard_daemon.gateway.strangers import Strangers
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.money import format_usd
@@ -106,6 +107,7 @@ class DaemonControl:
         settings: Settings,
         clock: Clock,
         stop: Stop,
+        strangers: Strangers,
     ):
         self._identity = identity
         self._ledger = ledger
@@ -115,6 +117,7 @@ class DaemonControl:
         self._settings = settings
         self._clock = clock
         self._stop = stop
+        self._strangers = strangers
         self.open_routes: Mapping[str, Callable[[web.BaseRequest, Door], web.Response]] = {
             "health": self._health,
             "ready": self._ready,
@@ -200,6 +203,7 @@ class DaemonControl:
             unconfirmed_agents=views.unconfirmed_agents(state),
             calls_waiting=len(waiting),
             waiting=[views.waiting_call(waiter, state) for waiter in waiting[: views.WAITING_SHOWN]],
+            strangers=self._strangers.shown(),
         )
 
     def _own_warnings(self) -> list[str]:

@@ -27,6 +27,7 @@ JSON = "application/json"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 1000}
 _TEXT: Schema = {"type": "string"}
+_PLAIN: Schema = {"text/plain": {"schema": _TEXT}}
 _QUERY: dict[str, Schema] = {
     "limit": _PAGE,
     "pageSize": _PAGE,
@@ -123,8 +124,8 @@ class _Book:
             schema = ref(shapes.shape_name(row.asks))
             empty = not shapes.needs_body(row.asks)
             written["requestBody"] = {"required": not empty, "content": {JSON: {"schema": schema}}}
-        answer = shapes.shape_name(row.answer) if row.answer else ""
-        written["responses"] |= {"200": _answer("Done", {JSON: {"schema": ref(answer)}})}
+        answer = {JSON: {"schema": ref(shapes.shape_name(row.answer))}} if row.answer else _PLAIN
+        written["responses"] |= {"200": _answer("Done", answer)}
         for status, shape in row.also.items():
             content = {JSON: {"schema": ref(shapes.shape_name(shape))}}
             written["responses"][str(status)] = _answer("Not now", content)
@@ -146,7 +147,7 @@ class _Book:
             written["requestBody"] = {"required": True, "content": {JSON: {"schema": {"type": "object"}}}}
         responses = written["responses"]
         if name == "root":
-            responses["200"] = _answer("There is one", {"text/plain": {"schema": _TEXT}})
+            responses["200"] = _answer("There is one", _PLAIN)
         elif name in ("models", "model"):
             kind = "Models" if name == "models" else "Model"
             told = (dialect,) if dialect else shapes.DIALECTS

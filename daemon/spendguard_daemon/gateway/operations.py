@@ -114,6 +114,7 @@ CONTROL: Mapping[str, Operation] = {
     "health": Operation("Whether the sidecar runs; proves which one it is to who sends a nonce", wire.Health),
     "ready": Operation("Whether calls would be taken now", wire.Ready, also={503: wire.Ready}),
     "openapi": Operation("This document", wire.OpenApi),
+    "metrics": Operation("Money, calls and refusals in the text format of Prometheus, 0.0.4"),
     "status": Operation("The daemon at a glance", wire.Status),
     "list_agents": Operation("All agents", wire.Agents),
     "create_agent": Operation(

@@ -31,6 +31,7 @@ _CONTROL = {
     "GET health": "health",
     "GET ready": "ready",
     "GET openapi.json": "openapi",
+    "GET metrics": "metrics",
     "GET v1/status": "status",
     "GET v1/agents": "list_agents",
     "POST v1/agents": "create_agent",
@@ -152,13 +153,7 @@ def match(method: str, target: str, served: frozenset[str] | None = None) -> Rou
     return replace(found, query=named, keys=keys)
 
 
-_METHODS = {
-    "call": ["POST"],
-    "count": ["POST"],
-    "models": ["GET"],
-    "model": ["GET"],
-    "root": ["GET", "HEAD"],
-}
+_METHODS = {"call": ["POST"], "count": ["POST"], "models": ["GET"], "model": ["GET"], "root": ["GET", "HEAD"]}
 
 
 def control_patterns() -> Mapping[str, str]:
