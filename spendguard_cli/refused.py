@@ -1,9 +1,11 @@
 """Error answers as our errors: by the sidecar's own code, or the nearest to the status of a foreign body."""
 
+from typing import TypeGuard
+
 import msgspec
 
 from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.settings import PROVIDERS
 from spendguard_daemon.text import safe
 
@@ -21,15 +23,17 @@ def refusal(status: int, raw: bytes) -> SpendGuardError:
     except ValueError:
         code = _BY_STATUS.get(status, Code.INTERNAL)
     detail = safe(body.detail, DETAIL_LENGTH_MAX) or f"{TABLE[code].title} (HTTP {status})"
-    facts = {
-        name: value
-        for name, value in body.spendguard.items()
-        if value is None or isinstance(value, str | int)
-    }
+    facts = {name: value for name, value in body.spendguard.items() if _is_fact(value)}
     remedy, provider = TABLE[code].operator_remedy, facts.get("provider")
     if provider in PROVIDERS:
         remedy = remedy.replace("<provider>", str(provider))
     return SpendGuardError(code, detail, remedy=remedy, facts=facts)
+
+
+def _is_fact(value: object) -> TypeGuard[Fact]:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return value is None or isinstance(value, str | int)
 
 
 class _Refused(msgspec.Struct, frozen=True):

@@ -1,25 +1,19 @@
 """The operator's way out of a refusal: exact commands, with names, ids and amounts filled in. Pure.
 
-Commands that raise money stand here and nowhere else, for those surfaces that only operators see: `doctor`,
-`explain`, `agent get`, `status`, `watch`.
+Commands that raise money stand in `ways` and nowhere else, for those surfaces that only operators see:
+`doctor`, `explain`, `agent get`, `status`, `watch`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
+from spendguard_cli.ways.case import SOME_AGENT, Case, Way
+from spendguard_cli.ways.money import MONEY
+from spendguard_cli.ways.requests import REQUESTS
+from spendguard_cli.ways.sidecar import SIDECAR
 from spendguard_daemon import wire
-from spendguard_daemon.errors import Fact
+from spendguard_daemon.errors import Code, Fact
 
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way out: `commands` typed one after the other as they stand, and in words what they do.
-
-    Without commands, `about` is a deed that only a person can do.
-    """
-
-    about: str
-    commands: tuple[str, ...] = ()
+__all__ = ["Way", "facts_of", "first_commands", "ways_out"]
 
 
 def ways_out(
@@ -27,11 +21,32 @@ def ways_out(
     facts: Mapping[str, Fact],
     agent: wire.Agent | None = None,
     *,
-    ref: str = "<agent>",
+    ref: str = SOME_AGENT,
     daemon: wire.DaemonBudget | None = None,
 ) -> list[Way]:
     """Return the ways out of a refusal, the best first, by its code, its numbers and its agent's money now.
 
     `facts` are those of the refusal's body or of `wire.Call.facts`; `ref` is how a command names the agent.
+    None where the code is not known here.
     """
-    raise NotImplementedError(code, facts, agent, ref, daemon)
+    try:
+        known = Code(code)
+    except ValueError:
+        return []
+    if known in SIDECAR:
+        return list(SIDECAR[known])
+    build = MONEY.get(known) or REQUESTS[known]
+    return build(Case(code, facts, agent, ref, daemon))
+
+
+def facts_of(call: wire.Call) -> dict[str, Fact]:
+    """Return the numbers of a refused call, with whose it is and where it went."""
+    own: dict[str, Fact] = {"call_id": call.call_id, "run_id": call.run_id}
+    own |= {"provider": call.provider} if call.provider else {}
+    own |= {"model": call.model} if call.model else {}
+    return own | call.facts
+
+
+def first_commands(ways: Sequence[Way]) -> tuple[str, ...]:
+    """Return the commands of the best way that has any."""
+    return next((one.commands for one in ways if one.commands), ())

@@ -79,7 +79,10 @@ class AgentDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One call on one line of a pipe: what a script asks for first. `--json` has the rest."""
+    """One call on one line of a pipe: what a script asks for first. `--json` has the rest.
+
+    `count` is above 1 where a refused call, whose `code` is given, stands for others like it.
+    """
 
     call_id: str
     run_id: str
@@ -92,6 +95,8 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int | None
     created_at: str
     reason: str | None
+    code: str | None
+    count: int
     attached: bool | None
     idle_seconds: int | None
 
@@ -111,6 +116,8 @@ def call_line(call: wire.Call) -> CallLine:
         http_status=call.http_status,
         created_at=call.created_at,
         reason=call.reason,
+        code=call.code,
+        count=call.count,
         attached=call.attached,
         idle_seconds=call.idle_seconds,
     )
@@ -174,7 +181,45 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What `doctor` found, what to mend first first; `worst` is the worst level among the findings."""
+    """What `doctor` found, what to mend first first; `worst` is the worst level among the findings.
+
+    `done` is what --fix did before that, a sentence each.
+    """
 
     findings: list[Finding]
     worst: str
+    done: list[str] = []
+
+
+class CheckName(msgspec.Struct, frozen=True, kw_only=True):
+    """A check of `doctor`: what is typed after --check, and what it looks at. `mends`: --fix knows it."""
+
+    name: str
+    about: str
+    mends: bool
+
+
+class DiagnosisDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A diagnosis for a person; `verbose`: what is well is shown too, a line each."""
+
+    diagnosis: Diagnosis
+    verbose: bool = False
+
+
+class Probed(msgspec.Struct, frozen=True, kw_only=True):
+    """What `doctor --probe` showed: a finding for each leg, and the money before, held, and after.
+
+    `call_id` is empty where no answer came. `next` tells more of the call.
+    """
+
+    provider: str
+    model: str
+    agent_id: str
+    call_id: str
+    before_usd: str
+    held_usd: str | None
+    cost_usd: str | None
+    after_usd: str
+    lines: list[wire.CostLine]
+    findings: list[Finding]
+    next: str

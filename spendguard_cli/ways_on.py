@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from spendguard_cli.session import UUID
+from spendguard_cli.ways.money import fill, fill_daemon, first_budget, share
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.money import cents_ceil, parse_usd
@@ -54,28 +55,17 @@ def way_on(
 ) -> str | None:
     """Return the command that lets one call go on; None where only other calls' ends do.
 
-    `ref` is how its agent is named. A top-up fills a budget up to its limit, so that a call above the limit
-    needs another one.
+    `ref` is how its agent is named.
     """
     needed_cents, lacking = cents_ceil(parse_usd(one.worst_case_usd)), one.lacking_cents
     match one.code:
-        case Code.INSUFFICIENT_BUDGET if limit_cents is not None and limit_cents < needed_cents:
-            return f"spendguard budget set --agent {ref} --limit {needed_cents} --topup {lacking}"
-        case Code.INSUFFICIENT_BUDGET:
-            return f"spendguard budget topup --agent {ref} --amount {lacking}"
-        case Code.BUDGET_NOT_SET:
-            return f"spendguard budget set --agent {ref} --limit {lacking}"
-        case Code.DAEMON_CAP if _above(daemon, needed_cents):
-            return f"spendguard budget daemon set --limit {needed_cents} --topup {lacking}"
-        case Code.DAEMON_CAP:
-            return f"spendguard budget daemon topup --amount {lacking}"
+        case Code.INSUFFICIENT_BUDGET if lacking is not None:
+            return fill(ref, needed_cents, lacking, limit_cents)
+        case Code.BUDGET_NOT_SET if lacking is not None:
+            return first_budget(ref, lacking)
+        case Code.DAEMON_CAP if lacking is not None:
+            return fill_daemon(needed_cents, lacking, daemon)
         case Code.BUDGET_LOCKED:
-            return f"spendguard agent set {ref} --concurrency shared"
+            return share(ref)
         case _:
             return None
-
-
-def _above(daemon: wire.DaemonBudget | None, needed_cents: int) -> bool:
-    return (
-        daemon is not None and daemon.hard_limit_cents is not None and daemon.hard_limit_cents < needed_cents
-    )

@@ -17,6 +17,7 @@ LIFE = {
     "bill",
     "booking",
     "call",
+    "cheaper",
     "earlier",
     "free",
     "guard",
@@ -30,6 +31,7 @@ LIFE = {
     "relay",
     "scope",
     "sharpen",
+    "sums",
     "ways",
     "whose",
 }
@@ -58,6 +60,7 @@ ARROWS: dict[str, set[str]] = {
     "memory_dumps": set(),
     "stopping": {"codes"},
     "vigil": {"ports"},
+    "skew": {"ports"},
     "ledger": PURE,
     "pricing": PURE,
     "providers": PURE,
@@ -79,8 +82,11 @@ ARROWS: dict[str, set[str]] = {
     "pace": PURE,
     "insistence": PURE,
     "sharpen": PURE | {"ledger", "providers", "aside", "call", "free", "pace", "planner"},
-    "price_sources": PURE | {"pricing", "price_keeper", "settings"},
-    "ways": PURE | {"ledger", "providers", "call", "planner"},
+    "price_sources": PURE | {"pricing", "price_keeper", "settings", "skew"},
+    "sums": PURE | {"ledger", "call", "planner"},
+    "cheaper": PURE
+    | {"ledger", "pricing", "providers", "call", "earlier", "planner", "scope", "sums", "whose"},
+    "ways": PURE | {"ledger", "providers", "call", "planner", "sums", "cheaper"},
     "price_keeper": PURE | {"ledger", "pricing"},
     "guard": PURE | LIFE | {"ledger", "providers", "settings"},
     "gateway": PURE
@@ -97,6 +103,7 @@ ARROWS: dict[str, set[str]] = {
         "provider_keys",
         "runtime",
         "setting_values",
+        "skew",
         "wire",
     },
 }

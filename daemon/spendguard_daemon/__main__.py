@@ -46,6 +46,7 @@ from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
 from spendguard_daemon.settings import Settings, load
+from spendguard_daemon.skew import Skew
 from spendguard_daemon.stopping import Stopping
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
@@ -112,8 +113,10 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     runtime.write_lock_info(home, disk, info)  # from here on whoever finds the lock taken knows by whom
     ledger.start(asyncio.get_running_loop())
     token = runtime.ensure_admin_token(home, disk, rng)  # under the ledger's lock: one daemon makes it
-    price_clock = PriceClock(clock, ledger)
-    source = price_sources.make(settings, home.pricing, home.trust, disk=disk, clock=price_clock, rng=rng)
+    price_clock, skew = PriceClock(clock, ledger), Skew(clock)
+    source = price_sources.make(
+        settings, home.pricing, home.trust, disk=disk, clock=price_clock, rng=rng, note=skew.note
+    )
     prices = PriceKeeper(source, ledger, clock)
     await _load_prices(prices, settings, stay=stay)
     for warning in catalogue.warnings(clock.wall_ns()):
@@ -127,7 +130,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
         socket=bound.socket,
     )
     runtime.write_lock_info(home, disk, info)  # before any proof is given: who is proven, is named there
-    real, mock = HttpUpstream(settings.base_urls), MockUpstream()
+    real, mock = HttpUpstream(settings.base_urls, skew.note), MockUpstream()
 
     def upstreams(provider: str) -> Upstream:
         return mock if provider == "mock" else real
@@ -136,7 +139,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     identity = Identity(
         str(home.root), token, bound.addresses, bound.agents_url, bound.socket, bound.listening, started_ns
     )
-    parts = _Parts(ledger, prices, keys, upstreams, settings, clock, rng)
+    parts = _Parts(ledger, prices, keys, upstreams, settings, clock, rng, skew)
     guard, gateway = _gateway(parts, identity, bound.doors, stopping)
     runner = await serve(gateway.connections(), bound.sockets)
     keeper = asyncio.create_task(prices.keep())
@@ -180,6 +183,7 @@ class _Parts:
     settings: Settings
     clock: Clock
     rng: Rng
+    skew: Skew
 
 
 def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping) -> tuple[Guard, Gateway]:
@@ -201,6 +205,7 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
         settings=settings,
         clock=clock,
         stop=stopping,
+        skew=parts.skew,
         strangers=strangers,
     )
     accounts = ledger.state.accounts

@@ -35,6 +35,8 @@ class Money(Enum):
     NOTHING = "nothing was charged"
     HOLD = "the call was charged at its hold, until an operator corrects it"
     FIRST = "this request was charged nothing; what the first one cost is in the body"
+    SAID = "the body says it, as charged_usd"
+    RECORD = "the record of the call says it: spendguard explain <call>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ TABLE: dict[Code, Entry] = {
         Exit.BUDGET,
         "Insufficient budget",
         "The most this call can cost does not fit what remains of the agent's budget.",
-        "Send a smaller max_tokens (the body names the largest that fits) or a shorter prompt. " + _ASK,
+        "Send a smaller max_tokens (the body names the largest that fits), a shorter prompt, or the model "
+        f"that the body names as cheaper_model. {_ASK}",
         "spendguard budget topup --agent <agent> --amount <cents>",
     ),
     Code.BUDGET_NOT_SET: Entry(
@@ -97,8 +100,9 @@ TABLE: dict[Code, Entry] = {
         Exit.BUDGET,
         "The key's limit is reached",
         "The most this call can cost fits the agent's budget, but not what is left of the key it came with.",
-        "Send a smaller max_tokens or a shorter prompt, or use a key with more left. " + _ASK,
-        "a key's limit cannot be changed: spendguard agent key <agent> --limit <amount> makes another key",
+        "Send a smaller max_tokens, a shorter prompt, or the model that the body names as cheaper_model, "
+        f"or use a key with more left. {_ASK}",
+        "a key's limit cannot be changed, make another one: spendguard agent key <agent> --limit <cents>",
     ),
     Code.BUDGET_HELD: Entry(
         402,
@@ -106,7 +110,8 @@ TABLE: dict[Code, Entry] = {
         "Budget is held by calls in flight",
         "The call fits what remains, but not what is free while other calls are running.",
         "Wait for your other calls to end, then send it again.",
-        "spendguard status; calls in flight give back what they did not use",
+        "wait, as calls in flight give back what they did not use: spendguard status; or add the "
+        "money: spendguard budget topup --agent <agent> --amount <cents>",
         retry=None,
     ),
     Code.BUDGET_LOCKED: Entry(
@@ -115,7 +120,9 @@ TABLE: dict[Code, Entry] = {
         "Agent budget is locked by an in-flight run",
         "Another run of the same agent has calls in flight, and the agent's concurrency is exclusive.",
         "Wait and send it again, or use the same x-cynsta-run-id as the holder.",
-        "spendguard agent set <agent> --concurrency shared, or wait for the holder",
+        "let runs of the agent overlap: spendguard agent set <agent> --concurrency shared; or give "
+        "both programs one run: spendguard exec --agent <agent> --run-id <run> -- <command>; or wait "
+        "for the holder: spendguard agent get <agent>",
         retry=None,
     ),
     Code.POLICY_CHANGED: Entry(
@@ -124,7 +131,7 @@ TABLE: dict[Code, Entry] = {
         "The agent's settings changed while the call waited",
         "The call was read by settings that an operator has changed since; nothing of it was sent.",
         "Send it again.",
-        "spendguard agent get <agent> shows the settings in force",
+        "nothing to do, the settings in force are shown by: spendguard agent get <agent>",
         retry=True,
     ),
     Code.IDEMPOTENCY_IN_FLIGHT: Entry(
@@ -133,8 +140,9 @@ TABLE: dict[Code, Entry] = {
         "A request with this Idempotency-Key is in flight",
         "The first request with this key has not ended yet; a second one would be paid twice.",
         "Wait for the first request; if its answer is lost, send it again with a new key.",
-        "spendguard explain <call>, or wait for the call that the body names",
+        "wait for the call that the body names as first_call_id: spendguard explain <call>",
         retry=True,
+        money=Money.FIRST,
     ),
     Code.IDEMPOTENCY_DONE: Entry(
         409,
@@ -142,7 +150,8 @@ TABLE: dict[Code, Entry] = {
         "The request with this Idempotency-Key was done",
         "The call was forwarded and charged; its answer is not kept, so it cannot be given again.",
         "Use a new key if you want to pay for another answer.",
-        "use a new key; the body names the first call and what it cost",
+        "use a new key; the body names the first call, and what it cost: spendguard explain <call>",
+        money=Money.FIRST,
     ),
     Code.IDEMPOTENCY_MISMATCH: Entry(
         409,
@@ -151,6 +160,7 @@ TABLE: dict[Code, Entry] = {
         "A key stands for one request; this body is not the one that was sent with it first.",
         "Use a new key for a new request.",
         "use a new key for a new request",
+        money=Money.FIRST,
     ),
     Code.MISSING_AGENT: Entry(
         400,
@@ -159,7 +169,7 @@ TABLE: dict[Code, Entry] = {
         "The call names no agent, so there is no budget to hold.",
         "Send your agent key where the SDK puts its key, or x-cynsta-agent-id, or use the base URL "
         "/v1/agents/<agent_id>/runs/<run_id>/<provider>.",
-        "spendguard agent key <agent> makes a key; spendguard agent list shows the ids",
+        "make a key: spendguard agent key <agent>; see the ids: spendguard agent list",
     ),
     Code.MALFORMED_REQUEST: Entry(
         400,
@@ -174,8 +184,10 @@ TABLE: dict[Code, Entry] = {
         Exit.USAGE,
         "Unknown model for pricing",
         "The price document has no card for this model, so its cost cannot be bounded.",
-        "Use a model that has a price; ask your operator for the list.",
-        "spendguard status --json lists the priced models; [prices.overrides] in config.toml adds one",
+        "Use a model that has a price: the body names those of a similar name as near_models, and "
+        "GET /v1/models lists all.",
+        "see the priced models: spendguard pricing show; add one under [prices.overrides] in "
+        "config.toml, then: spendguard restart",
     ),
     Code.UNPRICED_DIMENSION: Entry(
         400,
@@ -183,7 +195,7 @@ TABLE: dict[Code, Entry] = {
         "Unpriced dimension",
         "The request can be billed at a rate that the model's card lacks.",
         "Leave out the feature that the body names.",
-        "use a model whose card has the rate",
+        "use a model whose card has the rate, the cards are shown by: spendguard pricing show",
     ),
     Code.UNBOUNDED_FEATURE: Entry(
         400,
@@ -191,7 +203,9 @@ TABLE: dict[Code, Entry] = {
         "Unbounded feature",
         "The request uses a feature whose cost has no upper bound that can be computed before the call.",
         "Leave out the feature that the body names.",
-        "leave it out, or set what the body names as `setting` (config set, config allow, agent set)",
+        "leave the feature out, or set what the body names as `setting`: spendguard config set "
+        "<setting> <value>; for a feature of a list: spendguard config allow <feature>; then: spendguard "
+        "restart; or for one agent, at once: spendguard agent set <agent> --allow <feature>",
     ),
     Code.FOREIGN_STATE: Entry(
         400,
@@ -199,7 +213,7 @@ TABLE: dict[Code, Entry] = {
         "Foreign state",
         "The request goes on from an answer that no call of this agent got, as far as is kept at hand.",
         "Send the history in the request itself, or go on from an answer that you got here lately.",
-        "[policy] server_state says how earlier answers are bounded; those of other agents are never taken",
+        "send the history in the request itself; answers of other agents are never gone on from",
     ),
     Code.SUBSCRIPTION_TOKEN: Entry(
         400,
@@ -207,7 +221,7 @@ TABLE: dict[Code, Entry] = {
         "Subscription tokens cannot be used",
         "The program is logged in with a plan (Claude or ChatGPT), which is not billed by the token.",
         "Log out of the plan and use an agent key, or any value, where the API key goes. " + _ASK,
-        "spendguard exec --agent <agent> -- <command> takes the plan's token out of the way",
+        "take the plan's token out of the way: spendguard exec --agent <agent> -- <command>",
     ),
     Code.UNAUTHORIZED: Entry(
         401,
@@ -223,7 +237,7 @@ TABLE: dict[Code, Entry] = {
         "Unauthorized: this agent key is not known",
         "The agent key was never made here, was rotated or revoked, or is not the whole key.",
         "Use the key that you were given, whole. " + _ASK,
-        "spendguard agent key <agent> --list; a new one: spendguard agent key <agent>",
+        "see its keys: spendguard agent key <agent> --list; make a new one: spendguard agent key <agent>",
     ),
     Code.KEY_EXPIRED: Entry(
         401,
@@ -231,7 +245,7 @@ TABLE: dict[Code, Entry] = {
         "Unauthorized: this agent key has expired",
         "The key, or one that it was made from, was good until a time that is over.",
         _ASK,
-        "spendguard agent key <agent> makes a new one; --expires says for how long",
+        "make a new one, for as long as you say: spendguard agent key <agent> --expires 7d",
     ),
     Code.KEY_REQUIRED: Entry(
         401,
@@ -239,7 +253,8 @@ TABLE: dict[Code, Entry] = {
         "Unauthorized: this agent needs its key",
         "The agent has, or had, keys of its own, or the address takes keys only: its id alone is not enough.",
         "Send the agent key where the API key goes.",
-        "spendguard agent key <agent> makes a key; agent set --no-needs-key lets its id alone in again",
+        "make a key: spendguard agent key <agent>; or let its id alone in again: spendguard agent "
+        "set <agent> --no-needs-key",
     ),
     Code.KEY_SCOPE: Entry(
         403,
@@ -247,7 +262,7 @@ TABLE: dict[Code, Entry] = {
         "The key does not allow this",
         "The key is narrower than its agent: it names the models that it may call.",
         "Use a model that the body names. " + _ASK,
-        "spendguard agent key <agent> --model <pattern> makes a key for other models",
+        "make a key for other models: spendguard agent key <agent> --model <pattern>",
     ),
     Code.KEYS_TOO_MANY: Entry(
         403,
@@ -255,7 +270,7 @@ TABLE: dict[Code, Entry] = {
         "Too many keys",
         "An agent has only so many keys at a time, those that its keys made for others included.",
         "Go on with a key that was used before, or wait until some expire. " + _ASK,
-        "spendguard agent key <agent> --list; --revoke <key> ends one",
+        "see them: spendguard agent key <agent> --list; end one: spendguard agent key <agent> --revoke <key>",
     ),
     Code.KEY_NOT_FOUND: Entry(
         404,
@@ -279,7 +294,8 @@ TABLE: dict[Code, Entry] = {
         "Requests from web pages are refused",
         "The request carries an Origin or a Sec-Fetch-Site of a browser.",
         "Call from a program, not from a page.",
-        "call from a program; spendguard config set access.origins <origin> lets a page in with a key",
+        "call from a program, or let the page in with a key: spendguard config set access.origins "
+        "<origin>; then: spendguard restart",
     ),
     Code.MOCK_ONLY: Entry(
         403,
@@ -287,7 +303,7 @@ TABLE: dict[Code, Entry] = {
         "Mock models are for agents created with --mock, and those for mock models only",
         "Mock calls cost nothing real, so only agents made for them may use them, and nothing else.",
         "Use mock-small or mock-large with a mock agent, a real model with any other.",
-        "spendguard agent create --name <name>, with --mock for mock models",
+        "spendguard agent create --name <name>, or with --mock for mock models",
     ),
     Code.AGENT_NOT_FOUND: Entry(
         404,
@@ -311,7 +327,7 @@ TABLE: dict[Code, Entry] = {
         "Call not found",
         "No call has this id, or it ended too long ago to be kept at hand.",
         "Check the call id.",
-        "spendguard agent get <agent> lists the recent calls",
+        "see the recent calls: spendguard agent get <agent>",
     ),
     Code.CALL_NOT_OPEN: Entry(
         409,
@@ -319,7 +335,7 @@ TABLE: dict[Code, Entry] = {
         "Call has ended",
         "A call ends once; this one already has its final record.",
         "Nothing to do.",
-        "spendguard budget adjust --call <call> --to <usd> corrects what an ended call was charged",
+        "correct what it was charged: spendguard budget adjust --call <call> --to <usd>",
     ),
     Code.ROUTE_NOT_FOUND: Entry(
         404,
@@ -327,7 +343,7 @@ TABLE: dict[Code, Entry] = {
         "Route not found",
         "Only routes whose cost can be bounded are served; nothing was forwarded.",
         "Use /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages or /v1beta/models/...",
-        "the README lists the routes that are served",
+        "the README lists the routes that are served, and so does /openapi.json",
     ),
     Code.METHOD_NOT_ALLOWED: Entry(
         405,
@@ -343,7 +359,8 @@ TABLE: dict[Code, Entry] = {
         "Body too large",
         "The request body is above the size limit.",
         "Send less.",
-        "[limits] body_bytes_max in config.toml",
+        "send less, or raise the limit: spendguard config set limits.body_bytes_max <bytes>; then: "
+        "spendguard restart",
     ),
     Code.UNSUPPORTED_MEDIA: Entry(
         415,
@@ -359,7 +376,8 @@ TABLE: dict[Code, Entry] = {
         "Host not served here",
         "The Host header is not one of this sidecar's own names, or the request line holds a whole URL.",
         "Call one of the names that the message lists, with the sidecar's port.",
-        "call one of the names in the message; spendguard config set access.hosts <name> adds another",
+        "call one of the names in the message, or add another: spendguard config set access.hosts <name>; "
+        "then: spendguard restart",
     ),
     Code.RATE_LIMITED: Entry(
         429,
@@ -377,8 +395,9 @@ TABLE: dict[Code, Entry] = {
         "The provider's answer was lost",
         "The connection broke, or the answer made no sense; what the provider billed is not known.",
         "The call was charged at its hold. Send it again only if the budget allows.",
-        "spendguard budget adjust --call <call> --to <usd> once the provider's bill is known",
+        "spendguard budget adjust --call <call> --to <usd>, once the provider's bill is known",
         retry=None,
+        money=Money.HOLD,
     ),
     Code.UPSTREAM_TIMEOUT: Entry(
         504,
@@ -386,8 +405,9 @@ TABLE: dict[Code, Entry] = {
         "The provider did not answer in time",
         "No byte came within the deadline; what the provider billed is not known.",
         "The call was charged at its hold. Send it again only if the budget allows.",
-        "spendguard budget adjust --call <call> --to <usd> once the provider's bill is known",
+        "spendguard budget adjust --call <call> --to <usd>, once the provider's bill is known",
         retry=None,
+        money=Money.HOLD,
     ),
     Code.UPSTREAM_UNREACHABLE: Entry(
         502,
@@ -404,7 +424,7 @@ TABLE: dict[Code, Entry] = {
         "No valid price document",
         "Without a verified, unexpired price document no call can be bounded.",
         _ASK,
-        "spendguard status shows the price document; spendguard logs says why it was refused",
+        "spendguard doctor signature; ask for the prices again: spendguard pricing refresh",
     ),
     Code.PRICING_SIGNATURE: Entry(
         503,
@@ -412,7 +432,7 @@ TABLE: dict[Code, Entry] = {
         "Remote pricing signature verification failed",
         "The price document is not signed by a pinned key, or was changed after signing.",
         _ASK,
-        "check trust.toml, or CAP_PRICING_SIGNING_PUBLIC_KEY",
+        "spendguard doctor signature; see the pinned keys: spendguard pricing trust list",
     ),
     Code.PRICING_INVALID: Entry(
         503,
@@ -420,7 +440,7 @@ TABLE: dict[Code, Entry] = {
         "Price document is not valid",
         "The document does not follow its schema.",
         _ASK,
-        "ask the authority that signed it, or remove your [prices.overrides]",
+        "ask the authority that signed it, or remove your [prices.overrides], then: spendguard restart",
     ),
     Code.PRICING_EXPIRED: Entry(
         503,
@@ -428,7 +448,7 @@ TABLE: dict[Code, Entry] = {
         "Remote pricing payload has expired",
         "The price document's time is over, or has not begun.",
         _ASK,
-        "check the clock of this machine; spendguard restart signs a fresh local document",
+        "set this machine's clock right, then: spendguard pricing refresh",
     ),
     Code.PRICING_ROLLBACK: Entry(
         503,
@@ -436,7 +456,7 @@ TABLE: dict[Code, Entry] = {
         "Price document is older than one already accepted",
         "Its sequence number is below, or equal with other content than, the highest one accepted.",
         _ASK,
-        "ask the authority for its current document",
+        "ask the authority for its current document, then: spendguard pricing refresh",
     ),
     Code.PROVIDER_KEY_MISSING: Entry(
         503,
@@ -452,7 +472,8 @@ TABLE: dict[Code, Entry] = {
         "The provider rejected the sidecar's key",
         "The provider answered that the operator's key is none, or may not be used; nothing was charged.",
         _ASK,
-        "spendguard provider set-key <provider>, then spendguard provider test <provider>",
+        "spendguard provider set-key <provider>; then: spendguard provider test <provider>",
+        money=Money.SAID,
     ),
     Code.SHUTTING_DOWN: Entry(
         503,
@@ -479,7 +500,8 @@ TABLE: dict[Code, Entry] = {
         "Internal error",
         "A fault of SpendGuard's own; nothing was forwarded unless the body says so.",
         _ASK,
-        "spendguard logs",
+        "see what went wrong: spendguard logs; what the call cost: spendguard explain <call>",
+        money=Money.RECORD,
     ),
     Code.LEDGER_DAMAGED: Entry(
         503,
@@ -487,7 +509,7 @@ TABLE: dict[Code, Entry] = {
         "The ledger is damaged",
         "A record that was durable once is missing or changed.",
         _ASK,
-        "spendguard ledger verify shows all of it; spendguard ledger restore <backup> puts a backup there",
+        "see all of it: spendguard ledger verify; put a backup there: spendguard ledger restore <backup>",
     ),
     Code.LEDGER_LOCKED: Entry(
         503,
@@ -495,7 +517,7 @@ TABLE: dict[Code, Entry] = {
         "Another daemon has this ledger open",
         "One home has one daemon; the lock is held by a live process.",
         _ASK,
-        "spendguard status; spendguard down",
+        "see who has it: spendguard status; stop it: spendguard down",
     ),
     Code.LEDGER_NEWER: Entry(
         503,
@@ -519,7 +541,8 @@ TABLE: dict[Code, Entry] = {
         "The agent waits for what it spent since the backup",
         "The ledger was restored from a backup, so what this agent spent after it is not in its account.",
         _ASK,
-        "spendguard agent unfreeze <agent> --spent <amount since the backup>; 0 accepts the loss",
+        "spendguard agent unfreeze <agent> --spent <cents>, what it spent since the backup; 0 "
+        "accepts the loss",
     ),
     Code.LEDGER_REFUSED: Entry(
         500,
@@ -535,7 +558,8 @@ TABLE: dict[Code, Entry] = {
         "The disk failed",
         "A write or sync did not succeed, so nothing more may be forwarded.",
         _ASK,
-        "mend the disk, then spendguard up",
+        "mend the disk, then: spendguard up",
+        money=Money.RECORD,
     ),
     Code.HOME_UNSAFE: Entry(
         500,
@@ -551,7 +575,7 @@ TABLE: dict[Code, Entry] = {
         "The port is taken",
         "Another program listens on the sidecar's port.",
         _ASK,
-        "spendguard up --port <another>",
+        "spendguard up --port <port>, or stop the program on that port",
     ),
     Code.USAGE: Entry(
         400,
@@ -559,7 +583,7 @@ TABLE: dict[Code, Entry] = {
         "Usage",
         "The command line is not of the form that the command takes.",
         "Correct the command.",
-        "see --help",
+        "add --help to the command to see how it is written",
     ),
     Code.NO_DAEMON: Entry(
         503,
@@ -575,7 +599,7 @@ TABLE: dict[Code, Entry] = {
         "Something else answers on the sidecar's port",
         "It could not prove that it knows the admin token, so the token was not sent to it.",
         _ASK,
-        "spendguard up --port <another>, or stop the program on that port",
+        "spendguard up --port <port>, or stop the program on that port",
     ),
     Code.AMBIGUOUS_NAME: Entry(
         400,
@@ -591,7 +615,7 @@ TABLE: dict[Code, Entry] = {
         "Not allowed here",
         "The verb is not available in this place.",
         _ASK,
-        "run it from an operator's shell",
+        "type it in an operator's own shell",
     ),
     Code.EXEC_FAILED: Entry(
         500,

@@ -61,6 +61,7 @@ def _foreign(answer_id: str) -> SpendGuardError:
         remedy=TABLE[Code.FOREIGN_STATE].agent_remedy,
         facts={
             "path": "previous_response_id",
+            "expected": "the id of an answer that this agent got here lately",
             "id": answer_id[:100],
             "setting": '[policy] server_state = "window"',
         },

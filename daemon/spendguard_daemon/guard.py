@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection
 
 from spendguard_daemon import outcome as outcomes
-from spendguard_daemon import ways
 from spendguard_daemon.booking import booking
 from spendguard_daemon.call import Answer, AnswerTornError, Arrival, Client, Plan
 from spendguard_daemon.codes import TABLE
@@ -35,6 +34,7 @@ from spendguard_daemon.ports import Clock, NotSentError, Upstream, UpstreamLostE
 from spendguard_daemon.relay import Relay
 from spendguard_daemon.settings import Settings
 from spendguard_daemon.sharpen import Sharpener
+from spendguard_daemon.ways import Ways
 
 DURABLE_SOON_SECONDS = 0.005
 
@@ -63,6 +63,7 @@ class Guard:
         self._settings = settings
         self._clock = clock
         self._sharpener = sharpener or Sharpener(state=ledger.state, upstreams=upstreams, clock=clock)
+        self._ways = Ways(planner, ledger.state, clock)
         self._running: dict[str, asyncio.Task[Answer | None]] = {}
         self.relays: dict[str, Relay] = {}
         self._closing = False
@@ -95,7 +96,7 @@ class Guard:
             hold = await self._ledger.hold(plan.hold, self._settings.held_wait_seconds)
             self._insistence.got_it(hold.agent_id, hold.run_id)
         except SpendGuardError as error:
-            ways.tell(error, plan, account)
+            self._ways.tell(error, arrival, plan, account)
             self._note_refusal(arrival, plan, error)
             raise
         changed = fault(Code.SHUTTING_DOWN) if self._closing else self._planner.outdated(plan, account)
@@ -145,7 +146,7 @@ class Guard:
                 call_id=arrival.call_id,
                 agent_id=arrival.agent_id,
                 run_id=run_id,
-                provider=plan.provider if plan else arrival.provider,
+                provider=plan.provider if plan else arrival.provider or str(error.facts.get("provider", "")),
                 endpoint=arrival.endpoint,
                 model=plan.card.model if plan else str(error.facts.get("model", "")),
                 code=error.code,

@@ -84,6 +84,17 @@ def format_usd(amount: int) -> str:
     return f"{sign}{dollars}.{decimals}"
 
 
+def exact_usd(amount: int, per_nusd: int) -> str:
+    """Write an amount of which `per_nusd`, a power of ten, make a nUSD as an exact decimal string of USD.
+
+    For the parts of a sum that is rounded only as a whole: 0.00000015, 0.000000000975.
+    """
+    per_usd = per_nusd * NUSD_PER_USD
+    dollars, rest = divmod(amount, per_usd)
+    decimals = f"{rest:0{len(str(per_usd)) - 1}d}".rstrip("0").ljust(2, "0")
+    return f"{dollars}.{decimals}"
+
+
 def parse_usd(text: str) -> Nusd:
     """Read an exact decimal of USD such as `0.000123456`; raise USAGE on anything else."""
     match = _DOLLARS.fullmatch(text)

@@ -158,7 +158,7 @@ class Planner:
                 input_tokens=max(bound.tokens for bound in trusted),
                 from_ns=from_ns,
                 until_ns=until_ns,
-                events=_events(request, card),
+                events=events_of(request, card),
                 service_tier=request.service_tier,
                 modifiers=request.modifiers,
             ),
@@ -273,7 +273,7 @@ def offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, unt
         reach=request.reach,
         from_ns=from_ns,
         until_ns=until_ns,
-        events=_events(request, card),
+        events=events_of(request, card),
         service_tier=request.service_tier,
         modifiers=request.modifiers,
         uncapped_tokens=request.uncapped_tokens(card.limits, reasoning=card.reasoning),
@@ -281,7 +281,7 @@ def offer(bound: InputBound, request: Request, card: RateCard, from_ns: int, unt
     return Offer(bound.rung, bound.tokens, cost)
 
 
-def _events(request: Request, card: RateCard) -> dict[str, int]:
+def events_of(request: Request, card: RateCard) -> dict[str, int]:
     """Return the most of each fee that a request may cause, with one of each penalty that the card lists."""
     return {**request.events, **{name: 1 for name in request.penalties if name in card.fees}}
 

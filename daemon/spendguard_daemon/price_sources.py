@@ -8,9 +8,11 @@ from pathlib import Path
 from spendguard_daemon.ports import Clock, Disk, Rng
 from spendguard_daemon.price_keeper import PriceOrigin
 from spendguard_daemon.pricing import trust
+from spendguard_daemon.pricing.answers import Answer
 from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.pricing.remote import RemotePrices, RemoteTerms
 from spendguard_daemon.settings import Settings
+from spendguard_daemon.skew import NoteHeaders
 
 _SECOND_NS = 1_000_000_000
 _SCHEMAS = {"any": trust.BOTH_SCHEMAS, "1": frozenset({1}), "2": frozenset({2})}
@@ -29,9 +31,16 @@ def rehearse(settings: Settings, folder: Path, *, disk: Disk, clock: Clock, rng:
 
 
 def make(
-    settings: Settings, folder: Path, trust_path: Path, *, disk: Disk, clock: Clock, rng: Rng
+    settings: Settings,
+    folder: Path,
+    trust_path: Path,
+    *,
+    disk: Disk,
+    clock: Clock,
+    rng: Rng,
+    note: NoteHeaders = lambda _: None,
 ) -> PriceOrigin:
-    """Return the source; nothing is read and nobody asked yet."""
+    """Return the source; nothing is read and nobody asked yet. `note` is told the headers of each answer."""
     if settings.price_source == "local":
         return LocalPrices(
             folder,
@@ -44,6 +53,11 @@ def make(
         )
     from spendguard_daemon.pricing.source import fetch
 
+    async def noted(url: str, *, etag: str, timeout_seconds: float) -> Answer:
+        answer = await fetch(url, etag=etag, timeout_seconds=timeout_seconds)
+        note(answer.headers)
+        return answer
+
     terms = RemoteTerms(
         url=settings.price_url,
         public_key=settings.price_public_key,
@@ -53,4 +67,4 @@ def make(
         timeout_seconds=settings.price_http_timeout_seconds,
         verifies=settings.price_verify_signature,
     )
-    return RemotePrices(folder, trust_path, terms, fetch=fetch, disk=disk, clock=clock, rng=rng)
+    return RemotePrices(folder, trust_path, terms, fetch=noted, disk=disk, clock=clock, rng=rng)

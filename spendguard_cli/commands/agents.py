@@ -115,7 +115,7 @@ def list_(session: Session) -> None:
     exits=EXITS,
 )
 def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = None) -> None:
-    """Show one agent and its latest calls."""
+    """Show one agent and its latest calls; spendguard explain <call> tells the life of one."""
     from spendguard_cli import render, shapes
     from spendguard_daemon.system import SystemClock
 
@@ -124,6 +124,8 @@ def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = No
     calls = session.control.calls(agent_id, CALLS_SHOWN)
     if session.out.is_terminal:
         session.out.show(shapes.AgentDetail(agent=found, calls=calls, now_ns=SystemClock().wall_ns()))
+        if calls:
+            session.out.hint(f"the life of a call, each sum of it: spendguard explain {calls[0].call_id}")
         if found.restored:
             session.out.advise(f"spendguard agent unfreeze {agent_id} --spent <amount since the backup>")
     else:
@@ -131,6 +133,10 @@ def get(session: Session, *, agent: Agent = None, agent_option: AgentOption = No
         shown = render.plain(calls) if whole else render.plain([shapes.call_line(call) for call in calls])
         session.out.show(render.merged({}, found) | {"calls": shown})
     session.tell_ways_on([found])
+    if any(call.state == "refused" for call in calls) and not session.connection.in_exec:
+        from spendguard_cli.doctor.advice import advise
+
+        advise(session, agent_id)
 
 
 @verb(

@@ -1,13 +1,21 @@
 """`doctor`: what is wrong, why it is thought so, and what to type next."""
 
-from typing import Annotated
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spendguard_cli.session import Session
-from spendguard_cli.shapes import Diagnosis
+from spendguard_cli.session import UUID, Session
 from spendguard_cli.verbs import switch, verb
 from spendguard_daemon.codes import Exit
+from spendguard_daemon.errors import Code, SpendGuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spendguard_cli.doctor.findings import Check, Finding
+    from spendguard_cli.doctor.world import World
 
 Subject = Annotated[
     str | None,
@@ -29,8 +37,10 @@ def join(app: typer.Typer) -> None:
             "spendguard doctor 402 --agent my-agent",
             "spendguard doctor --check prices",
             "spendguard doctor --fix",
+            "spendguard doctor --probe",
+            "spendguard doctor --probe --provider openai --agent my-agent",
         ),
-        exits=(Exit.FAILED, Exit.USAGE, Exit.NOT_FOUND),
+        exits=(Exit.FAILED, Exit.USAGE, Exit.NO_DAEMON, Exit.NOT_FOUND, Exit.NOT_ALLOWED),
     )(doctor)
 
 
@@ -38,7 +48,10 @@ def doctor(
     session: Session,
     *,
     subject: Subject = None,
-    agent: Annotated[str | None, typer.Option("--agent", metavar="AGENT", help="Only this agent.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", metavar="AGENT", help="Only this agent; with --probe: who pays a real call."),
+    ] = None,
     check: Annotated[
         list[str] | None,
         typer.Option("--check", metavar="NAME", help="Only this check, or group of checks. May be repeated."),
@@ -52,16 +65,117 @@ def doctor(
         str | None,
         typer.Option("--provider", metavar="NAME", help="With --probe: a real call, its price said first."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="With --provider: this model, not the cheapest."),
+    ] = None,
+    yes: Annotated[bool, switch("--yes", "-y", help_text="With --provider: do not ask.")] = False,
+    verbose: Annotated[
+        bool, switch("--verbose", "-v", help_text="Show what is well too, a line each.")
+    ] = False,
 ) -> None:
     """Say what is wrong, why it is thought so, and what to type next.
 
     Starts nothing and changes nothing, unless --fix or --probe is given. Exit 1: something is red.
     """
-    from spendguard_cli.doctor.examine import chosen, examine
-    from spendguard_cli.doctor.findings import Level, worst
+    from spendguard_cli.doctor.examine import chosen
     from spendguard_cli.doctor.world import World
 
-    findings = examine(World(session, agent), chosen(check or []))
-    session.out.show(Diagnosis(findings=findings, worst=worst(findings)))
-    if worst(findings) is Level.RED:
+    if not probe and (provider, model, yes) != (None, None, False):
+        raise SpendGuardError(
+            Code.USAGE, "--provider, --model and --yes go with --probe", remedy="spendguard doctor --probe"
+        )
+    checks = chosen(check or [])
+    if list_:
+        _list(session, checks)
+    elif probe:
+        _probe(session, provider, model, agent, yes=yes)
+    else:
+        world = World(session, agent)
+        _check_agent(world)
+        if subject is not None:
+            _explain(session, world, subject)
+        else:
+            _examine(session, world, checks, fix=fix, verbose=verbose)
+
+
+def _list(session: Session, checks: "Iterable[Check]") -> None:
+    from spendguard_cli.shapes import CheckName
+
+    session.out.show(
+        [CheckName(name=one.name, about=one.about, mends=one.mend is not None) for one in checks]
+    )
+
+
+def _probe(
+    session: Session, provider: str | None, model: str | None, agent: str | None, *, yes: bool
+) -> None:
+    from spendguard_cli.doctor.findings import worst
+    from spendguard_cli.doctor.probing import run
+
+    probed = run(session, provider=provider, model=model, agent=agent, yes=yes)
+    if probed is None:
+        raise typer.Exit(Exit.FAILED)
+    session.out.show(probed)
+    _end(worst(probed.findings))
+
+
+def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bool, verbose: bool) -> None:
+    from spendguard_cli.doctor.examine import examine
+    from spendguard_cli.doctor.fixing import mend
+    from spendguard_cli.doctor.world import World
+
+    done: list[str] = []
+    if fix:
+        session.operator_only("doctor --fix")
+        done = mend(world, checks)
+        if not done:
+            session.out.say("nothing was mended: none of what --fix knows how to mend is wrong")
+        with contextlib.suppress(SpendGuardError):
+            session.alive()  # a sidecar may have been started anew meanwhile
+        world = World(session, world.agent_ref)
+    _show(session, examine(world, checks), done, verbose=verbose)
+
+
+def _explain(session: Session, world: "World", subject: str) -> None:
+    """Say what one failure was, and what gets out of it."""
+    from spendguard_cli.doctor.failure import explain
+
+    _show(session, explain(world, subject, sys.stdin), [], verbose=True)
+
+
+def _show(session: Session, found: "list[Finding]", done: list[str], *, verbose: bool) -> None:
+    from spendguard_cli.doctor.findings import worst
+    from spendguard_cli.shapes import Diagnosis, DiagnosisDetail
+
+    findings = [_for_agents(one) for one in found] if session.connection.in_exec else found
+    shown = Diagnosis(findings=findings, worst=worst(findings), done=done)
+    session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose))
+    _end(worst(findings))
+
+
+def _for_agents(finding: "Finding") -> "Finding":
+    """Return a finding as a program inside `exec` is shown it: without what only operators may type."""
+    from msgspec.structs import replace
+
+    kept = [line for line in finding.remedy if not line.lstrip().startswith("spendguard")]
+    dropped = len(kept) < len(finding.remedy)
+    deed = finding.deed or ("Ask your operator to look at this." if dropped else "")
+    return replace(finding, remedy=kept, deed=deed)
+
+
+def _check_agent(world: "World") -> None:
+    """Raise AGENT_NOT_FOUND for an agent that a sidecar that is up does not know."""
+    ref = world.agent_ref
+    if ref is None or world.status is None or world.agents:
+        return
+    if UUID.fullmatch(ref):
+        raise SpendGuardError(Code.AGENT_NOT_FOUND, f"Agent not found: {ref}", remedy="spendguard agent list")
+    world.session.agent_id(ref)
+
+
+def _end(level: str) -> None:
+    from spendguard_cli.doctor.findings import Level
+
+    if level == Level.RED:
         raise typer.Exit(Exit.FAILED)

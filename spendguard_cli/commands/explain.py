@@ -25,11 +25,18 @@ def join(app: typer.Typer) -> None:
 def explain(
     session: Session,
     *,
-    call: Annotated[str, typer.Argument(metavar="CALL", help="The call's id, or `last` with --agent.")],
+    call: Annotated[
+        str,
+        typer.Argument(
+            metavar="CALL", help="The call's id, 6 or more characters of its beginning, or `last`."
+        ),
+    ],
     agent: Annotated[str | None, typer.Option("--agent", metavar="AGENT", help="Whose last call.")] = None,
 ) -> None:
     """Tell the life of one call: bound, hold, forward, usage, settlement; of a refused one, the sum.
 
     The id stands in the answer's header x-spendguard-call-id, and in the body of a refusal.
     """
-    raise NotImplementedError(session, call, agent)
+    from spendguard_cli.explain.looking import Looker
+
+    session.out.show(Looker(session).story(call, agent))

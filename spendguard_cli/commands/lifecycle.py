@@ -200,6 +200,10 @@ def status(session: Session) -> None:
         session.out.advise("spendguard ledger export --unconfirmed, to list all that was charged at worst")
         session.out.advise(f"spendguard budget adjust --call {now.unconfirmed[0].call_id} --to <usd>")
     session.tell_ways_on(agents, now.daemon_budget)
+    if session.out.is_terminal:
+        from spendguard_cli.doctor.advice import advise
+
+        advise(session)
 
 
 def logs(

@@ -13,6 +13,8 @@ from functools import cached_property
 from spendguard_cli import supervisor
 from spendguard_cli.client import Control
 from spendguard_cli.context import Connection
+from spendguard_cli.doctor.lately import Refused, refused
+from spendguard_cli.doctor.world_prices import PricesWorld
 from spendguard_cli.holder import Holder, holder, is_held
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.session import Session
@@ -36,7 +38,7 @@ class Port:
     found: Found
 
 
-class World:
+class World(PricesWorld):
     """One look at one machine. `agent_ref`: only this agent is of interest (`--agent`), by id or name."""
 
     def __init__(self, session: Session, agent_ref: str | None = None):
@@ -127,6 +129,35 @@ class World:
     def _calls(self) -> dict[str, list[wire.Call]]:
         return {}
 
+    def in_flight(self, agent_id: str) -> list[wire.Call]:
+        """Return an agent's calls that have a hold and no end, the oldest first."""
+        return [call for call in reversed(self.calls(agent_id)) if call.state == "held"]
+
+    def call(self, call_id: str) -> wire.Call | None:
+        """Return one call, None where there is none, or nobody to ask."""
+        try:
+            return self.control.call(call_id) if self.control else None
+        except SpendGuardError:
+            return None
+
+    @cached_property
+    def refused(self) -> list[Refused]:
+        """The refusals of the last hour of the agents of interest, told together by agent and code."""
+        return refused(self)
+
+    def keys(self, agent_id: str) -> list[wire.AgentKey]:
+        """Return an agent's keys, oldest first; none where the sidecar is down."""
+        if agent_id not in self._keys:
+            try:
+                self._keys[agent_id] = self.control.keys(agent_id) if self.control else []
+            except SpendGuardError as error:
+                self.status_error, self._keys[agent_id] = error, []
+        return self._keys[agent_id]
+
+    @cached_property
+    def _keys(self) -> dict[str, list[wire.AgentKey]]:
+        return {}
+
     @cached_property
     def info(self) -> DaemonInfo | None:
         """What the last daemon of this home wrote of itself (`run/daemon.json`), None where there is none."""
@@ -172,6 +203,8 @@ class World:
     def port(self) -> Port:
         """Who answers at the port of the last daemon, or else the one that is set (0: none is known)."""
         number = (self.info.port if self.info else 0) or self.set_port or 0
+        if self.control is not None and self.control.base_url == Place.at(number).base_url:
+            return Port(number, Found.PROVEN)  # it was knocked at, before it was spoken to
         try:
             tokens = [runtime.read_admin_token(self.home)]
         except (SpendGuardError, OSError):

@@ -1,1 +1,1 @@
-"""`spendguard explain`: the life of one call, line by line."""
+"""`spendguard explain`: the life of one call, line by line, with every sum computed again."""

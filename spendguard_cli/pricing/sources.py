@@ -39,22 +39,22 @@ def read_file(text: str) -> bytes:
     return raw
 
 
-def fetch(text: str) -> bytes:
+def fetch(text: str, seconds: float = FETCH_SECONDS) -> bytes:
     """Ask an address once; raise USAGE for one we do not ask, PRICING_UNAVAILABLE where it fails."""
     url = _address(text)
     try:
-        return _get(url)
+        return _get(url, seconds)
     except httpx.TimeoutException:
-        raise _late() from None
+        raise _late(seconds) from None
     except httpx.HTTPError as error:
         raise failed(safe(str(error) or type(error).__name__)) from None
 
 
-def _get(url: str) -> bytes:
-    raw, ends = bytearray(), time.monotonic() + FETCH_SECONDS
+def _get(url: str, seconds: float) -> bytes:
+    raw, ends = bytearray(), time.monotonic() + seconds
     headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "spendguard"}
     with (
-        httpx.Client(timeout=FETCH_SECONDS, follow_redirects=False, trust_env=False) as http,
+        httpx.Client(timeout=seconds, follow_redirects=False, trust_env=False) as http,
         http.stream("GET", url, headers=headers) as answer,
     ):
         check_head(answer.status_code, answer.headers)
@@ -65,7 +65,7 @@ def _get(url: str) -> bytes:
             if len(raw) > BYTES_MAX:
                 raise too_large()
             if time.monotonic() > ends:
-                raise _late()
+                raise _late(seconds)
     return bytes(raw)
 
 
@@ -77,5 +77,5 @@ def _address(text: str) -> str:
         raise
 
 
-def _late() -> SpendGuardError:
-    return failed(f"no whole answer came within {FETCH_SECONDS:g} s")
+def _late(seconds: float) -> SpendGuardError:
+    return failed(f"no whole answer came within {seconds:g} s")

@@ -92,13 +92,14 @@ def _rows(keys: Sequence[PinnedKey], now_ns: int) -> list[TrustedKey]:
             key_id=key.key_id,
             public_key=trust.encode_base64(key.public_key),
             not_after=None if key.not_after_ns is None else format_time(key.not_after_ns),
-            state=_state(key, now_ns),
+            state=state(key, now_ns),
         )
         for key in keys
     ]
 
 
-def _state(key: PinnedKey, now_ns: int) -> str:
+def state(key: PinnedKey, now_ns: int) -> str:
+    """Return whether a key counts: good, revoked, or over, since its time is."""
     if key.revoked:
         return "revoked"
     return "over" if key.refusal(now_ns) else "good"

@@ -7,9 +7,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from spendguard_cli import shapes
+from spendguard_cli.explain import story
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
-from spendguard_cli.views import accounts, diagnosis, ink, keys, ledger, pricing, sidecar
+from spendguard_cli.views import accounts, diagnosis, explaining, ink, keys, ledger, pricing, sidecar
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
@@ -27,14 +28,18 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     shapes.AgentDetail: accounts.agent_detail,
     shapes.BudgetDetail: accounts.budget_detail,
     shapes.Config: sidecar.config,
+    shapes.CheckName: diagnosis.check,
     shapes.Diagnosis: diagnosis.diagnosis,
+    shapes.DiagnosisDetail: diagnosis.detail,
     shapes.KeyMinted: keys.minted,
     shapes.KeySet: sidecar.key_set,
     shapes.KeyShown: keys.shown_once,
     shapes.Overview: sidecar.overview,
+    shapes.Probed: diagnosis.probed,
     shapes.Setting: sidecar.setting,
     shapes.Sidecar: sidecar.sidecar,
     shapes.StatusDetail: sidecar.status,
+    story.Story: explaining.story,
     wire.Agent: accounts.agent,
     wire.AgentCreated: accounts.agent_created,
     wire.AgentDeleted: accounts.agent_deleted,
@@ -47,6 +52,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     wire.Run: accounts.run,
 }
 MANY: dict[type, Callable[[Any], RenderableType]] = {
+    shapes.CheckName: diagnosis.checks,
     wire.Agent: accounts.agents,
     wire.AgentKey: keys.keys,
     wire.Call: accounts.calls,

@@ -1,5 +1,6 @@
 """What a person sees of agents and their money. Pure: wire values in, Rich renderables out."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
@@ -140,7 +141,31 @@ def agent_detail(value: shapes.AgentDetail) -> RenderableType:
     latest = calls(value.calls) if value.calls else Text("no calls yet", style=QUIET)
     held = [call for call in value.calls if call.state == "held"]
     running: list[RenderableType] = [ink.indent(in_flight(held, value.now_ns)), Text()] if held else []
-    return Group(agent(value.agent, value.now_ns), Text(), *running, ink.indent(latest))
+    head = agent(value.agent, value.now_ns)
+    return Group(head, Text(), *running, ink.indent(latest), *refusals(value.calls))
+
+
+def refusals(values: list[wire.Call]) -> list[RenderableType]:
+    """Which codes the refused ones of these calls had, how often, and when last; nothing without any."""
+    newest: dict[str, wire.Call] = {}
+    times: Counter[str] = Counter()
+    for value in values:
+        if value.state == "refused" and value.code is not None:
+            newest.setdefault(value.code, value)
+            times[value.code] += value.count
+    made = ink.table(
+        "REFUSED WITH", "STATUS", "TIMES", "LAST", "WHY",
+        right=("STATUS", "TIMES"), whole=("REFUSED WITH", "LAST"), prose=("WHY",), less=("WHY", "LAST"),
+    )  # fmt: skip
+    for code, value in newest.items():
+        made.add_row(
+            ink.foreign(code, BAD),
+            ink.foreign(value.http_status or "-"),
+            Text(str(times[code])),
+            ink.when(value.created_at),
+            ink.prose(value.reason or "-", QUIET),
+        )
+    return [Text(), ink.indent(made)] if newest else []
 
 
 def in_flight(values: list[wire.Call], now_ns: int) -> RenderableType:

@@ -68,6 +68,12 @@ def prose(text: str, style: str = "") -> Text:
     return Text(safe(text, PROSE_LENGTH_MAX), style=style)
 
 
+def command(text: str) -> Text:
+    """Return a line to type: indented, never broken or cut, however narrow the terminal is."""
+    line = Text("  $ ", style="cyan", no_wrap=True, overflow="ignore")
+    return line.append(safe(text, PROSE_LENGTH_MAX))
+
+
 def nusd(usd: str) -> int:
     """Read the exact decimal of an amount that may be negative, in nano-USD."""
     return -parse_usd(usd[1:]) if usd.startswith("-") else parse_usd(usd)

@@ -39,7 +39,8 @@ def test_the_commands_of_the_design_are_there() -> None:
     provider:test config:show config:set config:unset config:allow ledger:verify ledger:export ledger:backup
     ledger:restore demo
     pricing:show pricing:refresh pricing:verify pricing:diff pricing:recompute pricing:keygen pricing:sign
-    pricing:serve pricing:trust:add pricing:trust:revoke pricing:trust:list agent:key agent:mint exec"""
+    pricing:serve pricing:trust:add pricing:trust:revoke pricing:trust:list agent:key agent:mint exec
+    doctor explain"""
     assert {":".join(path) for path in LEAVES} == set(wanted.split())
 
 

@@ -8,6 +8,9 @@ from msgspec import structs
 from rich.console import Console
 
 from spendguard_cli import shapes
+from spendguard_cli.doctor.findings import Finding, Level
+from spendguard_cli.explain.story import Step, Story
+from spendguard_cli.explain.sums import Sum, Term
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
 from spendguard_cli.views import MANY, ONE, accounts, ink, sidecar, view
@@ -61,6 +64,14 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values["keys"] = [made(prices.TrustedKey)]
     if kind is shapes.Config:
         values["settings"] = [made(shapes.Setting)]
+    if kind is shapes.Diagnosis or kind is shapes.Probed:
+        values["findings"] = [made_fields(Finding, {"level": level, "remedy": [HOSTILE]}) for level in Level]
+    if kind is shapes.DiagnosisDetail:
+        values["diagnosis"] = made(shapes.Diagnosis)
+    if kind is Story:
+        values["steps"] = [made(Step)]
+    if kind is Step:
+        values["sum"] = made_fields(Sum, {"terms": [made(Term)]})
     return kind(**(values | fields))
 
 
@@ -301,3 +312,16 @@ def test_a_person_sees_age_and_silence() -> None:
     assert "no byte" not in text
     assert "has left" not in text
     assert not FORBIDDEN & set(text)
+
+
+def test_refused_calls_are_told_by_their_code() -> None:
+    """With status, how often and when last; the codes in the order of their newest."""
+    facts = {"state": "refused", "created_at": "2026-01-02T03:04:05Z"}
+    first = {**facts, "code": "insufficient_budget", "http_status": 402, "reason": "\x1b[31mno", "count": 2}
+    other = {**facts, "code": "budget_locked", "http_status": 409, "reason": "later", "count": 1}
+    calls = [structs.replace(made(wire.Call), **row) for row in (first, other, first)]
+    text = drawn(accounts.agent_detail(shapes.AgentDetail(agent=made(wire.Agent), calls=calls, now_ns=0)))
+    rows = [line.split()[:3] for line in text.splitlines() if "Z" in line and line.split()[0] in text]
+    assert ["insufficient_budget", "402", "4"] in rows
+    assert ["budget_locked", "409", "1"] in rows
+    assert "\x1b[31mno" not in text

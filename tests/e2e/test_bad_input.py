@@ -157,6 +157,9 @@ async def test_no_agent(target: Target, value: str | None) -> None:
     answer = await target.ask(headers={"x-cynsta-agent-id": value})
     assert_refused(answer, 400, "missing_agent")
     assert answer.json()["detail"] == "Missing x-cynsta-agent-id header"
+    told = answer.json()["spendguard"]
+    assert (told["path"], told["charged_usd"]) == ("x-cynsta-agent-id", "0")
+    assert "an agent key" in told["expected"]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_want_of_money_names_what_would_let_less_be_held(
     assert refused.json()["error"]["message"].endswith(
         "; $2.50 of it is reasoning that may be billed beside the cap, $0.05 the fee for a request that "
         "breaks the provider's rules; /v1/responses counts all within its cap, or your operator allows "
-        "grok.chat.cap:reasoning and grok.fee:violation"
+        "grok.chat.cap:reasoning and grok.fee:violation; nothing was charged"
     )
     assert facts["affordable_max_tokens"] == 0
     assert "smaller max_tokens" not in facts["remedy"]
@@ -118,7 +118,7 @@ def test_want_of_money_names_what_would_let_less_be_held(
     assert refused.json()["spendguard"]["setting"] == "[policy] allow: grok.fee:violation"
     assert refused.json()["detail"].endswith(
         "; $0.05 of it is the fee for a request that breaks the provider's rules, or your operator allows "
-        "grok.fee:violation"
+        "grok.fee:violation; nothing was charged"
     )
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     called = sidecar.chat(agent, {**CHAT, "tools": [tool]}).json()["detail"]

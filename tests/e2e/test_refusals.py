@@ -46,6 +46,9 @@ def test_the_journal_tells_why_an_agent_was_refused(tmp_path: Path) -> None:
 
         sidecar.start()
         again = sidecar.calls(agent_id)
+        assert again[-1]["facts"] == shown[-1]["facts"] == first["facts"]
+        assert {name: told[name] for name in first["facts"]} == first["facts"]
+        assert {"input_usd", "rates", "needed_usd", "short_usd"} <= set(first["facts"])
         assert {call["state"] for call in again} == {"refused"}
         assert sum(call["count"] for call in again if call["code"] == "insufficient_budget") == 5
         assert again[-1]["call_id"] == told["call_id"]

@@ -1,8 +1,11 @@
 """Which hold a call gets: the offer, the clamp, the halving, to the nano-dollar."""
 
 from functools import partial
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger_kit import (
     AGENT,
@@ -17,6 +20,7 @@ from ledger_kit import (
 from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.money import format_usd, parse_usd
 
 
 def test_the_hold_records_all_that_it_rests_on() -> None:
@@ -176,3 +180,30 @@ def test_an_overdrawn_agent_is_not_admitted_even_for_nothing() -> None:
     book.execute(settle("c1", 1_001))
     book.execute(cmd.Unfreeze(AGENT, "me"))
     assert refused(book, offers=(offer(0, 0),)).code is Code.INSUFFICIENT_BUDGET
+
+
+@given(
+    costs=st.lists(st.tuples(st.integers(1, 3_000), st.integers(0, 300)), min_size=1, max_size=3),
+    output_tokens=st.integers(1, 40),
+    floor=st.integers(1, 40),
+    injected=st.booleans(),
+    overflow=st.sampled_from(["clamp", "refuse"]),
+    runs=st.sampled_from(["exclusive", "shared"]),
+)
+def test_exactly_what_is_needed_is_admitted_and_one_nano_dollar_less_is_not(
+    costs: list[tuple[int, int]], output_tokens: int, floor: int, overflow: str, runs: str, *, injected: bool
+) -> None:
+    """Whatever is clamped, halved or offered; and a worst case that fits lacks nothing."""
+    offers = tuple(offer(fixed, token) for fixed, token in costs)
+    ask: dict[str, Any] = {"offers": offers, "output_tokens": output_tokens, "floor_output_tokens": floor}
+    ask |= {"injected": injected}
+    worst_nusd = hold_call("w", **ask).worst_nusd
+    empty = funded_book(0, overflow=overflow, concurrency=runs)
+    facts = refused(empty, **ask).facts
+    needed_nusd = parse_usd(str(facts["needed_usd"]))
+    assert facts["short_usd"] == format_usd(worst_nusd)
+    short = refused(funded_book(needed_nusd - 1, overflow=overflow, concurrency=runs), **ask)
+    assert parse_usd(str(short.facts["short_usd"])) == worst_nusd - needed_nusd + 1
+    assert (
+        held(funded_book(needed_nusd, overflow=overflow, concurrency=runs), **ask).amount_nusd <= needed_nusd
+    )

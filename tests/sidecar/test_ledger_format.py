@@ -38,7 +38,7 @@ from spendguard_daemon.ledger.backup import back_up
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.lines import READER, VERSION
 from spendguard_daemon.ledger.manifest import FileEntry, Manifest
-from spendguard_daemon.ledger.refusals import FACTS, PLAIN_FACTS, Refusal
+from spendguard_daemon.ledger.refusals import FACTS, PLAIN_FACTS, SETTING, Refusal
 from spendguard_daemon.ledger.restore import restore
 from spendguard_daemon.ledger.room import LIMITS
 from spendguard_daemon.ledger.snapshot import KeyBound, Snapshot
@@ -476,7 +476,7 @@ def test_the_envelope_the_facts_and_the_counts_are_documented() -> None:
     line = json.loads(blocks("jsonl")[0].splitlines()[0])
     assert [cells[0].strip("`") for cells in rows("Lines")] == [*list(line)[:7], "h"]
     said = [name for cells in rows("Refused calls") for name in re.findall(r"`(\w+)`", cells[0])]
-    assert sorted(said) == sorted([*FACTS, *PLAIN_FACTS])
+    assert sorted(said) == sorted([*FACTS, *PLAIN_FACTS, SETTING])
     codes = re.search(r"^Most common `code`: (.*?)\. ", DOCUMENT, re.MULTILINE | re.DOTALL)
     assert codes is not None
     assert set(re.findall(r"`(\w+)`", codes[1])) <= {code.value for code in Code}

@@ -34,6 +34,7 @@ def refuse(history: History, call_id: str, agent_id: str = AGENT) -> None:
         detail="Insufficient budget: no",
         http_status=402,
         wall_ns=5,
+        facts={"needed_usd": "0.01"},
     )
 
 
@@ -124,7 +125,7 @@ def test_a_refusal_is_shown_with_its_code() -> None:
         0,
         0,
     )
-    assert refused.count == 1
+    assert (refused.count, refused.facts) == (1, {"needed_usd": "0.01"})
 
 
 def test_the_view_is_bounded_for_an_agent_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,16 @@ from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.events import Refused
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.lines import encode_body
-from spendguard_daemon.ledger.refusals import DAY_NS, ENVELOPE_BYTES, HOUR_NS, Refusal, Refusals
+from spendguard_daemon.ledger.refusals import (
+    DAY_NS,
+    ENVELOPE_BYTES,
+    FACT_CHARS_MAX,
+    HOUR_NS,
+    LISTED_MAX,
+    Refusal,
+    Refusals,
+    recorded,
+)
 from spendguard_daemon.ledger.room import RoomLimits
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 
@@ -103,6 +112,34 @@ def test_the_words_of_a_request_are_not_recorded() -> None:
     assert malformed.facts == {"expected": "e" * 200, "feature": "web_search"}
     assert (frozen.detail, frozen.facts) == ("d" * 300, {"floor_output_tokens": 5})
     assert b"secret" not in encode_body(malformed) + encode_body(frozen)
+
+
+def test_lists_are_short_and_a_setting_has_the_form_of_ours() -> None:
+    """What a setting allows may be a client's word: recorded as a plain name, and never a key."""
+    told = {
+        "rates": ["input 0.15 USD per 1M tokens", "x" * 300],
+        "held_by": [f"run {number}: 1 call, $0.01" for number in range(20)],
+        "locked_calls": 2,
+    }
+    kept = recorded(told | {"words": ["a secret"]})
+    assert kept == {
+        "rates": ["input 0.15 USD per 1M tokens", "x" * FACT_CHARS_MAX],
+        "held_by": [f"run {number}: 1 call, $0.01" for number in range(LISTED_MAX)],
+        "locked_calls": 2,
+    }
+    for setting in (
+        "[prices.overrides]",
+        '[policy] hosted_tools = "allow"',
+        "[policy] allow: grok.chat.cap:reasoning, grok.fee:violation",
+    ):
+        assert recorded({"setting": setting}) == {"setting": setting}
+    for setting in (
+        "[policy] allow: a secret plan",
+        "[policy] allow: sk-proj-0123456789abcdefghijABCDEFGHIJ0123456789",
+        "my words",
+        None,
+    ):
+        assert recorded({"setting": setting}) == {}
 
 
 def loop_for(desk: Refusals, agent_id: str, start: float, seconds: int) -> list[Refused]:
@@ -253,6 +290,8 @@ def test_the_journal_alone_tells_why_a_call_was_refused() -> None:
     assert record["facts"] == {
         "budget": "agent",
         "worst_case_usd": "0.000001",
+        "needed_usd": "0.000001",
+        "short_usd": "0.000000001",
         "limit_usd": "0.000000999",
         "remaining_usd": "0.000000999",
         "available_usd": "0.000000999",
@@ -267,6 +306,7 @@ def test_the_journal_alone_tells_why_a_call_was_refused() -> None:
     (shown,) = again.history.calls(AGENT, 9)
     assert (shown.state, shown.code, shown.count) == ("refused", "insufficient_budget", 4)
     assert shown.reason == record["detail"]
+    assert shown.facts == record["facts"]
     assert shown.created_ns == 1_800_000_000 * NS_PER_SECOND
     assert again.state.accounts[AGENT] == ledger.state.accounts[AGENT]
 

@@ -50,6 +50,8 @@ def test_a_refusal_for_lack_of_money_carries_the_whole_sum() -> None:
     assert error.facts == {
         "budget": "agent",
         "worst_case_usd": "0.0000042",
+        "needed_usd": "0.0000018",
+        "short_usd": "0.00000245",
         "limit_usd": "0.000002",
         "remaining_usd": "0.00000175",
         "available_usd": "0.00000175",
@@ -170,6 +172,7 @@ def test_a_lock_names_its_holder_its_age_and_its_deadline() -> None:
     error = refused(book, run_id="run-1")
     assert error.facts == {
         "locked_run_id": "run-9",
+        "locked_calls": 1,
         "locked_age_seconds": 0,
         "locked_expires_at": "2027-01-15T09:00:00.000Z",
         "next_run_id": None,

@@ -20,6 +20,7 @@ from spendguard_daemon.money import (
     cents_ceil,
     cents_floor,
     checked,
+    exact_usd,
     format_usd,
     from_cents,
     parse_amount,
@@ -210,3 +211,16 @@ def test_cents_beyond_the_largest_amount_are_refused(text: str) -> None:
     with pytest.raises(SpendGuardError) as caught:
         parse_amount(text)
     assert caught.value.code is Code.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("amount", "per_nusd", "text"),
+    [
+        (0, 1_000, "0.00"),
+        (150, 1_000, "0.00000000015"),
+        (10**12, 1_000, "1.00"),
+        (1_234_567, 1, "0.001234567"),
+    ],
+)
+def test_a_part_is_written_exactly(amount: int, per_nusd: int, text: str) -> None:
+    assert exact_usd(amount, per_nusd) == text

@@ -1,9 +1,11 @@
 """What a refusal of ours tells a program to do next, in the headers that programs go by."""
 
+import json
+
 import pytest
 
-from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.codes import TABLE, Money
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.gateway.respond import refusal
 
 
@@ -36,3 +38,15 @@ def test_a_lost_answer_is_asked_for_again_where_the_budget_allows() -> None:
     assert headers_of(Code.UPSTREAM_FAILED, affordable=True) == ("true", None, None)
     assert headers_of(Code.UPSTREAM_FAILED, affordable=False) == ("false", "1000", None)
     assert headers_of(Code.UPSTREAM_FAILED) == (None, None, None)
+
+
+@pytest.mark.parametrize("code", list(TABLE))
+def test_what_was_charged_is_nothing_where_the_table_says_so(code: Code) -> None:
+    """And what the error itself says stands above it."""
+    nothing = {"charged_usd": "0"} if TABLE[code].money is Money.NOTHING else {}
+    said: dict[str, Fact] = {"charged_usd": "0.02"}
+    for facts, told in (({}, nothing), (said, said)):
+        answer = refusal(SpendGuardError(code, "said", facts=facts), "a call")
+        assert isinstance(answer.body, bytes)
+        body = json.loads(answer.body)["spendguard"]
+        assert {name: value for name, value in body.items() if name == "charged_usd"} == told

@@ -26,6 +26,7 @@ from spendguard_daemon.providers import key_headers
 from spendguard_daemon.runtime import NONCE, proof
 from spendguard_daemon.setting_values import DANGER
 from spendguard_daemon.settings import PROVIDERS, Settings
+from spendguard_daemon.skew import Skew
 
 NONCE_HEADER = "x-spendguard-nonce"
 PROOF_HEADER = "x-spendguard-proof"
@@ -107,6 +108,7 @@ class DaemonControl:
         settings: Settings,
         clock: Clock,
         stop: Stop,
+        skew: Skew,
         strangers: Strangers,
     ):
         self._identity = identity
@@ -117,6 +119,7 @@ class DaemonControl:
         self._settings = settings
         self._clock = clock
         self._stop = stop
+        self._skew = skew
         self._strangers = strangers
         self.open_routes: Mapping[str, Callable[[web.BaseRequest, Door], web.Response]] = {
             "health": self._health,
@@ -203,6 +206,7 @@ class DaemonControl:
             unconfirmed_agents=views.unconfirmed_agents(state),
             calls_waiting=len(waiting),
             waiting=[views.waiting_call(waiter, state) for waiter in waiting[: views.WAITING_SHOWN]],
+            clock_skew_seconds=self._skew.seconds(),
             strangers=self._strangers.shown(),
         )
 

@@ -278,4 +278,9 @@ def _missing(route: Route) -> SpendGuardError:
         "Send your agent key where the SDK puts its key, or x-cynsta-agent-id, or use the base URL "
         f"/v1/agents/<agent_id>/runs/<run_id>/{route.speaker}; spendguard agent list shows the ids."
     )
-    return SpendGuardError(Code.MISSING_AGENT, "Missing x-cynsta-agent-id header", facts={"remedy": remedy})
+    facts: dict[str, Fact] = {
+        "path": "x-cynsta-agent-id",
+        "expected": "an agent key where the API key goes, or the id of an agent",
+        "remedy": remedy,
+    }
+    return SpendGuardError(Code.MISSING_AGENT, "Missing x-cynsta-agent-id header", facts=facts)

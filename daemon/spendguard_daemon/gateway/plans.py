@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spendguard_daemon.codes import TABLE
+from spendguard_daemon.codes import TABLE, Money
 from spendguard_daemon.errors import Code, SpendGuardError
 
 ACCOUNT_HEADER = "chatgpt-account-id"
@@ -30,8 +30,13 @@ class Plan:
         title = TABLE[Code.SUBSCRIPTION_TOKEN].title
         return SpendGuardError(
             Code.SUBSCRIPTION_TOKEN,
-            f"{title}: this is the login of a {self.name} plan, and calls here are billed by the token",
-            facts={"plan": self.name, "remedy": f"{self.instead} Or ask your operator for an agent key."},
+            f"{title}: this is the login of a {self.name} plan, and calls here are billed by the token; "
+            f"{Money.NOTHING.value}",
+            facts={
+                "plan": self.name,
+                "expected": "an agent key, or any value, where the API key goes",
+                "remedy": f"{self.instead} Or ask your operator for an agent key.",
+            },
         )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-from spendguard_daemon.codes import TABLE
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.codes import TABLE, Money
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.gateway.calm import PROGRAM, calm
 from spendguard_daemon.providers import format_for
 from spendguard_daemon.text import without_keys
@@ -37,7 +37,14 @@ def refusal(
     `program` is the asker's User-Agent.
     """
     entry = TABLE[error.code]
-    facts = {"code": error.code.value, "remedy": entry.agent_remedy, **error.facts, "call_id": call_id}
+    facts: dict[str, Fact] = {
+        "code": error.code.value,
+        "remedy": entry.agent_remedy,
+        **error.facts,
+        "call_id": call_id,
+    }
+    if entry.money is Money.NOTHING:
+        facts.setdefault("charged_usd", "0")
     form = format_for(provider, endpoint)
     headers = {"x-spendguard-source": "spendguard", "x-spendguard-call-id": call_id}
     retry = facts.get("worth_waiting", facts.get("affordable")) if entry.retry is None else entry.retry

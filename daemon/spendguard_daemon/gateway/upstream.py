@@ -16,6 +16,7 @@ from yarl import URL
 
 from spendguard_daemon.gateway import descriptors
 from spendguard_daemon.ports import NotSentError, UpstreamLostError, UpstreamRequest, UpstreamResponse
+from spendguard_daemon.skew import NoteHeaders
 
 CONNECT_SECONDS = 10
 IDLE_CONNECTION_SECONDS = 15
@@ -71,10 +72,14 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class HttpUpstream:
-    """Sends requests to the pinned base address of each provider. Make it inside a running loop."""
+    """Sends requests to the pinned base address of each provider. Make it inside a running loop.
 
-    def __init__(self, base_urls: Mapping[str, str]):
+    `note` is told the headers of each answer.
+    """
+
+    def __init__(self, base_urls: Mapping[str, str], note: NoteHeaders = lambda _: None):
         self._base_urls = dict(base_urls)
+        self._note = note
         self._descriptors_max = descriptors.first_but(descriptors.JOURNALS_RESERVE)
         self._session = aiohttp.ClientSession(
             connector=_Connector(),
@@ -105,6 +110,7 @@ class HttpUpstream:
             raise NotSentError(f"{provider}: {_in_words(error)}") from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise UpstreamLostError(f"the connection broke: {type(error).__name__}") from error
+        self._note(response.headers)
         return HttpResponse(response)
 
     async def close(self) -> None:

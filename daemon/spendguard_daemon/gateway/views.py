@@ -162,6 +162,7 @@ def call(view: CallView) -> wire.Call:
         choices=view.choices,
         count=view.count,
         keys=view.keys,
+        facts=view.facts,
     )
 
 

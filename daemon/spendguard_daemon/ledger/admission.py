@@ -89,9 +89,10 @@ def fits(state: State, command: HoldCall, now: Now, *, whole: bool) -> bool:
 def refusal(state: State, command: HoldCall) -> SpendGuardError:
     """Return the refusal of a call whose worst case is not free, with the numbers that explain it.
 
-    BUDGET_HELD where it fits what remains; else INSUFFICIENT_BUDGET, or KEY_LIMIT where it would fit its
-    agent, or DAEMON_CAP where only the daemon's cap is too small. The balances are those of the budget that
-    refuses, named by the fact `budget`, and by `key_id` where it is a key's.
+    `needed_usd` is the least that must be free for the call to be admitted, `short_usd` what is lacking for
+    all that it wants. BUDGET_HELD where it fits what remains; else INSUFFICIENT_BUDGET, or KEY_LIMIT where it
+    would fit its agent, or DAEMON_CAP where only the daemon's cap is too small. The balances are those of the
+    budget that refuses, named by the fact `budget`, and by `key_id` where it is a key's.
     """
     account, budgets = state.accounts[command.agent_id], _budgets(state, command)
     remaining_nusd = min(budget.remaining_nusd for budget in budgets)
@@ -104,11 +105,14 @@ def refusal(state: State, command: HoldCall) -> SpendGuardError:
         code = refuses.short
     cheapest = min(command.offers, key=lambda offer: offer.cost.at(command.output_tokens))
     most_tokens = max(offer.cost.most_tokens(remaining_nusd) for offer in command.offers)
+    worst_nusd = cheapest.cost.at(command.output_tokens)
     affordable_tokens = min(most_tokens, command.output_tokens)
     if affordable_tokens < command.least_output_tokens:
         affordable_tokens = 0
     facts = _balances(refuses) | {
-        "worst_case_usd": format_usd(cheapest.cost.at(command.output_tokens)),
+        "worst_case_usd": format_usd(worst_nusd),
+        "needed_usd": format_usd(needed_nusd),
+        "short_usd": format_usd(max(0, worst_nusd - refuses.available_nusd)),
         "input_tokens_bound": cheapest.input_tokens,
         "rung": cheapest.rung,
         "asked_output_tokens": command.asked_output_tokens,
@@ -243,6 +247,7 @@ def _locked(block: Block) -> SpendGuardError:
         why += f"; this run has waited {block.waited_ns // NS_PER_SECOND} s, long enough for now"
     facts: dict[str, Fact] = {
         "locked_run_id": lock.run_id,
+        "locked_calls": lock.calls,
         "locked_age_seconds": age_seconds,
         "locked_expires_at": format_time_ms(lock.expires_ns),
         "next_run_id": next_run_id,

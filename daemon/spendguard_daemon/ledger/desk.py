@@ -10,7 +10,7 @@ from collections.abc import Callable
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.ledger.book import Book
-from spendguard_daemon.ledger.refusals import Refusal, Refusals
+from spendguard_daemon.ledger.refusals import Refusal, Refusals, recorded
 from spendguard_daemon.ledger.room import Room
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.text import without_keys
@@ -47,6 +47,7 @@ class RefusalDesk:
             detail=without_keys(refusal.detail),
             http_status=TABLE[refusal.code].status,
             wall_ns=now.wall_ns,
+            facts=recorded(refusal.facts),
         )
         self._refusals.note(refusal, now)
         self.write_due()

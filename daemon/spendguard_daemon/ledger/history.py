@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 
+from spendguard_daemon.errors import Fact
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.times import parse_time_ms
 from spendguard_daemon.ledger.views import AgentRun, CallView, Kept, RunView, changed
@@ -119,6 +120,7 @@ class History:
         detail: str,
         http_status: int,
         wall_ns: int,
+        facts: dict[str, Fact],
         count: int = 1,
     ) -> None:
         """Note a call that got no hold, and `count` - 1 others of that moment that are not shown."""
@@ -136,6 +138,7 @@ class History:
             http_status=http_status,
             code=code,
             count=count,
+            facts=facts,
             reason=detail,
             ended_ns=wall_ns,
         )
@@ -217,6 +220,7 @@ class History:
             detail=event.detail,
             http_status=event.http_status,
             wall_ns=parse_time_ms(event.at),
+            facts=event.facts,
             count=event.count,
         )
 

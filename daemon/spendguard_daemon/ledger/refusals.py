@@ -33,6 +33,7 @@ ENVELOPE_BYTES = 220
 
 DETAIL_CHARS_MAX = 300
 FACT_CHARS_MAX = 200
+LISTED_MAX = 8
 
 FACTS = (
     "budget",
@@ -53,14 +54,39 @@ FACTS = (
     "first_call_id",
     "cost_usd",
     "reason",
+    "limit",
+    "limit_value",
     "free_bytes",
     "needed_bytes",
     "expected",
+    "needed_usd",
+    "short_usd",
+    "input_usd",
+    "output_usd",
+    "fees_usd",
+    "tools_usd",
+    "output_tokens",
+    "choices",
+    "rates",
+    "held_by",
+    "cheaper_model",
+    "cheaper_model_usd",
+    "near_models",
+    "locked_calls",
+    "locked_expires_at",
 )
-"""The facts of a refusal that are recorded: numbers, ids, and words of our own."""
+"""The facts of a refusal that are recorded: numbers, ids, names of prices, and words of our own."""
 
 PLAIN_FACTS = ("path", "feature", "dimension")
 """Recorded where they are plain names; else they may be the client's words."""
+
+SETTING = "setting"
+"""Recorded where it is of the form that ours have: what is allowed by it may be a client's word."""
+
+_SETTING = re.compile(
+    r'\[[a-z.]{1,32}\](?: [a-z_]{1,32}(?: = "[a-z_]{1,32}"|: [\w.:/@-]{1,64}(?:, [\w.:/@-]{1,64}){0,3})?)?',
+    re.ASCII,
+)
 
 QUOTING = frozenset(
     {
@@ -180,8 +206,6 @@ class Refusals:
 
 def _refused(waiting: _Waiting) -> Refused:
     first = waiting.first
-    facts = {name: _short(first.facts[name]) for name in FACTS if name in first.facts}
-    facts |= {name: first.facts[name] for name in PLAIN_FACTS if _is_plain(first.facts.get(name))}
     detail = TABLE[first.code].title if first.code in QUOTING else first.detail
     return Refused(
         agent_id=first.agent_id,
@@ -196,11 +220,23 @@ def _refused(waiting: _Waiting) -> Refused:
         http_status=TABLE[first.code].status,
         detail=without_keys(detail)[:DETAIL_CHARS_MAX],
         count=waiting.count,
-        facts=facts,
+        facts=recorded(first.facts),
     )
 
 
+def recorded(facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Return what is kept of the facts of a refusal: nothing that a client wrote, and nothing long."""
+    kept = {name: _short(facts[name]) for name in FACTS if name in facts}
+    kept |= {name: facts[name] for name in PLAIN_FACTS if _is_plain(facts.get(name))}
+    setting = facts.get(SETTING)
+    if isinstance(setting, str) and _SETTING.fullmatch(setting) and not holds_key(setting):
+        kept[SETTING] = _short(setting)
+    return kept
+
+
 def _short(fact: Fact) -> Fact:
+    if isinstance(fact, list):
+        return [without_keys(item)[:FACT_CHARS_MAX] for item in fact[:LISTED_MAX]]
     return without_keys(fact)[:FACT_CHARS_MAX] if isinstance(fact, str) else fact
 
 

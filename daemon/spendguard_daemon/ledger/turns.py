@@ -30,11 +30,15 @@ CLAIMS_MAX = 256
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """An agent's lock as it is now: its run, for how long (ns), and when its last call must have ended."""
+    """An agent's lock as it is now: its run, for how long (ns), and when its last call must have ended.
+
+    `calls` are those of the run in flight with a client; 0 where the lock is kept for the run that is next.
+    """
 
     run_id: str
     age_ns: int
     expires_ns: int
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +162,11 @@ def _block_of_long_holder(turn: _Turn, run_id: str, now: Now) -> Block | None:
     free_ns = now_ns - turn.freed_ns
     if free_ns >= GRACE_NS:
         return None
-    reserved = Lock(heir, turn.waited_ns(heir, now_ns), now.wall_ns + GRACE_NS - free_ns)
+    reserved = Lock(heir, turn.waited_ns(heir, now_ns), now.wall_ns + GRACE_NS - free_ns, 0)
     return Block(reserved, heir, turn.waited_ns(run_id, now_ns))
 
 
 def _lock(turn: _Turn, now: Now) -> Lock:
     run_id = next(iter(turn.calls))  # the holder's calls stand first
-    expires_ns = max(turn.calls[run_id].values())
-    return Lock(run_id, now.monotonic_ns - turn.since_ns, expires_ns)
+    calls = turn.calls[run_id]
+    return Lock(run_id, now.monotonic_ns - turn.since_ns, max(calls.values()), len(calls))

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from spendguard_daemon.errors import Fact
 from spendguard_daemon.ledger import events as ev
 
 CallState = Literal["held", "settled", "settled_worst", "voided", "overrun", "refused"]
@@ -13,7 +14,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """One call as the API shows it. Money in nUSD, times in wall ns; None is "not yet" or "not known".
 
     `count` is above 1 where a refused call stands for others like it, as after a restart. `keys` is the
-    lineage of the key that it came with.
+    lineage of the key that it came with, `facts` the numbers of a refusal.
     """
 
     order: int
@@ -46,6 +47,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     answer_id: str | None = None
     state_tokens: int | None = None
     keys: list[str] = []
+    facts: dict[str, Fact] = {}
 
 
 class RunView(msgspec.Struct, kw_only=True):

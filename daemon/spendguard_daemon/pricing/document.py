@@ -7,9 +7,10 @@ a name means one card; the mock cards are constants of ours and never come from 
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from spendguard_daemon.canonical import Json
-from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.pricing import cards
 from spendguard_daemon.pricing.ratecard import RateCard
 from spendguard_daemon.pricing.wire_json import Row, invalid
@@ -17,6 +18,9 @@ from spendguard_daemon.pricing.wire_json import Row, invalid
 SCHEMA = 2
 MOCK_PROVIDER = "mock"
 SEQUENCE_MAX = 2**53 - 1
+NEAR_MAX = 3
+NAME_LENGTH_MAX = 128
+"""Longer names are like none of ours, and would take long to be compared."""
 
 KEY_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -119,13 +123,20 @@ class PriceBook:
             raise SpendGuardError(
                 Code.UNKNOWN_MODEL,
                 f"Unknown model for pricing: {provider}:{model}" + (_NO_LIMITS if known else ""),
-                facts={"provider": provider, "model": model, "setting": "[prices.overrides]"},
+                facts={"provider": provider, "model": model, "setting": "[prices.overrides]"}
+                | self._near(provider, model),
             )
         return card
 
     def providers_of(self, model: str) -> tuple[str, ...]:
         """Return the providers that have a card of this name, none where nobody knows it."""
         return self._providers.get(model, ())
+
+    def _near(self, provider: str, model: str) -> dict[str, Fact]:
+        """Return the fact that names the priced models which an unknown name is like, if there are any."""
+        names = [name for owner, name in self._by_name if owner == provider]
+        near = get_close_matches(model, names, NEAR_MAX) if len(model) <= NAME_LENGTH_MAX else []
+        return {"near_models": list[str](near)} if near else {}
 
     def cards(self) -> tuple[RateCard, ...]:
         """Return all cards, in the document's order, the mock's last."""

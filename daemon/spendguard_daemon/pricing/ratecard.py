@@ -125,7 +125,7 @@ class RateCard:
         reachable = self._reachable(input_tokens, from_ns, until_ns, service_tier)
         input_rate = max(self._dearest_input(rates, reach) for rates in reachable)
         output_rate = max(self._dearest_output(rates, reach) for rates in reachable)
-        fees_nusd = sum(fee * count for _, fee, count in self._fee_items(events))
+        fees_nusd = sum(fee * count for _, fee, count in self.fee_items(events))
         factor, unit = _product(scaling.worst(modifiers, self._modifier_bp))
         return LinearCost(
             fixed=(input_rate * input_tokens + output_rate * choices * uncapped_tokens) * factor
@@ -169,7 +169,7 @@ class RateCard:
                     apart = "" if served == DEFAULT_TIER else f"{served}:"
                     rates = self._rates_for(tier, served)
                     flat |= {f"{apart}{name}{start}{later}": rate for name, rate in rates.items()}
-        flat |= {f"fee:{name}": fee for name, fee, _ in self._fee_items(events)}
+        flat |= {f"fee:{name}": fee for name, fee, _ in self.fee_items(events)}
         flat |= {f"bp:{name}": self._bp(name) for name in modifiers}
         return flat
 
@@ -180,7 +180,7 @@ class RateCard:
         lines = [self._token_line(rates, name, quantity) for name, quantity in leaves if quantity]
         lines += [
             CostLine(f"fee:{name}", count, "event", fee, fee * count * PUSD_PER_NUSD)
-            for name, fee, count in self._fee_items(usage.events)
+            for name, fee, count in self.fee_items(usage.events)
         ]
         factors = {name: self._bp(name) for name in modifiers}
         factor, unit = _product(factors.values())
@@ -241,7 +241,7 @@ class RateCard:
             raise self._unpriced(name)
         return rates[name]
 
-    def _fee_items(self, events: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    def fee_items(self, events: Mapping[str, int]) -> list[tuple[str, int, int]]:
         """Return (name, fee in nano-USD each, count) of all events; a fee per request always counts once."""
         counts = dict(events)
         if "request" in self.fees:
@@ -265,7 +265,12 @@ class RateCard:
         return SpendGuardError(
             Code.UNPRICED_DIMENSION,
             f"Unpriced dimension: the card of {self.provider}:{self.model} has no rate for {dimension}",
-            facts={"provider": self.provider, "model": self.model, "dimension": dimension},
+            facts={
+                "provider": self.provider,
+                "model": self.model,
+                "dimension": dimension,
+                "setting": "[prices.overrides]",
+            },
         )
 
 

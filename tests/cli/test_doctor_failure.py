@@ -1,0 +1,213 @@
+"""One failure explained: by status, by code, from the body of its answer, with and without a sidecar."""
+
+import json
+from typing import Any
+
+import pytest
+
+from patients import ask, code_of
+from quick_typist import QuickTypist
+from shell import Quick, Shell, Terminal
+from spendguard_cli.doctor import bodies
+from spendguard_daemon.codes import TABLE
+from spendguard_daemon.errors import Code
+from spendguard_daemon.providers import format_for
+
+ROUTES = {
+    "openai": "chat/completions",
+    "anthropic": "messages",
+    "gemini": "generateContent",
+}
+
+
+@pytest.fixture
+def typist(served: Quick) -> QuickTypist:
+    return QuickTypist(served)
+
+
+def body_of(code: Code, provider: str, **facts: Any) -> str:
+    """Return the body with which the daemon answers, in a provider's shape."""
+    form = format_for(provider, ROUTES[provider])
+    detail = f"{TABLE[code].title}: so it was"
+    return form.error_body(TABLE[code].status, code.value, detail, {"code": code.value, **facts}).decode()
+
+
+def test_a_402_is_told_with_its_sum(served: Quick, typist: QuickTypist) -> None:
+    """What happened, how often, the numbers, whether money is at risk, and what to type."""
+    agent_id = served.agent("sum", cents=1)
+    for _ in range(2):
+        refused = ask(served, agent_id, n=8, max_tokens=16_384)
+        assert code_of(refused) == (402, "insufficient_budget")
+    said = refused.json()["spendguard"]
+    [cause, *_] = typist.doctor("402", "--agent", "sum")
+    assert cause["finding"].startswith("agent sum was refused 2 times with 402 insufficient_budget")
+    assert cause["finding"].endswith("the same would be refused again now")
+    told = "\n".join(cause["evidence"])
+    assert f"it can cost ${said['worst_case_usd']} = input ${said['input_usd']}" in told
+    assert f"${said['remaining_usd']} remained to the agent of ${said['limit_usd']}" in told
+    assert "money: nothing was charged" in told
+    assert f"the whole call: spendguard explain {said['call_id']}" in told
+    typist.mends(cause)
+    [after, *_] = typist.doctor("insufficient_budget", "--agent", "sum")
+    assert after["level"] == "note"
+    assert after["finding"].endswith("would not be refused for that now")
+
+
+def test_the_body_that_was_answered(served: Quick, typist: QuickTypist) -> None:
+    """As it came, as curl shows it with its head, and as an SDK's exception repeats it."""
+    agent_id = served.agent("pasted", cents=1)
+    refused = ask(served, agent_id, n=8, max_tokens=16_384)
+    call_id = refused.json()["spendguard"]["call_id"]
+    head = "HTTP/1.1 402 Payment Required\r\nx-spendguard-source: spendguard\r\n\r\n"
+    raised = f"openai.APIStatusError: Error code: 402 - {refused.json()!r}"
+    for pasted in (refused.text, head + refused.text, raised, f"12:00 ERROR agent: {refused.text} (gave up)"):
+        [cause, *_] = typist.doctor("-", stdin=pasted)
+        assert cause["finding"] == "402 insufficient_budget: Insufficient budget: a call of agent pasted"
+        assert f"call {call_id} is refused: spendguard explain {call_id}" in cause["evidence"]
+        assert cause["remedy"][0].startswith("spendguard budget set --agent pasted --limit ")
+    typist.mends(cause)
+    [after, *_] = typist.doctor("-", stdin=refused.text)
+    assert after["level"] == "note"
+    assert ask(served, agent_id, n=8, max_tokens=16_384).status_code == 200
+
+
+def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
+    refused = ask(served, "")
+    assert code_of(refused) == (400, "missing_agent")
+    [cause, *_] = typist.doctor("-", stdin=refused.text)
+    assert cause["finding"] == "400 missing_agent: Missing x-cynsta-agent-id header"
+    typist.mends(cause)
+    [stranger, *_] = typist.doctor("missing_agent")
+    assert "named no agent that is known: Missing x-cynsta-agent-id header" in stranger["finding"]
+    assert "money: nothing was charged" in stranger["evidence"]
+    typist.mends(stranger)
+
+
+@pytest.mark.parametrize("provider", sorted(ROUTES))
+def test_the_body_of_every_code_is_understood(served: Quick, typist: QuickTypist, provider: str) -> None:
+    """Cause, money and a way out, whatever the code, in every provider's shape."""
+    codes = list(Code)[sorted(ROUTES).index(provider) :: len(ROUTES)]
+    for code in codes:
+        entry = TABLE[code]
+        [cause, *_] = typist.doctor("-", stdin=body_of(code, provider))
+        assert cause["finding"].startswith(f"{entry.status} {code}: {entry.title}")
+        assert f"why: {entry.cause}" in cause["evidence"]
+        assert f"money: {entry.money.value}" in cause["evidence"]
+        assert cause["remedy"] or cause["deed"], code
+        assert not any("<" in line for line in cause["remedy"]), cause
+
+
+@pytest.mark.parametrize(
+    ("pasted", "said"),
+    [
+        ("", "nothing came on standard input"),
+        ("curl: (7) Failed to connect", "it holds no JSON object"),
+        ('{"a": 1}', "it is JSON, but no error that SpendGuard or a provider utters"),
+        ('{"error": {"message": "You exceeded", "type": "insufficient_quota"}}', "may not have come through"),
+        ('{"spendguard": {"code": "from_the_future"}}', "a code that this version does not know"),
+        ('{"spendguard": {"code": ["agent_frozen"]}}', "a code that this version does not know"),
+        ("{" * 5000, "it holds no JSON object"),
+        ('{"error":' * 5000, "it holds no JSON object"),
+        ("[[[[" * 5000 + "{", "it holds no JSON object"),
+        ("{'a': " + "-" * 30_000 + "1}", "it holds no JSON object"),
+        ("{'a': " + "9" * 20_000 + "}", "it holds no JSON object"),
+        ("\x00{'a': {1, 2}}", "it is JSON, but no error"),
+    ],
+)
+def test_what_is_no_refusal_of_ours(typist: QuickTypist, pasted: str, said: str) -> None:
+    [cause] = typist.doctor("-", stdin=pasted)
+    assert (cause["level"], cause["finding"].startswith("this is no refusal of SpendGuard: ")) == (
+        "warning",
+        True,
+    )
+    assert said in cause["finding"]
+
+
+def test_a_hostile_body_steers_nothing(typist: QuickTypist) -> None:
+    """Its words reach neither the terminal nor a command as anything but words."""
+    facts: dict[str, Any] = {
+        "agent_id": "\x1b[31m; rm -rf /",
+        "provider": "$(reboot)",
+        "model": "x; rm -rf / \u202e",
+        "setting": "[policy] allow: a; reboot",
+        "feature": "a; reboot",
+        "path": "p\x1b]0;t\x07",
+        "worst_case_usd": "9" * 400,
+        "remaining_usd": "-1e9",
+        "affordable_max_tokens": 2**80,
+        "near_models": [1, None, "m\n\x1b[0m"],
+        "first_call_id": "--help",
+        "call_id": "../../agents",
+        "limit": "agent_calls_max",
+        "limit_value": -5,
+    }
+    for code in Code:
+        found = bodies.read(json.dumps({"spendguard": {"code": code, **facts}}))
+        assert found.code is code
+    for code in (Code.UNBOUNDED_FEATURE, Code.UNKNOWN_MODEL, Code.RATE_LIMITED, Code.IDEMPOTENCY_DONE):
+        body = json.dumps({"spendguard": {"code": code, **facts}, "detail": "\x1b[31m\u202e"})
+        ran = typist.type("spendguard doctor -", stdin=body)
+        assert not set("\x1b\x07\u202e") & set(ran.out)
+        for line in typist.doctor("-", stdin=body)[0]["remedy"]:
+            assert "rm -rf" not in line
+            assert "reboot" not in line or "'a; reboot'" in line
+
+
+def test_what_is_no_failure(typist: QuickTypist) -> None:
+    nothing = typist.type("spendguard doctor 418")
+    assert (nothing.code, "never answers with 418" in nothing.err) == (2, True)
+    near = typist.type("spendguard doctor agent_frosen")
+    assert (near.code, "did you mean agent_frozen?" in near.err) == (2, True)
+    [none] = typist.doctor("507")
+    assert (none["level"], none["finding"][:32]) == ("ok", "no call was refused with 507, as")
+
+
+def test_the_chain_of_a_signature(typist: QuickTypist) -> None:
+    """Document, signer and pinned keys, beside what the checks of the prices say."""
+    found = typist.doctor("signature")
+    chain = next(one for one in found if one["check"] == "failure.signature")
+    assert chain["finding"].endswith("is signed by this machine's own authority (self-signed)")
+    assert any(line.startswith("pinned keys: ") for line in chain["evidence"])
+    assert any(one["check"].startswith("prices.") for one in found)
+
+
+def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
+    """From the ledger's files; nothing is started for it."""
+    agent_id = shell.agent("gone", cents=1)
+    refused = shell.call(agent_id, n=8, max_tokens=16_384)
+    assert refused.status_code == 402
+    quick = shell.quick
+    quick.ok("down")
+    typist = QuickTypist(quick)
+    [cause, down] = typist.doctor("402", "--agent", "gone")
+    assert cause["finding"] == "agent gone was refused with 402 insufficient_budget, 1 time in all"
+    assert (
+        f"the whole call: spendguard explain {refused.json()['spendguard']['call_id']}" in cause["evidence"]
+    )
+    assert cause["remedy"][0].startswith("spendguard budget set --agent gone --limit ")
+    assert down["remedy"] == ["spendguard up"]
+    [body] = typist.doctor("-", stdin=refused.text)
+    assert body["finding"] == "402 insufficient_budget: Insufficient budget"
+    [_, none] = typist.doctor("409")
+    assert none["finding"] == "the ledger has no call refused with 409"
+
+
+def test_agent_get_and_status_tell_the_way_out(served: Quick, typist: QuickTypist) -> None:
+    """Until it is mended, and never inside `exec`, where an agent would read it."""
+    agent_id = served.agent("told", cents=1)
+    assert ask(served, agent_id, n=8, max_tokens=16_384).status_code == 402
+    shown = served.ok("agent", "get", "told")
+    assert "code=insufficient_budget count=1" in shown.out
+    said, way = shown.err.splitlines()
+    assert (
+        said == "agent told was refused with insufficient_budget 0 s ago, and still would be"
+        or "s ago" in said
+    )
+    assert way.startswith("try: spendguard budget set --agent told --limit ")
+    status = Terminal(served, "status")
+    assert status.end() == 0
+    assert b"agent told was refused with insufficient_budget" in status.said
+    inside = served.run("agent", "get", agent_id, SPENDGUARD_EXEC="1", SPENDGUARD_AGENT_ID=agent_id)
+    assert "--limit" not in inside.err
+    assert typist.type(way.removeprefix("try: ")).code == 0
+    assert served.ok("agent", "get", "told").err == ""
