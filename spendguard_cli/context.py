@@ -83,7 +83,7 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
     base_url = _base_url(flags.base_url or env.get("CAP_BASE_URL", "").strip() or None, base_url_from)
     api_key_from = "--api-key" if flags.api_key else "CAP_API_KEY"
     api_key = _api_key(flags.api_key or env.get("CAP_API_KEY", "").strip() or None, api_key_from)
-    in_exec = env.get(EXEC_MARK, "") not in ("", "0")
+    in_exec = is_in_exec(env)
     if in_exec and api_key is None:
         api_key = _api_key(env.get(AGENT_KEY, "").strip() or None, AGENT_KEY)
     hosted = mode == "hosted"
@@ -106,6 +106,11 @@ def resolve(flags: Flags, env: Mapping[str, str]) -> Connection:
         in_exec=in_exec,
         stay=_stay(flags, base_url_from, hosted=hosted, local=local, in_exec=in_exec),
     )
+
+
+def is_in_exec(env: Mapping[str, str]) -> bool:
+    """Tell whether this is the environment of a program inside `exec`, whatever else is wrong with it."""
+    return env.get(EXEC_MARK, "") not in ("", "0")
 
 
 def _home(flags: Flags, env: Mapping[str, str]) -> Home:

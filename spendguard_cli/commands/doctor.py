@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spendguard_cli.context import is_in_exec
 from spendguard_cli.session import UUID, Session
 from spendguard_cli.verbs import switch, verb
 from spendguard_daemon.codes import Exit
@@ -148,7 +149,7 @@ def _show(session: Session, found: "list[Finding]", done: list[str], *, verbose:
     from spendguard_cli.doctor.findings import worst
     from spendguard_cli.shapes import Diagnosis, DiagnosisDetail
 
-    findings = [_for_agents(one) for one in found] if session.connection.in_exec else found
+    findings = [_for_agents(one) for one in found] if is_in_exec(session.env) else found
     shown = Diagnosis(findings=findings, worst=worst(findings), done=done)
     session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose))
     _end(worst(findings))

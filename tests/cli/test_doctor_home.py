@@ -16,6 +16,7 @@ from spendguard_cli.doctor.groups import home as checks
 from spendguard_cli.doctor.world import World
 from spendguard_cli.ledger import rehearsing
 from spendguard_cli.session import Session
+from spendguard_daemon import system
 from spendguard_daemon.ledger.room import LIMITS, RoomLimits
 from spendguard_daemon.runtime import Home
 from typist import Typist
@@ -294,3 +295,15 @@ def test_the_admin_token_is_lost_while_the_sidecar_runs(typist: Typist, content:
     assert found["finding"].startswith(f"The admin token {words}")
     typist.mends(found)
     assert typist.look(*GROUPS)[0]["level"] == "ok"
+
+
+def test_the_home_is_on_a_network(still: Typist, typist: Typist, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red before a start, which would be refused; a note where it was allowed."""
+    kind = system._file_system_type(still.shell.home)
+    monkeypatch.setattr(system, "UNSAFE_FILE_SYSTEMS", {kind: "NFS"})
+    found = still.look(*GROUPS)[0]
+    assert (found["check"], found["level"], found["code"]) == ("home.file_system", "red", "home_unsafe")
+    assert found["finding"] == "The home is on NFS, where locks and syncs may not hold"
+    assert found["deed"].endswith("spendguard up --unsafe-fs")
+    found = typist.look(*GROUPS)[0]
+    assert (found["check"], found["level"]) == ("home.file_system", "note")

@@ -94,6 +94,18 @@ def test_the_ledger_is_damaged_and_there_is_no_backup(typist: Typist) -> None:
     assert typist.look(*GROUPS)[0]["level"] == "ok"
 
 
+def test_a_segment_cannot_be_read(typist: Typist) -> None:
+    """What the disk does not give is damage as well."""
+    path = segment(typist.shell.home)
+    path.unlink()
+    path.symlink_to(path)
+    found = typist.look("--check", "ledger")
+    assert (found[0]["check"], found[0]["level"]) == ("ledger.whole", "red")
+    assert f"{path} cannot be read: " in found[0]["finding"]
+    assert {one["level"] for one in found[1:]} == {"ok"}
+    assert typist.type("spendguard up").code != 0
+
+
 def test_the_segments_are_gone(typist: Typist) -> None:
     """A start would not begin anew where a restore was cut short."""
     home = Home(typist.shell.home)

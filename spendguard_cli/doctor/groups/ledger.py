@@ -43,7 +43,9 @@ def whole(world: World) -> Iterable[Finding]:
     except SpendGuardError as error:
         if error.code is Code.LEDGER_NEWER:
             return [_newer(world, error)]
-        return [_damaged(world, error)]
+        return [_damaged(world, error.detail)]
+    except OSError as error:
+        return [_damaged(world, f"{error.filename} cannot be read: {error.strerror}")]
     return [ok("The ledger is whole")]
 
 
@@ -73,7 +75,10 @@ def clock(world: World) -> Iterable[Finding]:
     """Is this machine's clock behind what the ledger has recorded already."""
     if not world.is_own or not world.home.ledger.is_dir():
         return [ok("There is no ledger to look at")]
-    last_ns = rehearsing.last_record_ns(world.home.ledger, SystemDisk())
+    try:
+        last_ns = rehearsing.last_record_ns(world.home.ledger, SystemDisk())
+    except OSError as error:  # that it cannot be read is told of the ledger itself
+        return [ok("The ledger's last record cannot be read", safe(str(error)))]
     if last_ns is None or not rehearsing.is_behind(last_ns, world.now_ns):
         return [ok("The clock is not behind the ledger")]
     behind_seconds = (last_ns - world.now_ns) // 1_000_000_000
@@ -107,9 +112,9 @@ def _newer(world: World, error: SpendGuardError) -> Finding:
     )
 
 
-def _damaged(world: World, error: SpendGuardError) -> Finding:
+def _damaged(world: World, detail: str) -> Finding:
     title = TABLE[Code.LEDGER_DAMAGED].title
-    said = safe(error.detail.removeprefix(f"{title}: "))
+    said = safe(detail.removeprefix(f"{title}: "))
     backup = rehearsing.good_backup(world.home, SystemDisk())
     if backup is None:
         return Finding(
