@@ -78,6 +78,8 @@ FIELDS: tuple[tuple[str, str], ...] = (
     ("waited_seconds", "how long this run has tried"),
     ("worth_waiting", "whether another try soon may help; what `x-should-retry` says"),
     ("retry_after_ms", "when to try again"),
+    ("limit", "which setting of `[limits]` was reached"),
+    ("limit_value", "how much that allows"),
     ("path", "the field of the request, or the header, that is in the way"),
     ("expected", "what was expected there"),
     ("feature", "the feature whose cost has no bound, or that is not known here"),
