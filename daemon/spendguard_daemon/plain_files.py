@@ -1,4 +1,4 @@
-"""Files that have an end: a pipe or a device in the place of a file must not make its reader wait for ever."""
+"""Files that have an end: a pipe or a device in the place of one must not make its reader wait for ever."""
 
 import errno
 import os

@@ -279,7 +279,7 @@ def is_proof(token: str, nonce: str, place: int | str, claimed: str) -> bool:
 def _read_info(path: Path) -> DaemonInfo | None:
     try:
         return msgspec.json.decode(read_plain(path), type=DaemonInfo)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

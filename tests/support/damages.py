@@ -12,8 +12,8 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -178,7 +178,7 @@ def damage(rng: random.Random, home: Path) -> list[str]:
     """Break one to three things of a home; return what was done, for people."""
     done = []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        places = [home, *sorted(path for path in home.rglob("*") if not _is_socket(path))]
+        places = [home, *sorted(home.rglob("*"), key=_order)]
         path = rng.choice(places if rng.random() < 0.95 else [home])
         plain = path.is_file() and not path.is_symlink() and path.name != "ballast"
         how = rng.choice(IN_FILES if plain and rng.random() < 0.6 else AS_WHOLE)
@@ -187,11 +187,9 @@ def damage(rng: random.Random, home: Path) -> list[str]:
     return done
 
 
-def _is_socket(path: Path) -> bool:
-    try:
-        return path.is_socket()
-    except OSError:
-        return False
+def _order(path: Path) -> tuple[str, str, str]:
+    """Put files in an order that does not depend on their hashes, so that a seed breaks the same ones."""
+    return str(path.parent), path.suffix, path.name
 
 
 @dataclass(frozen=True)
@@ -266,7 +264,7 @@ class Damaged:
     def run(self) -> None:
         """Break a copy, run all commands on it, and leave no process and no file behind."""
         rng = random.Random(self.seed)
-        home = self.folder / f"home-{self.seed}"
+        home = self.folder / f"damaged-{self.seed}"
         self.template.copy(home)
         shell = Quick(home, SPENDGUARD_OPENAI_BASE_URL="http://127.0.0.1:9")
         try:
@@ -292,12 +290,12 @@ class Damaged:
             for words in self.template.commands():
                 self._look(shell, words)
             return
-        said = _in_time(shell, ["doctor", "--json", "--no-spawn"])
+        said = in_time(shell, ["doctor", "--json", "--no-spawn"])
         self.faults += [f"{one}, after up said {ran.err!r}" for one in _lacks(said)]
 
     def _look(self, shell: Quick, words: list[str]) -> None:
         try:
-            ran = _in_time(shell, words)
+            ran = in_time(shell, words)
         except TooLongError:
             self.faults.append(f"{' '.join(words)}: took more than {PATIENCE_SECONDS} s")
             return
@@ -308,16 +306,17 @@ class Damaged:
 
     def _judge(self, words: list[str], ran: Ran) -> None:
         self.commands += 1
-        self.faults += [f"{' '.join(words)}: {one}" for one in complaints(ran, doctor=words[0] == "doctor")]
+        self.faults += [f"{' '.join(words)}: {one}" for one in complaints(ran, words)]
 
 
-def complaints(ran: Ran, *, doctor: bool = False) -> list[str]:
+def complaints(ran: Ran, words: Sequence[str]) -> list[str]:
     """Return what is wrong with how a command ended: its code, what it said, what to type next."""
+    doctor = words[0] == "doctor"
     found = [] if ran.code in set(Exit) else [f"exit {ran.code}"]
     if "Traceback" in ran.err + ran.out or "internal:" in ran.err:
         found.append(f"a fault of our own: {ran.err}")
     if doctor and "could not be looked at" in ran.out:
-        found.append(f"a check failed: {ran.out}")
+        found += [line for line in ran.out.splitlines() if "could not be looked at" in line]
     if ran.code in (Exit.OK, Exit.INTERRUPTED) or (doctor and ran.out):
         return found
     down = ran.code in (Exit.FAILED, Exit.NO_DAEMON, Exit.PRICING, Exit.LEDGER) and ran.out
@@ -337,7 +336,7 @@ def _lacks(said: Ran) -> Iterator[str]:
         yield f"the doctor knows no way out: {findings[0]}"
 
 
-def _in_time(shell: Quick, words: list[str]) -> Ran:
+def in_time(shell: Quick, words: list[str]) -> Ran:
     """Run a command in this process, for so long only; raise TooLongError."""
 
     def late(_number: int, _frame: FrameType | None) -> None:
@@ -384,26 +383,13 @@ def end_sidecars_of(home: Path) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-def campaign(seed: int, count: int, folder: Path, template: Template) -> list[Damaged]:
-    """Break and look at so many homes, from this seed on; return those of which something wrong was said."""
-    wrong = []
-    for number in range(count):
-        one = Damaged(template, folder, seed + number)
+def run(template: Template, folder: Path, seeds: Iterable[int]) -> Counter[str]:
+    """Break a home for each seed; return what was done. Fails at the first of which nonsense is said."""
+    counts: Counter[str] = Counter()
+    for seed in seeds:
+        one = Damaged(template, folder, seed)
         one.run()
-        if one.faults:
-            wrong.append(one)
-    return wrong
-
-
-def main() -> None:
-    """Run a share for the campaign: `damages.py SEED COUNT FOLDER`; print what was wrong, as JSON."""
-    seed, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    template = Template.make(folder)
-    for number in range(count):
-        one = Damaged(template, folder, seed + number)
-        one.run()
-        print(json.dumps([one.seed, one.done, one.commands, one.starts, one.faults]), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        told = "\n".join(one.faults)
+        assert not one.faults, f"a home damaged with seed {seed} ({', '.join(one.done)}):\n{told}"
+        counts += Counter({"damages": 1, "commands": one.commands, "sidecars started": one.starts})
+    return counts

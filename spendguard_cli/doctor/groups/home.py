@@ -53,6 +53,16 @@ def there(world: World) -> Iterable[Finding]:
                 code=Code.HOME_UNSAFE,
             )
         ]
+    for folder in (world.home.ledger, world.home.pricing, world.home.log.parent):
+        if os.path.lexists(folder) and not folder.is_dir():
+            return [
+                Finding(
+                    level=Level.RED,
+                    finding=f"The home is not whole: {folder} is no folder",
+                    deed=f"Move what is there away: mv {shlex.quote(str(folder))} SOMEWHERE",
+                    code=Code.HOME_UNSAFE,
+                )
+            ]
     return [ok(f"The home is {root}")]
 
 

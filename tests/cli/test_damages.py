@@ -1,0 +1,82 @@
+"""Homes damaged at random: every command says what is wrong in a sentence, with what to type next.
+
+The seed is printed, and SPENDGUARD_TEST_SEED fixes it; `python -m tests.campaign --only damages` runs more. A
+damage that was found once has a test of its own below.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import damages
+from damages import Template, complaints, end_sidecars_of
+from shell import Quick
+
+SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(10**9)))
+HOMES_A_PART = 25
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template.make(tmp_path_factory.mktemp("template"))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_home_damaged_at_random_is_told_of_in_sentences(
+    part: int, template: Template, tmp_path: Path
+) -> None:
+    """No traceback, no fault of our own, nothing that hangs, and a doctor who knows why nothing starts."""
+    print(f"SPENDGUARD_TEST_SEED={SEED}")
+    first = SEED + part * HOMES_A_PART
+    done = damages.run(template, tmp_path, range(first, first + HOMES_A_PART))
+    assert done["damages"] == HOMES_A_PART
+
+
+@pytest.fixture
+def broken(template: Template, tmp_path: Path) -> Iterator[Quick]:
+    """A whole copy of the home, for damages that were found."""
+    home = tmp_path / "home"
+    template.copy(home)
+    yield Quick(home)
+    end_sidecars_of(home)
+
+
+PLAIN_FILES = (
+    "config.toml",
+    "secrets.toml",
+    "trust.toml",
+    "admin.token",
+    "ledger/head",
+    "ledger/seg-000000000001.jsonl",
+    "ledger/lock",
+    "pricing/authority.key",
+    "run/daemon.json",
+    "run/daemon.log",
+    "run/agents.port",
+)
+
+
+@pytest.mark.parametrize("name", PLAIN_FILES)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    name: str, broken: Quick, template: Template
+) -> None:
+    (broken.home / name).unlink()
+    os.mkfifo(broken.home / name, 0o600)
+    for words in template.commands():
+        assert not complaints(damages.in_time(broken, words), words), words
+
+
+@pytest.mark.parametrize(
+    "name", ["ledger/seg-000000000001.jsonl", "ledger/head", "ledger/lock", "run/daemon.log"]
+)
+def test_what_cannot_be_read_of_the_home_is_named_with_a_way_on(name: str, broken: Quick) -> None:
+    """A folder or a link in the place of a file is no OSError without a word."""
+    path = broken.home / name
+    path.unlink()
+    path.symlink_to(path)
+    for line in ("ledger verify", "ledger export", "status", "logs"):
+        ran = broken.run(*line.split())
+        assert not complaints(ran, line.split()), ran
