@@ -319,12 +319,24 @@ def complaints(ran: Ran, words: Sequence[str]) -> list[str]:
         found += [line for line in ran.out.splitlines() if "could not be looked at" in line]
     if ran.code in (Exit.OK, Exit.INTERRUPTED) or (doctor and ran.out):
         return found
+    sentence, remedy = _said(ran.err)
     down = ran.code in (Exit.FAILED, Exit.NO_DAEMON, Exit.PRICING, Exit.LEDGER) and ran.out
-    if not down and not any(line.startswith(("error: ", "warning: ")) for line in ran.err.splitlines()):
+    if not down and not sentence:
         found.append(f"exit {ran.code} without a sentence: {ran}")
-    if "error: " in ran.err and "\ntry: " not in ran.err:
+    if sentence.startswith("error: ") and not remedy:
         found.append(f"nothing to type next: {ran.err}")
     return found
+
+
+def _said(err: str) -> tuple[str, str]:
+    """Return the sentence that a command ended with, and what it says to type next, both if there."""
+    lines = err.splitlines()
+    with contextlib.suppress(ValueError, KeyError, IndexError):
+        error = json.loads(lines[-1])["error"]
+        return f"error: {error['detail']}", error["remedy"]
+    told = [line for line in lines if line.startswith(("error: ", "warning: "))]
+    tries = [line for line in lines if line.startswith("try: ")]
+    return "".join(told[-1:]), "".join(tries)
 
 
 def _lacks(said: Ran) -> Iterator[str]:
