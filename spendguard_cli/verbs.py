@@ -101,7 +101,7 @@ def verb(
         def run(ctx: typer.Context, **given: Any) -> None:
             flags = Flags(**{shared: given.pop(shared) for shared in SHARED})
             outer = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
-            with in_session(flags.over(outer)) as session:
+            with in_session(flags.over(outer), ctx.command_path) as session:
                 cast("Callable[..., None]", command)(session, **given)
 
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
@@ -120,14 +120,17 @@ def verb(
 
 
 @contextlib.contextmanager
-def in_session(flags: Flags) -> Iterator[Session]:
-    """Yield the session of one command; what it cannot read of its home, `doctor` knows more about."""
+def in_session(flags: Flags, typed: str) -> Iterator[Session]:
+    """Yield the session of one command, `typed` so; tell what to type next where a file cannot be used.
+
+    What cannot be read of the home, `doctor` knows more about; any other file was named by who typed.
+    """
     session = Session(flags)
     try:
         yield session
     except OSError as error:
-        if session.is_of_home(error.filename):
-            error.add_note("spendguard doctor")
+        if error.filename:
+            error.add_note("spendguard doctor" if session.is_of_home(error.filename) else f"{typed} --help")
         raise
     finally:
         session.close()

@@ -115,10 +115,11 @@ def home_of(env: dict[str, str]) -> Home:
     """Return the home that the environment names, `~/.spendguard` by default; raise USAGE for none."""
     try:
         return Home(Path(env.get("SPENDGUARD_HOME") or "~/.spendguard").expanduser().absolute())
-    except RuntimeError as error:
+    except (RuntimeError, FileNotFoundError) as error:  # nobody's home, or relative to a folder that is gone
+        said = "it is relative to a folder that is gone" if isinstance(error, OSError) else error
         raise SpendGuardError(
             Code.USAGE,
-            f"SPENDGUARD_HOME: expected a folder: {error}",
+            f"SPENDGUARD_HOME: expected a folder: {said}",
             remedy="name a folder that exists or can be made",
         ) from None
 

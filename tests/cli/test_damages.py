@@ -80,3 +80,37 @@ def test_what_cannot_be_read_of_the_home_is_named_with_a_way_on(name: str, broke
     for line in ("ledger verify", "ledger export", "status", "logs"):
         ran = broken.run(*line.split())
         assert not complaints(ran, line.split()), ran
+
+
+@pytest.mark.parametrize("name", ["run/daemon.json", "ledger/lock", "run/backups.json", "run/daemon.log"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"pid":' * 50_000], ids=["lists", "objects"])
+def test_what_is_nested_without_end_is_no_end_of_ours(name: str, content: bytes, broken: Quick) -> None:
+    (broken.home / name).write_bytes(content)
+    for line in ("status", "doctor --json", "logs", "down"):
+        ran = broken.run(*line.split())
+        assert not complaints(ran, line.split()), ran
+
+
+@pytest.mark.parametrize("name", ["run", "ledger", "pricing"])
+def test_a_folder_of_the_home_that_is_none_is_named_by_the_doctor(name: str, broken: Quick) -> None:
+    path = broken.home / name
+    path.rename(broken.home / "before")
+    path.touch(mode=0o600)
+    first = broken.run("doctor", "--json").json["findings"][0]
+    assert (first["level"], first["check"]) == ("red", "home.there")
+    assert first["finding"].endswith(f"{path} is no folder")
+    assert first["deed"].startswith(f"Move what is there away: mv {path} ")
+
+
+def test_a_home_that_leads_to_itself_is_told_of(broken: Quick, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    output = str(tmp_path / "sheet")
+    for words in (
+        ["ledger", "export", "--output", output],
+        ["ledger", "backup", output],
+        ["doctor"],
+        ["status"],
+    ):
+        ran = broken.run(*words, "--home", str(loop), "--no-spawn")
+        assert not complaints(ran, words), ran

@@ -12,6 +12,7 @@ import pytest
 from damages import complaints, in_time
 from hostile_answers import RawServer, answer, filled, shape_of
 from shell import Quick, Ran
+from spendguard_daemon import wire
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(10**9)))
 ROUNDS = 12
@@ -157,3 +158,28 @@ def test_what_is_drawn_fits_its_shape() -> None:
         assert shape is not None
         for _ in range(20):
             msgspec.json.decode(json.dumps(filled(rng, shape)).encode(), type=shape)
+
+
+def test_a_call_whose_bill_is_of_no_form_is_explained_without_it(server: RawServer, far: Quick) -> None:
+    rng = random.Random(1)
+    call = filled(rng, wire.Call) | {"state": "settled", "lines": [{}, {"name": "x", "quantity": "many"}]}
+    server.script = lambda _method, path: answer(json.dumps(call if "/calls/" in path else {}).encode())
+    ran = far.run("explain", ID)
+    assert not complaints(ran, ["explain"]), ran
+
+
+def test_a_check_that_is_told_nonsense_ends_no_other(server: RawServer, far: Quick) -> None:
+    """A provider that nobody knows: the others are looked at all the same."""
+    provider = {"name": "nobody", "base_url": "http://[", "key_source": "?", "key": "environment"}
+
+    def script(method: str, path: str) -> bytes:
+        if path == "/v1/providers":
+            return answer(
+                json.dumps({"providers": [filled(random.Random(2), wire.Provider) | provider]}).encode()
+            )
+        shape = shape_of(method, path)
+        return answer(json.dumps(filled(random.Random(3), shape)).encode() if shape else b"{}")
+
+    server.script = script
+    groups = {finding["group"] for finding in far.run("doctor", "--json").json["findings"]}
+    assert groups >= {"daemon", "home", "ledger", "prices", "providers", "agents", "money", "clients"}

@@ -162,13 +162,14 @@ def _device(rng: random.Random, path: Path) -> None:
 
 
 def _mode(rng: random.Random, path: Path) -> None:
-    if not path.is_symlink():
+    if path.exists() and not path.is_symlink():
         path.chmod(rng.choice((0o000, 0o200, 0o400, 0o666, 0o777, 0o755, 0o100)))
 
 
 def _age(rng: random.Random, path: Path) -> None:
     seconds = rng.choice((0, 1, 4_000_000_000, 100_000_000_000))
-    os.utime(path, (seconds, seconds), follow_symlinks=False)
+    if os.path.lexists(path):
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
 
 
 AS_WHOLE = (_delete, _folder, _file, _loop, _dangle, _pipe, _device, _mode, _age)
@@ -348,7 +349,7 @@ def _lacks(said: Ran) -> Iterator[str]:
         yield f"the doctor knows no way out: {findings[0]}"
 
 
-def in_time(shell: Quick, words: list[str]) -> Ran:
+def in_time(shell: Quick, words: Sequence[str], **env: str) -> Ran:
     """Run a command in this process, for so long only; raise TooLongError."""
 
     def late(_number: int, _frame: FrameType | None) -> None:
@@ -357,7 +358,7 @@ def in_time(shell: Quick, words: list[str]) -> Ran:
     usual = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
     try:
-        return shell.run(*words)
+        return shell.run(*words, **env)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, usual)
@@ -383,16 +384,20 @@ def _trace(error: Exception) -> str:
 
 
 def end_sidecars_of(home: Path) -> None:
-    """Kill what still runs for this home, whatever became of the files that would say who it is."""
+    """Kill what still runs for this home, or one below it, whatever became of the files that say so."""
     wanted = f"SPENDGUARD_HOME={home}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (
                 int(process.name) != os.getpid()
-                and wanted in (process / "environ").read_bytes().split(b"\0")
+                and any(one == wanted or one.startswith(wanted + b"/") for one in _environment(process))
                 and b"spendguard_daemon" in (process / "cmdline").read_bytes()
             ):
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+def _environment(process: Path) -> list[bytes]:
+    return (process / "environ").read_bytes().split(b"\0")
 
 
 def run(template: Template, folder: Path, seeds: Iterable[int]) -> Counter[str]:

@@ -237,7 +237,7 @@ def _what(one: _Mode) -> str:
 
 
 def _mount(path: Path) -> Path:
-    found = path.resolve()
+    found = Path(os.path.realpath(path))
     return next((each for each in (found, *found.parents) if each.is_mount()), found)
 
 
