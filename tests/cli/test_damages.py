@@ -13,7 +13,7 @@ import pytest
 
 import damages
 from damages import Template, complaints, end_sidecars_of
-from shell import Quick
+from shell import Quick, finish
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(10**9)))
 HOMES_A_PART = 25
@@ -93,13 +93,27 @@ def test_what_is_nested_without_end_is_no_end_of_ours(name: str, content: bytes,
 
 @pytest.mark.parametrize("name", ["run", "ledger", "pricing"])
 def test_a_folder_of_the_home_that_is_none_is_named_by_the_doctor(name: str, broken: Quick) -> None:
+    """What was there is kept: only a person knows whether it matters."""
     path = broken.home / name
     path.rename(broken.home / "before")
     path.touch(mode=0o600)
     first = broken.run("doctor", "--json").json["findings"][0]
     assert (first["level"], first["check"]) == ("red", "home.there")
     assert first["finding"].endswith(f"{path} is no folder")
-    assert first["deed"].startswith(f"Move what is there away: mv {path} ")
+    assert first["deed"].startswith("Move it away, with mv to a place outside of the home")
+
+
+@pytest.mark.parametrize("name", ["ledger/ballast", "ledger/lock", "run/daemon.log", "run/start.lock"])
+def test_a_file_that_a_start_cannot_make_anew_is_named_by_the_doctor(name: str, broken: Quick) -> None:
+    path = broken.home / name
+    path.unlink()
+    path.symlink_to(path)
+    assert finish(broken.start("up")).code != 0
+    first = broken.run("doctor", "--json").json["findings"][0]
+    assert (first["check"], first["finding"]) == (
+        "home.there",
+        f"The home is not whole: {path} is no plain file",
+    )
 
 
 def test_a_home_that_leads_to_itself_is_told_of(broken: Quick, tmp_path: Path) -> None:
