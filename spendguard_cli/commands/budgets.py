@@ -193,22 +193,6 @@ def _show(session: Session, value: "wire.Budget") -> None:
     _tell_ignored(session, value, f"spendguard budget set --agent {value.agent_id} --limit <higher>")
 
 
-def _tell_taken(session: Session, before: "wire.Agent", now: "wire.Budget") -> None:
-    """Say what a limit below the balance took from it, and how it is given back."""
-    had_cents = before.remaining_cents or 0
-    taken_cents = had_cents - now.remaining_cents
-    if taken_cents <= 0 or before.hard_limit_cents is None or now.hard_limit_cents >= before.hard_limit_cents:
-        return
-    limit = usd_of(now.hard_limit_cents)
-    session.out.warn(
-        f"{usd_of(taken_cents)} was taken from the balance: it may not be above the limit of {limit}"
-    )
-    if now.hard_limit_cents < CENTS_LIKE_A_SLIP and taken_cents * 2 > had_cents:
-        session.out.warn(f"the limit is {limit}: a shell makes 0 of an unquoted $50, so write '$50' or 50usd")
-    back = f"--limit {before.hard_limit_cents} --topup {taken_cents}"
-    session.out.advise(f"spendguard budget set --agent {now.agent_id} {back}")
-
-
 def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", remedy: str) -> None:
     ignored_nusd, applied_nusd = (
         parse_usd(usd or "0") for usd in (value.topup_ignored_usd, value.topup_applied_usd)
@@ -227,3 +211,19 @@ def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", re
 
 def _optional(option: str, text: str | None) -> int | None:
     return None if text is None else cents(option, text)
+
+
+def _tell_taken(session: Session, before: "wire.Agent", now: "wire.Budget") -> None:
+    """Say what a limit below the balance took from it, and how it is given back."""
+    had_cents = before.remaining_cents or 0
+    taken_cents = had_cents - now.remaining_cents
+    if taken_cents <= 0 or before.hard_limit_cents is None or now.hard_limit_cents >= before.hard_limit_cents:
+        return
+    limit = usd_of(now.hard_limit_cents)
+    session.out.warn(
+        f"{usd_of(taken_cents)} was taken from the balance: it may not be above the limit of {limit}"
+    )
+    if now.hard_limit_cents < CENTS_LIKE_A_SLIP and taken_cents * 2 > had_cents:
+        session.out.warn(f"the limit is {limit}: a shell makes 0 of an unquoted $50, so write '$50' or 50usd")
+    back = f"--limit {before.hard_limit_cents} --topup {taken_cents}"
+    session.out.advise(f"spendguard budget set --agent {now.agent_id} {back}")

@@ -172,8 +172,7 @@ def _for_agents(finding: "Finding") -> "Finding":
     kept = [line for line in finding.remedy if not line.lstrip().startswith("spendguard")]
     dropped = len(kept) < len(finding.remedy)
     deed = finding.deed or ("Ask your operator to look at this." if dropped else "")
-    evidence = [line for line in finding.evidence if not line.startswith("or: ")]
-    return replace(finding, remedy=kept, deed=deed, evidence=evidence)
+    return replace(finding, remedy=kept, deed=deed)
 
 
 def _check_agent(world: "World") -> None:

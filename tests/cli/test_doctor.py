@@ -190,7 +190,5 @@ def test_a_program_inside_exec_is_not_told_what_operators_type() -> None:
 
     told = _for_agents(found(Level.RED, "agents.money", remedy=["export A=b", "spendguard budget topup"]))
     assert (told.remedy, told.deed) == (["export A=b"], "Ask your operator to look at this.")
-    ways = ["spent: $1.00", "or: give more: spendguard budget topup"]
-    assert _for_agents(found(Level.RED, "agents.money", evidence=ways)).evidence == ["spent: $1.00"]
     untouched = found(Level.RED, "clients.url", remedy=["unset OPENAI_BASE_URL"], deed="Look.")
     assert _for_agents(untouched) == untouched
