@@ -19,6 +19,9 @@ app = group("Budgets: how much each agent may spend.")
 daemon = group("The cap above all agents together; off by default.")
 app.add_typer(daemon, name="daemon")
 
+CENTS_LIKE_A_SLIP = 100
+"""A limit below this is likely to be dollars that a shell has eaten."""
+
 EXITS = (*TALKS, Exit.NOT_FOUND)
 
 Amount = Annotated[str, typer.Option(metavar="AMOUNT", help="Whole cents (5000), '$50' or 50usd.")]
@@ -52,7 +55,10 @@ def set_(
     session.operator_only("budget set")
     limit_cents, topup_cents = cents("--limit", limit), _optional("--topup", topup)
     agent_id = session.agent_id(named(agent, agent_option))
-    _show(session, session.control.grant(agent_id, limit_cents, topup_cents))
+    before = session.control.agent(agent_id)
+    shown = session.control.grant(agent_id, limit_cents, topup_cents)
+    _show(session, shown)
+    _tell_taken(session, before, shown)
 
 
 @verb(
@@ -205,3 +211,19 @@ def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", re
 
 def _optional(option: str, text: str | None) -> int | None:
     return None if text is None else cents(option, text)
+
+
+def _tell_taken(session: Session, before: "wire.Agent", now: "wire.Budget") -> None:
+    """Say what a limit below the balance took from it, and how it is given back."""
+    had_cents = before.remaining_cents or 0
+    taken_cents = had_cents - now.remaining_cents
+    if taken_cents <= 0 or before.hard_limit_cents is None or now.hard_limit_cents >= before.hard_limit_cents:
+        return
+    limit = usd_of(now.hard_limit_cents)
+    session.out.warn(
+        f"{usd_of(taken_cents)} was taken from the balance: it may not be above the limit of {limit}"
+    )
+    if now.hard_limit_cents < CENTS_LIKE_A_SLIP and taken_cents * 2 > had_cents:
+        session.out.warn(f"the limit is {limit}: a shell makes 0 of an unquoted $50, so write '$50' or 50usd")
+    back = f"--limit {before.hard_limit_cents} --topup {taken_cents}"
+    session.out.advise(f"spendguard budget set --agent {now.agent_id} {back}")

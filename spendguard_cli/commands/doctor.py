@@ -72,7 +72,7 @@ def doctor(
     ] = None,
     yes: Annotated[bool, switch("--yes", "-y", help_text="With --provider: do not ask.")] = False,
     verbose: Annotated[
-        bool, switch("--verbose", "-v", help_text="Show what is well too, a line each.")
+        bool, switch("--verbose", "-v", help_text="Show all that is known, and what is well too.")
     ] = False,
 ) -> None:
     """Say what is wrong, why it is thought so, and what to type next.
@@ -104,7 +104,10 @@ def _list(session: Session, checks: "Iterable[Check]") -> None:
     from spendguard_cli.shapes import CheckName
 
     session.out.show(
-        [CheckName(name=one.name, about=one.about, mends=one.mend is not None) for one in checks]
+        [
+            CheckName(name=one.name, about=one.about[:1].upper() + one.about[1:], mends=one.mend is not None)
+            for one in checks
+        ]
     )
 
 
@@ -122,7 +125,7 @@ def _probe(
 
 
 def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bool, verbose: bool) -> None:
-    from spendguard_cli.doctor.examine import examine
+    from spendguard_cli.doctor.examine import examine, whole_groups
     from spendguard_cli.doctor.fixing import mend
     from spendguard_cli.doctor.world import World
 
@@ -135,7 +138,7 @@ def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bo
         with contextlib.suppress(SpendGuardError):
             session.alive()  # a sidecar may have been started anew meanwhile
         world = World(session, world.agent_ref)
-    _show(session, examine(world, checks), done, verbose=verbose)
+    _show(session, examine(world, checks), done, verbose=verbose, whole=whole_groups(checks))
 
 
 def _explain(session: Session, world: "World", subject: str) -> None:
@@ -145,13 +148,20 @@ def _explain(session: Session, world: "World", subject: str) -> None:
     _show(session, explain(world, subject, sys.stdin), [], verbose=True)
 
 
-def _show(session: Session, found: "list[Finding]", done: list[str], *, verbose: bool) -> None:
+def _show(
+    session: Session,
+    found: "list[Finding]",
+    done: list[str],
+    *,
+    verbose: bool,
+    whole: list[str] | None = None,
+) -> None:
     from spendguard_cli.doctor.findings import worst
     from spendguard_cli.shapes import Diagnosis, DiagnosisDetail
 
     findings = [_for_agents(one) for one in found] if is_in_exec(session.env) else found
     shown = Diagnosis(findings=findings, worst=worst(findings), done=done)
-    session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose))
+    session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose, whole=whole))
     _end(worst(findings))
 
 

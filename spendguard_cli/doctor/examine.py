@@ -43,6 +43,13 @@ def chosen(names: Sequence[str]) -> list[Check]:
     return found
 
 
+def whole_groups(checks: Iterable[Check]) -> list[str]:
+    """Return the groups all of whose checks are among these."""
+    names = {check.name for check in checks}
+    groups = dict.fromkeys(check.group for check in CHECKS)
+    return [one for one in groups if names.issuperset(check.name for check in CHECKS if check.group == one)]
+
+
 def examine(world: World, checks: Iterable[Check]) -> list[Finding]:
     """Run the checks; the cause to mend first comes first."""
     return in_order(finding for check in checks for finding in _findings(world, check))

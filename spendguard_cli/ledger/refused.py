@@ -31,10 +31,11 @@ def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Las
     if last is None:
         return None
     name = journal.names.get(last.agent_id) or last.agent_id
-    return _call(last), name, counts[last.agent_id, last.code]
+    return call_of(last), name, counts[last.agent_id, last.code]
 
 
-def _call(event: ev.Refused) -> wire.Call:
+def call_of(event: ev.Refused) -> wire.Call:
+    """Return the call of a record as the sidecar tells it, which ended when the last one like it did."""
     return wire.Call(
         call_id=event.call_id,
         agent_id=event.agent_id,
@@ -53,7 +54,7 @@ def _call(event: ev.Refused) -> wire.Call:
         code=event.code,
         reason=event.detail,
         created_at=event.at,
-        ended_at=event.at,
+        ended_at=event.until,
         count=event.count,
         facts=dict(event.facts),
     )
