@@ -150,7 +150,10 @@ def _end(call: wire.Call) -> str:
 
 def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Finding:
     call, rejected = one.newest, end in ("answered 401", "answered 403")
-    mended = _served_since(world, call)
+    since = "calls have passed since" if _served_since(world, call) else ""
+    if not since and end == "answered 401":
+        since = _key_now(world, provider)
+    mended = bool(since)
     level = Level.NOTE if mended else Level.RED if rejected else Level.WARNING
     charged, when = one.charged_nusd > 0, lately.ago(world.now_ns, call.ended_at or "")
     code = Code.PROVIDER_KEY_REJECTED if rejected else _code(call)
@@ -162,8 +165,8 @@ def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Fi
     return Finding(
         level=level,
         finding=f"{safe(provider)} {end} to {count(one.count, 'call')}"
-        + (": it rejects the sidecar's key" if rejected else "")
-        + (f", last {when}; calls have passed since" if mended else ""),
+        + (": it rejects the sidecar's key" if rejected and not mended else "")
+        + (f", last {when}; {since}" if mended else ""),
         evidence=[]
         if mended and not charged
         else [
@@ -196,6 +199,19 @@ def _served_since(world: World, failed: wire.Call) -> bool:
         for agent in world.agents
         for call in world.calls(agent.agent_id)
     )
+
+
+def _key_now(world: World, provider: str) -> str:
+    """Say in what a key that was rejected is no more the cause; "" where it still may be.
+
+    The provider itself tells, for a free question. That there is no key is told where keys are looked at.
+    """
+    known = world.status.providers if world.status else []
+    if any(one.name == provider and one.key == "absent" for one in known):
+        return "the sidecar has no key of it now"
+    tested = world.key_tests.get(provider)
+    takes = isinstance(tested, wire.ProviderTest) and tested.ok
+    return "it takes the key that the sidecar has now" if takes else ""
 
 
 CHECKS: tuple[Check, ...] = (
