@@ -5,6 +5,7 @@ from spendguard_cli.doctor.findings import Finding, Level
 from spendguard_cli.doctor.groups.failures import LEVELS, NOW, told
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import ways_out
+from spendguard_cli.session import UUID
 from spendguard_cli.ways.case import nusd
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
@@ -24,7 +25,7 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
     if agent is not None:
         again = lately.again(world, lately.Refused(agent, code, call, 1, call.created_at))
     daemon = world.status.daemon_budget if world.status else None
-    ref = "<agent>" if agent is None else world.named.get(agent.agent_id, agent.agent_id)
+    ref = _said_id(body) if agent is None else world.named.get(agent.agent_id, agent.agent_id)
     commands, others, deed = told(ways_out(code, body.facts, agent, ref=ref, daemon=daemon))
     whose = f" of {lately.named(agent)}" if agent else ""
     return [
@@ -46,6 +47,12 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
             code=code,
         )
     ]
+
+
+def _said_id(body: bodies.Body) -> str:
+    """Return the agent that a body names, which nobody here can be asked about, as a command takes it."""
+    said = str(body.facts.get("agent_id") or "")
+    return said if UUID.fullmatch(said) else "<agent>"
 
 
 def _charged(body: bodies.Body) -> list[str]:
