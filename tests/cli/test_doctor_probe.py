@@ -152,7 +152,6 @@ def test_what_goes_wrong_is_said_in_words(sidecar: Sidecar, quick: Quick, upstre
     [
         (["--probe", "--provider", "openai"], 2, "say whose"),
         (CAREFUL, 2, "nobody is here to say yes"),
-        (["--probe", "--provider", "grok", "--agent", "careful"], 1, "no key for grok"),
         (["--probe", "--provider", "opnai", "--agent", "careful"], 2, "is no provider"),
         (["--probe", "--provider", "openai", "--agent", "nobody"], 4, "Agent not found"),
         (["--probe", "--model", "gpt-4o-mini"], 2, "are for a real one"),

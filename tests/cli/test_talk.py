@@ -140,6 +140,14 @@ def test_a_mock_agents_base_url_takes_mock_models(served: Shell) -> None:
         assert answer.status_code == 200, answer.text
 
 
+def test_a_real_probe_without_a_key_asks_nobody(served: Shell) -> None:
+    agent = name()
+    served.agent(agent, cents=100)
+    ran = served.run("doctor", "--probe", "--provider", "openai", "--agent", agent)
+    assert "The sidecar has no key for openai: nothing was sent" in ran.err
+    assert "try: spendguard provider set-key openai" in ran.err
+
+
 @pytest.mark.parametrize(
     ("typed", "shown"), [("/opt/x y/spendguard", "'/opt/x y/spendguard'"), (".venv/bin/spendguard",) * 2]
 )
