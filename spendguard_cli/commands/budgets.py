@@ -10,7 +10,7 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import format_usd, parse_usd
+from spendguard_daemon.money import cents_ceil, format_usd, parse_usd
 
 if TYPE_CHECKING:
     from spendguard_daemon import wire
@@ -109,7 +109,9 @@ def topup(session: Session, *, agent: Agent = None, agent_option: AgentOption = 
 def adjust(
     session: Session,
     *,
-    call: Annotated[str, typer.Option("--call", metavar="CALL", help="Id of an ended call.")],
+    call: Annotated[
+        str, typer.Option("--call", metavar="CALL", help="Id of an ended call, or how it begins.")
+    ],
     to: Annotated[str, typer.Option("--to", metavar="USD", help="What it really cost, in dollars: 0.0123.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the ledger.")] = "",
 ) -> None:
@@ -117,9 +119,11 @@ def adjust(
 
     For calls charged at worst, once the provider's bill is known. The same correction twice counts once.
     """
+    from spendguard_cli.explain.looking import whole_id
+
     session.operator_only("budget adjust")
     cost_nusd = dollars("--to", to)
-    shown = session.control.adjust(call, format_usd(cost_nusd), reason)
+    shown = session.control.adjust(whole_id(session, call), format_usd(cost_nusd), reason)
     session.out.show(shown)
     if cost_nusd > parse_usd(shown.hold_usd):
         session.out.warn(f"${format_usd(cost_nusd)} is more than the ${shown.hold_usd} that this call held")
@@ -146,7 +150,7 @@ def daemon_set(
     limit_cents = _optional("--limit", limit)
     shown = session.control.set_daemon_budget(limit_cents, _optional("--topup", topup))
     session.out.show(shown)
-    _tell_ignored(session, shown, "spendguard budget daemon set --limit <higher>")
+    _tell_ignored(session, shown, "spendguard budget daemon set")
 
 
 @verb(
@@ -172,7 +176,7 @@ def daemon_topup(session: Session, *, amount: Amount) -> None:
             remedy="spendguard budget daemon set --limit <cents>",
         ) from None
     session.out.show(shown)
-    _tell_ignored(session, shown, "spendguard budget daemon set --limit <higher>")
+    _tell_ignored(session, shown, "spendguard budget daemon set")
 
 
 @verb(daemon, "get", examples=("spendguard budget daemon get", "spendguard budget daemon get --json"))
@@ -190,10 +194,14 @@ def _show(session: Session, value: "wire.Budget") -> None:
         session.out.show(BudgetDetail(name=name, budget=value))
     else:
         session.out.show(value)
-    _tell_ignored(session, value, f"spendguard budget set --agent {value.agent_id} --limit <higher>")
+    _tell_ignored(session, value, f"spendguard budget set --agent {value.agent_id}")
 
 
-def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", remedy: str) -> None:
+def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", setting: str) -> None:
+    """Say what of a grant did not fit under the limit, and the command that gives it: `setting`, completed.
+
+    A higher limit alone gives nothing: what did not fit is added with it.
+    """
     ignored_nusd, applied_nusd = (
         parse_usd(usd or "0") for usd in (value.topup_ignored_usd, value.topup_applied_usd)
     )
@@ -206,7 +214,8 @@ def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", re
     session.out.warn(
         f"{added}: the balance may not be above the limit of {usd_of(value.hard_limit_cents or 0)}"
     )
-    session.out.advise(remedy)
+    limit_cents = cents_ceil(parse_usd(value.remaining_usd or "0") + ignored_nusd)
+    session.out.advise(f"{setting} --limit {limit_cents} --topup {cents_ceil(ignored_nusd)}")
 
 
 def _optional(option: str, text: str | None) -> int | None:

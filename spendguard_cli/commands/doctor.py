@@ -121,7 +121,16 @@ def _probe(
     if probed is None:
         raise typer.Exit(Exit.FAILED)
     session.out.show(probed)
+    session.out.say(_verdict(probed.findings))
     _end(worst(probed.findings))
+
+
+def _verdict(findings: "list[Finding]") -> str:
+    """Say in a line what a probe's legs come to."""
+    broken = [one for one in findings if one.level == "red"]
+    if not broken:
+        return "all is well: the call went the whole way, and cost what was said"
+    return f"the way is broken at {broken[0].check.removeprefix('probe.')}: {broken[0].finding}"
 
 
 def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bool, verbose: bool) -> None:

@@ -19,6 +19,7 @@ from spendguard_cli.doctor.pasted import of_body
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import told, ways_out
 from spendguard_cli.render import count
+from spendguard_cli.ways.case import SOME_AGENT
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
@@ -160,12 +161,15 @@ def _strangers(world: World, codes: Sequence[Code]) -> list[Finding]:
         if one.code not in codes:
             continue
         is_new = lately.age_seconds(world.now_ns, one.last_at) <= lately.LATELY_SECONDS
-        commands, others, deed = told(ways_out(one.code, {"provider": one.provider}))
+        ref = world.named.get(one.agent_id, SOME_AGENT)
+        commands, others, deed = told(ways_out(one.code, {"provider": one.provider}, ref=ref))
+        where = " ".join(safe(word) for word in (one.provider, one.endpoint) if word)
+        whom = f"named {ref} without its key" if one.agent_id else "named no agent that is known"
         found.append(
             Finding(
                 level=Level.RED if is_new else Level.NOTE,
-                finding=f"{count(one.count, 'request')} of {safe(one.program) or 'a program'} to "
-                f"{safe(one.provider)} {safe(one.endpoint)} named no agent that is known: {safe(one.detail)}",
+                finding=f"{count(one.count, 'request')} of {safe(one.program) or 'a program'} to {where} "
+                f"{whom}: {safe(one.detail)}",
                 evidence=[f"last {lately.ago(world.now_ns, one.last_at)}", *others],
                 remedy=commands,
                 deed=deed,
@@ -229,7 +233,11 @@ def _signature(world: World) -> list[Finding]:
     if pricing is None:
         said = "the sidecar is not there to be asked" if world.status is None else "no prices are in force"
         why = world.status_error.detail if world.status_error else ""
-        chain = Finding(level=Level.WARNING, finding=f"{said}{': ' + safe(why, 300) if why else ''}")
+        chain = Finding(
+            level=Level.WARNING,
+            finding=f"{said}{': ' + safe(why, 300) if why else ''}",
+            remedy=["spendguard up"] if world.status is None and world.is_own else [],
+        )
         return [*findings, chain]
     signer = "this machine's own authority (self-signed)" if pricing.self_signed else f"key {pricing.key_id}"
     last = pricing.last_error

@@ -15,8 +15,11 @@ Last = tuple[wire.Call, str, int]
 def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Last | None:
     """Return the newest refusal with one of these codes, of any agent or of one named by id or name.
 
-    Raises LEDGER_DAMAGED or LEDGER_NEWER with the place, OSError where the files cannot be read.
+    None too where no ledger was ever made. Raises LEDGER_DAMAGED or LEDGER_NEWER with the place, OSError
+    where the files cannot be read.
     """
+    if not path.exists():
+        return None
     journal = Journal.read(path, disk=SystemDisk(), on_progress=lambda _done, _all: None)
     last: ev.Refused | None = None
     counts: dict[tuple[str, str], int] = {}

@@ -1,6 +1,7 @@
 """One failure explained: by status, by code, from the body of its answer, with and without a sidecar."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from spendguard_daemon.errors import Code
 from spendguard_daemon.providers import format_for
 from until import until
 
+NOBODY = "0199a9a6-3c0b-4f57-9a7e-0c9a4f1d2b3c"
 ROUTES = {
     "openai": "chat/completions",
     "anthropic": "messages",
@@ -83,6 +85,35 @@ def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
     assert "named no agent that is known: Missing x-cynsta-agent-id header" in stranger["finding"]
     assert "money: nothing was charged" in stranger["evidence"]
     typist.mends(stranger)
+
+
+def test_a_call_that_named_no_agent_is_not_kept_and_that_is_said(served: Quick) -> None:
+    refused = ask(served, "")
+    ran = served.run("explain", refused.json()["spendguard"]["call_id"])
+    assert ran.code == 4
+    assert "of calls refused together only the first is kept, and none that named no agent" in ran.err
+    assert "of one that named no agent: spendguard doctor 400" in ran.err
+
+
+def test_an_agent_that_was_named_without_its_key(served: Quick, typist: QuickTypist) -> None:
+    agent_id = served.agent("keyed", cents=100)
+    assert typist.type("spendguard agent key keyed").code == 0
+    refused = ask(served, agent_id)
+    assert code_of(refused) == (401, "key_required")
+    [cause, *_] = typist.doctor("401")
+    assert "named keyed without its key" in cause["finding"]
+    assert cause["remedy"] == ["spendguard agent key keyed"]
+
+
+def test_what_a_home_that_was_never_made_knows(tmp_path: Path) -> None:
+    """No refusal, and nothing red; a pasted body names its agent itself."""
+    fresh = QuickTypist(Quick(tmp_path / "home"))
+    ran = fresh.type("spendguard doctor 402 --json")
+    assert (ran.code, ran.json["worst"]) == (0, "note"), ran
+    assert "the ledger has no call refused with 402" in ran.out
+    body = body_of(Code.INSUFFICIENT_BUDGET, "openai", agent_id=NOBODY, needed_usd="0.5", limit_usd="0.1")
+    [cause, *_] = fresh.doctor("-", stdin=body)
+    assert f"--agent {NOBODY} " in cause["remedy"][0]
 
 
 @pytest.mark.parametrize("provider", sorted(ROUTES))

@@ -5,6 +5,7 @@ word of a request but the name of its program and the kind of its path: a key th
 is never kept.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from spendguard_daemon import wire
@@ -19,6 +20,8 @@ SHOWN_MAX = 20
 PROGRAM_LENGTH_MAX = 60
 DETAIL_LENGTH_MAX = 300
 WORDS_MAX = 4
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 OTHER = "other"
 """The kind of a path of which nothing is known."""
@@ -84,6 +87,7 @@ class _Seen:
     first_ns: int
     last_ns: int
     count: int
+    agent_id: str = ""
 
 
 class Strangers:
@@ -101,7 +105,12 @@ class Strangers:
         detail = safe(without_keys(error.detail), DETAIL_LENGTH_MAX)
         seen = self._seen.pop(key, None) or _Seen(detail, provider, now_ns, now_ns, 0)
         self._seen[key] = replace(
-            seen, detail=detail, provider=provider, last_ns=now_ns, count=seen.count + 1
+            seen,
+            detail=detail,
+            provider=provider,
+            last_ns=now_ns,
+            count=seen.count + 1,
+            agent_id=_named(error),
         )
         if len(self._seen) > KEPT_MAX:
             del self._seen[next(iter(self._seen))]
@@ -127,9 +136,16 @@ class Strangers:
                 count=seen.count,
                 first_at=iso(seen.first_ns),
                 last_at=iso(seen.last_ns),
+                agent_id=seen.agent_id,
             )
             for (code, name, endpoint), seen in latest
         ]
+
+
+def _named(error: SpendGuardError) -> str:
+    """Return the agent that was named without its key: an id, and nothing else that may stand there."""
+    named = str(error.facts.get("agent_id", "")) if error.code is Code.KEY_REQUIRED else ""
+    return named if _ID.fullmatch(named) else ""
 
 
 def program(user_agent: str) -> str:

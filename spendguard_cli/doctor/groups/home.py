@@ -105,7 +105,8 @@ def modes(world: World) -> Iterable[Finding]:
             + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
             evidence=[f"{each.path} has mode {each.has:o}, wanted is {each.wanted:o}" for each in wrong],
             remedy=[each.command for each in wrong],
-            deed="If others may have read keys or the token: new provider keys, and spendguard key admin",
+            deed="If others may have read them: make new provider keys (spendguard provider set-key), and a "
+            f"new admin token, which a start makes where there is none: {_new_token(world)}",
             code=Code.HOME_UNSAFE,
             safe=True,
         )
@@ -255,6 +256,10 @@ def _wrong_modes(world: World) -> Iterator[_Mode]:
         closed = has & wanted != wanted and (path.is_dir() or path.parent == world.home.ledger)
         if found.st_uid == os.geteuid() and (has & ~wanted or closed):
             yield _Mode(path, has, wanted)
+
+
+def _new_token(world: World) -> str:
+    return f"spendguard down && rm {shlex.quote(str(world.home.admin_token))} && spendguard up"
 
 
 def _what(one: _Mode) -> str:
