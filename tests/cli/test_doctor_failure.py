@@ -111,7 +111,9 @@ def test_what_a_home_that_was_never_made_knows(tmp_path: Path) -> None:
     ran = fresh.type("spendguard doctor 402 --json")
     assert (ran.code, ran.json["worst"]) == (0, "note"), ran
     assert "the ledger has no call refused with 402" in ran.out
-    body = body_of(Code.INSUFFICIENT_BUDGET, "openai", agent_id=NOBODY, needed_usd="0.5", limit_usd="0.1")
+    body = body_of(
+        Code.INSUFFICIENT_BUDGET, "openai", agent_id=NOBODY, worst_case_usd="0.5", remaining_usd="0.1"
+    )
     [cause, *_] = fresh.doctor("-", stdin=body)
     assert f"--agent {NOBODY} " in cause["remedy"][0]
 
