@@ -35,7 +35,9 @@ NAMES = (
 _QUOTED = re.compile(r"'[^']*'|\"'\"")
 _PLAIN = re.compile(r"[A-Za-z0-9 _./:,@%+=-]*")
 _PLACE = re.compile(r"(?<= )<[a-z ]+>")
-_COMMAND = re.compile(r"spendguard (?:agent|budget|explain|run|ledger|doctor|config|pricing|provider) [^;\n]*")
+_COMMAND = re.compile(
+    r"spendguard (?:agent|budget|explain|run|ledger|doctor|config|pricing|provider) [^;\n]*"
+)
 
 
 def is_inert(line: str) -> bool:
@@ -92,7 +94,9 @@ def test_the_doctor_and_explain_name_agents_as_words(served: Quick, named: dict[
         steps = json.loads(served.run("explain", "last", "--agent", agent_id, "--json").out)["steps"]
         ways = [line for step in steps for line in step.get("commands") or []]
         assert any("budget set" in line for line in ways) and all(map(is_inert, ways)), name
-        tries = [line[5:] for line in served.ok("agent", "get", agent_id).err.splitlines() if line[:5] == "try: "]
+        tries = [
+            line[5:] for line in served.ok("agent", "get", agent_id).err.splitlines() if line[:5] == "try: "
+        ]
         assert tries and all(map(is_inert, tries)), name
 
 
