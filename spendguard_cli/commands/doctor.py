@@ -161,8 +161,15 @@ def _for_agents(finding: "Finding") -> "Finding":
 
     kept = [line for line in finding.remedy if not line.lstrip().startswith("spendguard")]
     dropped = len(kept) < len(finding.remedy)
-    deed = finding.deed or ("Ask your operator to look at this." if dropped else "")
-    return replace(finding, remedy=kept, deed=deed)
+    deed = "" if "spendguard " in finding.deed else finding.deed
+    evidence = [line for line in finding.evidence if not line.startswith("or: ")]
+    asks = dropped or deed != finding.deed
+    return replace(
+        finding,
+        remedy=kept,
+        deed=deed or ("Ask your operator to look at this." if asks else ""),
+        evidence=evidence,
+    )
 
 
 def _check_agent(world: "World") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from spendguard_cli.doctor.findings import Check, Finding, Level, in_order
+from spendguard_cli.doctor.findings import RANK, Check, Finding, Level, in_order
 from spendguard_cli.doctor.groups import (
     agents,
     clients,
@@ -45,7 +45,18 @@ def chosen(names: Sequence[str]) -> list[Check]:
 
 def examine(world: World, checks: Iterable[Check]) -> list[Finding]:
     """Run the checks; the cause to mend first comes first."""
-    return in_order(finding for check in checks for finding in _findings(world, check))
+    found = [finding for check in checks for finding in _findings(world, check)]
+    return in_order(one for one in found if not _is_told(one, found))
+
+
+def _is_told(one: Finding, found: Sequence[Finding]) -> bool:
+    """Tell whether what failed of late is but the consequence of a cause that another group has told."""
+    if one.group != failures.GROUP or not (one.symptom or one.code in failures.TOLD_BY_PROVIDERS):
+        return False
+    return one.code is not None and any(
+        other.code == one.code and other.group != one.group and RANK[other.level] <= RANK[one.level]
+        for other in found
+    )
 
 
 def _findings(world: World, check: Check) -> list[Finding]:

@@ -11,12 +11,13 @@ from typing import TextIO
 import msgspec
 
 from spendguard_cli.doctor import bodies, lately
+from spendguard_cli.doctor.asking import why
 from spendguard_cli.doctor.examine import CHECKS, examine
 from spendguard_cli.doctor.findings import Finding, Level, in_order
-from spendguard_cli.doctor.groups.failures import finding_of, told
+from spendguard_cli.doctor.groups.failures import finding_of
 from spendguard_cli.doctor.pasted import of_body
 from spendguard_cli.doctor.world import World
-from spendguard_cli.remedies import ways_out
+from spendguard_cli.remedies import told, ways_out
 from spendguard_cli.render import count
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -26,6 +27,8 @@ from spendguard_daemon.wire import Call
 STDIN = "-"
 SIGNATURE = "signature"
 CHECK = "failure"
+IN_FLIGHT_SHOWN = 3
+"""How many calls in flight are told beside a refusal."""
 
 
 def explain(world: World, subject: str, stdin: TextIO) -> list[Finding]:
@@ -80,7 +83,9 @@ def _codes(subject: str) -> list[Code]:
 
 def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Finding]:
     """Tell the newest refusals with one of these codes, agent by agent, the newest first."""
-    if world.status is None:
+    if not world.answers:
+        if world.connection.in_exec:
+            return [_unreadable(world)]
         return _offline(world, subject, codes)
     found = [
         one
@@ -89,11 +94,11 @@ def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Findi
         if one.code in codes
     ]
     found.sort(key=lambda one: one.newest.created_at, reverse=True)
-    told = [finding_of(world, one, extra=_more(one.newest)) for one in found[:1]]
-    told += [_shorter(world, one) for one in found[1:5]]
-    told += _strangers(world, codes)
-    if told:
-        return [_money(one) for one in told]
+    said = [finding_of(world, one, extra=_more(world, one)) for one in found[:1]]
+    said += [_shorter(world, one) for one in found[1:5]]
+    said += _strangers(world, codes)
+    if said:
+        return [_money(one) for one in said]
     related = _related(world, codes)
     whose = "" if world.agent_ref is None else f" of agent {safe(world.agent_ref)}"
     return related or [
@@ -105,15 +110,36 @@ def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Findi
     ]
 
 
-def _more(call: Call) -> tuple[str, ...]:
-    return (f"the whole call: spendguard explain {call.call_id}",)
+def _unreadable(world: World) -> Finding:
+    """Say inside `exec` why nothing can be told: the ledger's files are not for a program to read."""
+    error = world.status_error
+    return Finding(
+        level=Level.WARNING,
+        finding=f"refusals were not looked at: {why(world)}",
+        evidence=[safe(error.detail, 300)] if error else [],
+        deed="ask your operator to run it outside of spendguard exec",
+    )
+
+
+def _whole_call(call: Call) -> str:
+    return f"the whole call: spendguard explain {call.call_id}"
+
+
+def _more(world: World, one: lately.Refused) -> tuple[str, ...]:
+    """Say where all of a call is told, and of a lock or a hold which calls in flight have it now."""
+    if one.code not in (Code.BUDGET_LOCKED, Code.BUDGET_HELD):
+        return (_whole_call(one.newest),)
+    flying = world.in_flight(one.agent.agent_id)[:IN_FLIGHT_SHOWN]
+    return (_whole_call(one.newest), *(f"now: {lately.about(world, call)}" for call in flying))
 
 
 def _shorter(world: World, one: lately.Refused) -> Finding:
     """Say of older refusals what is needed to ask for more: only the newest is told in full."""
-    whole = finding_of(world, one)
-    level = Level.NOTE if whole.level is Level.NOTE else Level.WARNING
-    return msgspec.structs.replace(whole, level=level, evidence=[whole.evidence[0], *_more(one.newest)])
+    all_of_it = finding_of(world, one, extra=(_whole_call(one.newest),))
+    ways = [line for line in all_of_it.evidence if line.startswith("or: ")]
+    return msgspec.structs.replace(
+        all_of_it, evidence=[all_of_it.evidence[0], _whole_call(one.newest), *ways]
+    )
 
 
 def _money(one: Finding) -> Finding:
@@ -133,10 +159,11 @@ def _strangers(world: World, codes: Sequence[Code]) -> list[Finding]:
     for one in strangers:
         if one.code not in codes:
             continue
+        is_new = lately.age_seconds(world.now_ns, one.last_at) <= lately.LATELY_SECONDS
         commands, others, deed = told(ways_out(one.code, {"provider": one.provider}))
         found.append(
             Finding(
-                level=Level.WARNING,
+                level=Level.RED if is_new else Level.NOTE,
                 finding=f"{count(one.count, 'request')} of {safe(one.program) or 'a program'} to "
                 f"{safe(one.provider)} {safe(one.endpoint)} named no agent that is known: {safe(one.detail)}",
                 evidence=[f"last {lately.ago(world.now_ns, one.last_at)}", *others],
@@ -185,7 +212,7 @@ def _offline(world: World, subject: str, codes: Sequence[Code]) -> list[Finding]
             f"last {lately.ago(world.now_ns, call.created_at)}, call {call.call_id}",
             safe(call.reason or "", 300),
             *lately.sums(call),
-            *_more(call),
+            _whole_call(call),
             *others,
         ],
         remedy=commands,

@@ -70,12 +70,16 @@ def test_a_model_that_has_no_price(served: Quick, typist: QuickTypist) -> None:
     assert "use a model that has a price: gpt-4o-mini" in cause["deed"]
     (price,) = (line for line in cause["evidence"] if "give it a price of your own" in line)
     assert OWN_PRICE.splitlines()[1] in price and price.endswith("then spendguard restart")
+    assert code_of(post(served, agent_id, CHAT, model="gpt-9"))[1] == "unknown_model"
+    both = typist.doctor("400", "--agent", "unknown")
+    assert [one["level"] for one in both] == ["red", "red"]
+    assert all(any("[prices.overrides." in line for line in one["evidence"]) for one in both)
     config = served.home / "config.toml"
     config.touch(mode=0o600)
     config.write_text(OWN_PRICE)
     assert typist.type("spendguard restart").code == 0
-    assert first(typist, "unknown")["code"] != "unknown_model"
-    assert look(typist, "unknown", "failures")["level"] in ("note", "ok")
+    after = [one for one in typist.doctor("400", "--agent", "unknown") if "gpt-4o-minni" in str(one["evidence"])]
+    assert [one["level"] for one in after] == ["note"]
     assert post(served, agent_id, CHAT, model="gpt-4o-minni").status_code == 200
 
 
