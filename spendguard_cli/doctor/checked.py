@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spendguard_cli.doctor import bodies
-from spendguard_cli.remedies import Way
+from spendguard_cli.remedies import Way, facts_of
 from spendguard_cli.session import UUID
 from spendguard_daemon import wire
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.errors import Fact, SpendGuardError
 from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ NOT_CHECKED = "as the body says, not checked: the ledger has no such refusal of 
 _HARMLESS = (
     "--help",
     "agent list",
+    "config set limits.body_bytes_max",
     "doctor",
     "exec --help",
     "explain",
@@ -33,9 +34,13 @@ _HARMLESS = (
     "pricing show",
     "provider set-key",
     "provider test",
+    "restart",
     "up",
 )
-"""Commands of ours that neither give money nor let anything through, whoever had them typed."""
+"""Commands of ours that neither give money nor let a feature through, whoever had them typed.
+
+`limits.body_bytes_max` is one only because its number is the sidecar's own, never the body's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,14 @@ def _in_files(world: "World", call_id: str) -> Known | None:
     if told is None:
         return None
     return Known(told.call, _agent(world, told.call), safe(told.name), told.ref)
+
+
+def facts_alone(world: "World", call: wire.Call) -> dict[str, Fact]:
+    """Return what a body alone says that may stand in words: no setting, and of limits the sidecar's own."""
+    facts = {name: fact for name, fact in facts_of(call).items() if name not in ("setting", "body_bytes_max")}
+    if world.settings is not None:
+        facts["body_bytes_max"] = world.settings.body_bytes_max
+    return facts
 
 
 def harmless(ways: Sequence[Way]) -> list[Way]:

@@ -1,4 +1,4 @@
-"""Requests that are refused for what is in them: the doctor's remedy, typed or done, gets the same one through.
+"""Requests that are refused for what is in them: what the doctor says, typed or done, gets them through.
 
 The provider behind the sidecar is a real one on loopback, so that what is mended is answered.
 """
@@ -78,7 +78,9 @@ def test_a_model_that_has_no_price(served: Quick, typist: QuickTypist) -> None:
     config.touch(mode=0o600)
     config.write_text(OWN_PRICE)
     assert typist.type("spendguard restart").code == 0
-    after = [one for one in typist.doctor("400", "--agent", "unknown") if "gpt-4o-minni" in str(one["evidence"])]
+    after = [
+        one for one in typist.doctor("400", "--agent", "unknown") if "gpt-4o-minni" in str(one["evidence"])
+    ]
     assert [one["level"] for one in after] == ["note"]
     assert post(served, agent_id, CHAT, model="gpt-4o-minni").status_code == 200
 
