@@ -120,7 +120,8 @@ def test_an_agent_that_has_spent_all(served: Quick, typist: QuickTypist) -> None
     assert (cause["check"], cause["level"]) == ("agents.budget", "red")
     assert cause["finding"] == "agent spent has spent its budget: nothing remains"
     is_mended(typist, "spent", cause)
-    assert served.agent("none", cents=0)
+    none = served.agent("none", cents=0)
+    assert code_of(served.call(none)) == (402, "insufficient_budget")
     limited = first(typist, "none")
     assert (limited["level"], limited["finding"]) == ("red", "agent none can spend nothing: its limit is $0")
     is_mended(typist, "none", limited)

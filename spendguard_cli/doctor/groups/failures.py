@@ -152,7 +152,10 @@ def _end(call: wire.Call) -> str:
 
 def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Finding:
     call, rejected = one.newest, end in ("answered 401", "answered 403")
-    mended = _served_since(world, call)
+    since = "calls have passed since" if _served_since(world, call, rejected=rejected) else ""
+    if not since and end == "answered 401":
+        since = _key_now(world, provider)
+    mended = bool(since)
     level = Level.NOTE if mended else Level.RED if rejected else Level.WARNING
     charged, when = one.charged_nusd > 0, lately.ago(world.now_ns, call.ended_at or "")
     code = Code.PROVIDER_KEY_REJECTED if rejected else _code(call)
@@ -169,8 +172,8 @@ def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Fi
     return Finding(
         level=level,
         finding=f"{safe(provider)} {end} to {count(one.count, 'call')}"
-        + (": it rejects the sidecar's key" if rejected else "")
-        + (f", last {when}; calls have passed since" if mended else ""),
+        + (": it rejects the sidecar's key" if rejected and not mended else "")
+        + (f", last {when}; {since}" if mended else ""),
         evidence=[]
         if mended and not charged
         else [
@@ -194,11 +197,14 @@ def _code(call: wire.Call) -> Code:
     return Code.UPSTREAM_TIMEOUT if _end(call) == "did not answer in time" else Code.UPSTREAM_FAILED
 
 
-def _served_since(world: World, failed: wire.Call) -> bool:
-    """Tell whether the provider took a call of any agent after this one failed, however that ended."""
+def _served_since(world: World, failed: wire.Call, *, rejected: bool) -> bool:
+    """Tell whether the provider answered a call of any agent after this one failed.
+
+    Of a key that was rejected it is enough that a later call was let in, however that ended.
+    """
     return any(
         call.provider == failed.provider
-        and (call.state in ("settled", "overrun") or _was_taken(call))
+        and (call.state in ("settled", "overrun") or (rejected and _was_taken(call)))
         and (call.ended_at or "") > (failed.ended_at or "")
         for agent in world.agents
         for call in world.calls(agent.agent_id)
@@ -208,6 +214,19 @@ def _served_since(world: World, failed: wire.Call) -> bool:
 def _was_taken(call: wire.Call) -> bool:
     """Tell whether a call that did not end well had a good beginning: its key was taken."""
     return call.state == "settled_worst" and call.http_status is not None and call.http_status < 400
+
+
+def _key_now(world: World, provider: str) -> str:
+    """Say in what a key that was rejected is no more the cause; "" where it still may be.
+
+    The provider itself tells, for a free question. That there is no key is told where keys are looked at.
+    """
+    known = world.status.providers if world.status else []
+    if any(one.name == provider and one.key == "absent" for one in known):
+        return "the sidecar has no key of it now"
+    tested = world.key_tests.get(provider)
+    takes = isinstance(tested, wire.ProviderTest) and tested.ok
+    return "it takes the key that the sidecar has now" if takes else ""
 
 
 CHECKS: tuple[Check, ...] = (
