@@ -1,6 +1,7 @@
 """Agents that cannot call, each broken for real: what the doctor says first, and that its remedy mends it."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 
@@ -82,6 +83,7 @@ def test_what_operators_wish_is_no_alarm(served: Quick, typist: QuickTypist) -> 
     parked = first(typist, "parked", "--check", "agents", "--check", "money")
     assert (parked["check"], parked["level"]) == ("agents.frozen", "note")
     assert parked["finding"].endswith("the reason: leaked key, do not unfreeze")
+    assert re.fullmatch(r"frozen \d+ s ago, by: cli", parked["evidence"][0])
     retired = served.agent("retired", cents=0)
     assert (look(typist, "retired", "agents")["level"]) == "note"
     done = served.agent("done", cents=1)

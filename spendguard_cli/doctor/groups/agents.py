@@ -36,7 +36,9 @@ def _frozen_one(world: World, agent: wire.Agent) -> Finding:
 
     What an overrun cost is to be looked at before its agent goes on.
     """
-    reason, evidence = agent.frozen_reason or "none was given", []
+    reason, done, evidence = agent.frozen_reason or "none was given", world.freeze(agent.agent_id), []
+    if done is not None:
+        evidence.append(f"frozen {lately.ago(world.now_ns, done.at)}, by: {safe(done.actor)}")
     overrun = next((one for one in world.calls(agent.agent_id) if one.state == "overrun"), None)
     if overrun is not None and overrun.call_id not in reason:
         overrun = None
