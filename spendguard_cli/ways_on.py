@@ -16,12 +16,15 @@ WAYS_SHOWN = 5
 
 def refs(everyone: Sequence[wire.Agent]) -> dict[str, str]:
     """Return how a command names each agent: by its name where no other has that, else by its id."""
-    names = Counter(agent.name for agent in everyone)
+    return refs_of({agent.agent_id: agent.name for agent in everyone})
+
+
+def refs_of(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the same of names by id, whoever told them: each is one word for a shell, whatever it holds."""
+    times = Counter(names.values())
     return {
-        agent.agent_id: shlex.quote(agent.name)
-        if names[agent.name] == 1 and _is_ref(agent.name)
-        else agent.agent_id
-        for agent in everyone
+        agent_id: shlex.quote(name) if times[name] == 1 and _is_ref(name) else agent_id
+        for agent_id, name in names.items()
     }
 
 

@@ -181,7 +181,12 @@ def _for_agents(finding: "Finding") -> "Finding":
     kept = [line for line in finding.remedy if not line.lstrip().startswith("spendguard")]
     dropped = len(kept) < len(finding.remedy)
     deed = "" if "spendguard " in finding.deed else finding.deed
-    evidence = [line for line in finding.evidence if not line.startswith("or: ")]
+    reads = ("spendguard explain ", "spendguard doctor")
+    evidence = [
+        line
+        for line in finding.evidence
+        if not line.startswith("or: ") and ("spendguard " not in line or any(one in line for one in reads))
+    ]
     asks = dropped or deed != finding.deed
     return replace(
         finding,

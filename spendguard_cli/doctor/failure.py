@@ -206,12 +206,12 @@ def _offline(world: World, subject: str, codes: Sequence[Code]) -> list[Finding]
     )
     if last is None:
         return [down, Finding(level=Level.OK, finding=f"the ledger has no call refused with {safe(subject)}")]
-    call, name, number = last
-    commands, others, deed = told(ways_out(call.code or "", call.facts, ref=name))
+    call = last.call
+    commands, others, deed = told(ways_out(call.code or "", call.facts, ref=last.ref))
     happened = Finding(
         level=Level.WARNING,
-        finding=f"agent {safe(name)} was refused with {call.http_status} {safe(call.code or '')}, "
-        f"{count(number, 'time')} in all",
+        finding=f"agent {safe(last.name)} was refused with {call.http_status} {safe(call.code or '')}, "
+        f"{count(last.count, 'time')} in all",
         evidence=[
             f"last {lately.ago(world.now_ns, call.created_at)}, call {call.call_id}",
             safe(call.reason or "", 300),

@@ -40,6 +40,14 @@ def passed_since(world: "World", call: wire.Call) -> bool:
     return False
 
 
+def answered_since(world: "World", one: Refused) -> bool:
+    """Tell whether any call of the same agent got through after these: then it is not stopped by them."""
+    since = one.newest.created_at
+    return any(
+        call.state != "refused" and call.created_at > since for call in world.calls(one.agent.agent_id)
+    )
+
+
 def _short(_: "World", one: Refused) -> bool | None:
     if one.agent.remaining_usd is None:
         return True
@@ -141,6 +149,7 @@ _JUDGES: Mapping[str, "Callable[[World, Refused], bool | None]"] = {
     Code.INSUFFICIENT_BUDGET: _short,
     Code.BUDGET_NOT_SET: lambda _, one: one.agent.hard_limit_cents is None,
     Code.AGENT_FROZEN: lambda _, one: one.agent.frozen,
+    Code.RESTORE_UNCONFIRMED: lambda _, one: one.agent.restored,
     Code.DAEMON_CAP: _cap,
     Code.BUDGET_HELD: _held,
     Code.BUDGET_LOCKED: _locked,

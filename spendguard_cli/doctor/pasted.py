@@ -1,8 +1,9 @@
 """A refusal that somebody pasted: what its body says, and what the ledger knows of its call."""
 
-from spendguard_cli.doctor import bodies, judging, lately
+from spendguard_cli.doctor import bodies, checked, judging, lately
 from spendguard_cli.doctor.findings import Finding, Level
 from spendguard_cli.doctor.groups.failures import CUT, LEVELS, NOW, is_confirmed
+from spendguard_cli.doctor.groups.providers import TYPE_THE_KEY, another_key
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import Way, facts_of, told, ways_out
 from spendguard_cli.session import UUID
@@ -25,11 +26,18 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
         return [_not_ours(world, body)]
     code, entry = body.code, TABLE[body.code]
     agent = next((one for one in world.everyone if one.agent_id == body.facts.get("agent_id")), None)
-    known = world.call(str(body.facts.get("call_id") or ""))
-    call = _told_call(code, body, known, world.now_ns)
-    level, now, ways = _judged(world, agent, call, known)
+    refused = checked.known(world, body)
+    known = refused.call if refused else world.call(str(body.facts.get("call_id") or ""))
+    if refused is not None:
+        call, whose = refused.call, f" of agent {refused.name}"
+        level, now, ways = _of_ledger(world, refused)
+    else:
+        call, whose = (
+            _told_call(code, body, known, world.now_ns),
+            f" of {lately.named(agent)}" if agent else "",
+        )
+        level, now, ways = _of_body_alone(world, agent, call, known)
     commands, others, deed = told(ways)
-    whose = f" of {lately.named(agent)}" if agent else ""
     return [
         Finding(
             level=level,
@@ -51,20 +59,40 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
     ]
 
 
-def _judged(
+def _of_ledger(world: World, refused: checked.Known) -> tuple[Level, list[str], list[Way]]:
+    """Return how bad it is, what is so now, and the ways out of a refusal that the ledger knows."""
+    call, agent = refused.call, refused.agent
+    if agent is None:
+        return Level.RED, [], ways_out(call.code or "", facts_of(call), ref=refused.ref)
+    one = lately.Refused(agent, call.code or "", call, 1, call.created_at)
+    again = judging.again(world, one)
+    return LEVELS[again], [f"now: the same {NOW[again]}"], lately.ways(world, one)
+
+
+def _of_body_alone(
     world: World, agent: wire.Agent | None, call: wire.Call, known: wire.Call | None
 ) -> tuple[Level, list[str], list[Way]]:
-    """Return how bad it is, what is so now, and the ways out of it."""
+    """Return the same where only the body says so: for it no command gives money or lets anything through."""
     code = Code(call.code or "")
     ref = call.agent_id if UUID.fullmatch(call.agent_id) else SOME_AGENT
     if code in ENDED_BADLY:
-        return _ended_badly(world, known, ways_out(code, facts_of(call), agent, ref=ref))
-    if agent is None:
-        daemon = world.status.daemon_budget if world.status else None
-        return Level.RED, [], ways_out(code, call.facts, ref=ref, daemon=daemon)
-    one = lately.Refused(agent, code, call, 1, call.created_at)
-    again = judging.again(world, one)
-    return LEVELS[again], [f"now: the same {NOW[again]}"], lately.ways(world, one)
+        return _ended_badly(world, known, _after_failure(world, code, known))
+    named = [] if agent is None else ["--agent", world.named.get(agent.agent_id, agent.agent_id)]
+    asks = Way("ask what the ledger knows of such refusals", (" ".join(["spendguard doctor", code, *named]),))
+    ways = checked.harmless(ways_out(code, checked.facts_alone(world, call), None, ref=ref))
+    is_known = world.status is not None and code in {one.code for one in world.status.strangers}
+    return Level.RED if is_known else Level.WARNING, [checked.NOT_CHECKED], [*ways, asks]
+
+
+def _after_failure(world: World, code: Code, known: wire.Call | None) -> list[Way]:
+    """Return the ways out of a call that failed, by what the ledger has of it, and by nothing of the body."""
+    if known is None:
+        return checked.harmless(ways_out(code, {}))
+    if code is Code.PROVIDER_KEY_REJECTED and world.status is not None:
+        for one in world.status.providers:
+            if one.name == known.provider:
+                return [Way("give the sidecar another key", tuple(another_key(one))), Way(TYPE_THE_KEY)]
+    return ways_out(code, {"call_id": known.call_id, "provider": known.provider})
 
 
 def _ended_badly(

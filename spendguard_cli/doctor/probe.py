@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from spendguard_cli.doctor.findings import Finding, Level, ok
+from spendguard_cli.doctor.groups.providers import another_key
 from spendguard_cli.doctor.probe_call import MOCK, Answered, send
 from spendguard_cli.explain.life import amount
 from spendguard_cli.explain.sums import rate_usd
@@ -202,7 +203,8 @@ def _answer(made: _Probe, answered: Answered, call: "wire.Call") -> None:
     words = [safe(answered.said, 300)] if answered.said else []
     if rejected:
         found = f"{provider} rejected the provider key"
-        remedy = [f"spendguard provider set-key {provider}"]
+        known = {one.name: one for one in made.control.status().providers}
+        remedy = another_key(known[provider]) if provider in known else []
         made.say("answered", _broken(found, *words, remedy=remedy, code=Code.PROVIDER_KEY_REJECTED))
         return
     if answered.from_provider:

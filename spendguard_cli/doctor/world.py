@@ -16,6 +16,7 @@ from spendguard_cli.context import AGENT_ID, Connection
 from spendguard_cli.doctor.lately import Refused, refused
 from spendguard_cli.doctor.world_prices import PricesWorld
 from spendguard_cli.holder import Holder, holder, is_held
+from spendguard_cli.ledger.frozen import Frozen, last_freeze
 from spendguard_cli.ledger.left_open import Open, left_open
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.session import Session
@@ -131,6 +132,13 @@ class World(PricesWorld):
             return None
         try:
             return left_open(self.home.ledger)
+        except (SpendGuardError, OSError):
+            return None
+
+    def freeze(self, agent_id: str) -> Frozen | None:
+        """Who froze an agent, and when, by the ledger's files; None where that is not known."""
+        try:
+            return last_freeze(self.home.ledger, agent_id) if self.is_own else None
         except (SpendGuardError, OSError):
             return None
 

@@ -1,18 +1,28 @@
-"""The newest refusal of some codes, from the ledger's files alone: for when no sidecar can be asked."""
+"""Refusals from the ledger's files alone, for when no sidecar can be asked: the newest, or one by its id."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from spendguard_cli.ledger.journal import Journal
+from spendguard_cli.ledger.one_call import search
+from spendguard_cli.ways_on import refs_of
 from spendguard_daemon import wire
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.system import SystemDisk
 
-Last = tuple[wire.Call, str, int]
-"""The refused call, the name of its agent, and how many calls of that agent were refused with its code."""
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A refused call; the name of its agent, and how a command names it; how many it has of this code."""
+
+    call: wire.Call
+    name: str
+    ref: str
+    count: int
 
 
-def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Last | None:
+def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Told | None:
     """Return the newest refusal with one of these codes, of any agent or of one named by id or name.
 
     None too where no ledger was ever made. Raises LEDGER_DAMAGED or LEDGER_NEWER with the place, OSError
@@ -33,8 +43,23 @@ def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Las
             counts[kind] = counts.get(kind, 0) + event.count
     if last is None:
         return None
-    name = journal.names.get(last.agent_id) or last.agent_id
-    return call_of(last), name, counts[last.agent_id, last.code]
+    living = {agent_id: name for agent_id, name in journal.names.items() if agent_id not in journal.gone}
+    return _told(last, living, counts[last.agent_id, last.code])
+
+
+def refused_call(path: Path, call_id: str) -> Told | None:
+    """Return one refused call by its whole id; raises OSError where the files cannot be read."""
+    found = search(path, call_id, disk=SystemDisk(), on_progress=lambda _done, _all: None)
+    for event, _ in found.calls.get(call_id, ()):
+        if isinstance(event, ev.Refused):
+            return _told(event, found.names, event.count)
+    return None
+
+
+def _told(event: ev.Refused, names: Mapping[str, str], count: int) -> Told:
+    agent_id = event.agent_id
+    ref = refs_of(names).get(agent_id, agent_id)
+    return Told(call_of(event), names.get(agent_id) or agent_id, ref, count)
 
 
 def call_of(event: ev.Refused) -> wire.Call:

@@ -4,6 +4,7 @@ A top-up fills a budget up to its limit, so that what does not fit under the lim
 command never asks for more than what is lacking, in whole cents.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 
 from spendguard_cli.ways.case import Case, Way, nusd, way
@@ -44,12 +45,22 @@ def share(ref: str) -> str:
 def unfreeze(agent: wire.Agent | None, ref: str) -> Way:
     """Return how a frozen agent goes on; one of a restored ledger with what it spent since the backup."""
     if agent is not None and agent.restored:
-        return way(
-            "charge what it spent since the backup, by the provider's bill; --spent 0 says that it spent "
-            "nothing, and what it did spend is then never counted",
-            f"spendguard agent unfreeze {ref} --spent 0",
-        )
+        return spent_since(ref)
     return way("let it call again, once the reason is dealt with", f"spendguard agent unfreeze {ref}")
+
+
+def spent_since(ref: str) -> Way:
+    """Return how an agent that came back with a backup goes on: only a person knows what it spent since."""
+    return Way(
+        "look at the provider's bill for what it spent since the backup; then: "
+        f"spendguard agent unfreeze {ref} --spent <amount>; 0 accepts the loss: it is then never counted"
+    )
+
+
+def _restored(case: Case) -> list[Way]:
+    if case.agent is not None and not case.agent.restored:
+        return _frozen(case)
+    return [spent_since(case.ref)]
 
 
 def _smaller(case: Case) -> list[Way]:
@@ -166,7 +177,10 @@ def _daemon_held(case: Case) -> list[Way]:
 
 def _abort(case: Case) -> list[Way]:
     agent = case.agent
-    run_id = (agent.locked_run_id or "") if agent is not None else case.word("locked_run_id")
+    if agent is not None:
+        run_id = shlex.quote(agent.locked_run_id) if agent.locked_run_id else ""
+    else:
+        run_id = case.word("locked_run_id")
     if not run_id:
         return []
     about = "cut the run in flight; its calls are charged at their holds"
@@ -201,7 +215,7 @@ MONEY: Mapping[Code, Callable[[Case], list[Way]]] = {
     Code.BUDGET_NOT_SET: _not_set,
     Code.BUDGET_NOT_FOUND: _not_set,
     Code.AGENT_FROZEN: _frozen,
-    Code.RESTORE_UNCONFIRMED: lambda case: [unfreeze(case.agent, case.ref)],
+    Code.RESTORE_UNCONFIRMED: _restored,
     Code.DAEMON_CAP: _daemon_cap,
     Code.KEY_LIMIT: _key_limit,
     Code.BUDGET_HELD: _held,

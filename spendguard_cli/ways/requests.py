@@ -8,20 +8,20 @@ from spendguard_cli.ways.case import SOME_AGENT, Case, Way, way
 from spendguard_daemon.errors import Code
 from spendguard_daemon.settings import PROVIDERS
 
-OWN_POLICY = ("hosted_tools", "hosted_tool_uses", "server_state", "exact_count", "on_insufficient")
-"""Settings of [policy] that an agent may have of its own, beside `allow`."""
+OWN_POLICY = ("hosted_tools", "server_state", "exact_count")
+"""What refusals name of [policy], beside `allow`: no other setting is ever made a command of."""
 
 RESTART = "spendguard restart"
 _LIST_AGENTS = Way("see which agents there are", ("spendguard agent list",))
 
 _ALLOW = re.compile(r"\[policy\] allow: (.+)")
-_VALUE = re.compile(r'\[([a-z]+)\] ([a-z_]+) = "?([A-Za-z0-9_.:-]+)"?')
+_VALUE = re.compile(r'\[policy\] ([a-z_]+) = "?([A-Za-z0-9_.:-]+)"?')
 
 
 def setting_commands(setting: str, ref: str) -> tuple[str, ...]:
     """Return the commands that set what a refusal names as `setting`: for its agent alone where that can be.
 
-    Nothing for a setting that is no single value.
+    Nothing for a setting that is no single value, or none of [policy].
     """
     allowed, value = _ALLOW.fullmatch(setting), _VALUE.fullmatch(setting)
     if allowed is not None:
@@ -29,12 +29,12 @@ def setting_commands(setting: str, ref: str) -> tuple[str, ...]:
         if ref == SOME_AGENT:
             return (f"spendguard config allow {feature}", RESTART)
         return (f"spendguard agent set {ref} --allow {feature}",)
-    if value is None:
+    if value is None or value[1] not in OWN_POLICY:
         return ()
-    section, name, wanted = value.groups()
-    if section == "policy" and name in OWN_POLICY and ref != SOME_AGENT:
+    name, wanted = value.groups()
+    if ref != SOME_AGENT:
         return (f"spendguard agent set {ref} --{name.replace('_', '-')} {wanted}",)
-    return (f"spendguard config set {section}.{name} {wanted}", RESTART)
+    return (f"spendguard config set policy.{name} {wanted}", RESTART)
 
 
 def _correct(case: Case) -> list[Way]:
@@ -48,7 +48,7 @@ def _correct(case: Case) -> list[Way]:
         ways.append(Way(f"set {setting} in config.toml, then {RESTART}"))
     what = case.text("feature") or case.text("dimension")
     if path and expected:
-        ways.append(Way(f"correct {path} in the request: {expected} is expected"))
+        ways.append(Way(f"correct {path} in the request: expected is {expected}"))
     elif path or what:
         ways.append(Way(f"leave {path or what} out of the request"))
     return ways or [Way("correct the field that the message names")]

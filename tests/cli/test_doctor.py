@@ -190,5 +190,9 @@ def test_a_program_inside_exec_is_not_told_what_operators_type() -> None:
 
     told = _for_agents(found(Level.RED, "agents.money", remedy=["export A=b", "spendguard budget topup"]))
     assert (told.remedy, told.deed) == (["export A=b"], "Ask your operator to look at this.")
+    shown = ["$1 is held", "or: more: spendguard budget topup", "spendguard agent unfreeze a lets it on"]
+    whole = [*shown[:1], "the whole call: spendguard explain 1"]
+    told = _for_agents(found(Level.RED, "x.y", evidence=[*shown, whole[1]], deed="spendguard agent set a"))
+    assert (told.evidence, told.deed) == (whole, "Ask your operator to look at this.")
     untouched = found(Level.RED, "clients.url", remedy=["unset OPENAI_BASE_URL"], deed="Look.")
     assert _for_agents(untouched) == untouched

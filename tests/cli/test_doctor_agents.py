@@ -1,6 +1,7 @@
 """Agents that cannot call, each broken for real: what the doctor says first, and that its remedy mends it."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 
@@ -64,7 +65,9 @@ def test_an_agent_that_is_frozen(served: Quick, typist: QuickTypist) -> None:
     assert code_of(served.call(agent_id)) == (402, "agent_frozen")
     cause = first(typist, "frozen")
     assert (cause["check"], cause["remedy"]) == ("agents.frozen", ["spendguard agent unfreeze frozen"])
-    assert cause["evidence"][0].startswith("the reason: loops") and "\x1b" not in cause["evidence"][0]
+    assert (cause["level"], cause["deed"][:26]) == ("red", "first deal with the reason")
+    assert "is frozen: its calls are refused; the reason: loops" in cause["finding"]
+    assert "\x1b" not in cause["finding"]
     told = [one for one in typist.doctor("--agent", "frozen") if one["code"] == "agent_frozen"]
     assert [one["check"] for one in told] == ["agents.frozen"]  # and not once more, as a refusal
     is_mended(typist, "frozen", cause)
@@ -73,23 +76,41 @@ def test_an_agent_that_is_frozen(served: Quick, typist: QuickTypist) -> None:
     assert served.call(agent_id).status_code == 200
 
 
+def test_what_operators_wish_is_no_alarm(served: Quick, typist: QuickTypist) -> None:
+    """A freeze that nobody runs into, an agent that was retired, and one that has spent all and is quiet."""
+    served.agent("parked", cents=500)
+    served.ok("agent", "freeze", "parked", "--reason", "leaked key, do not unfreeze")
+    parked = first(typist, "parked", "--check", "agents", "--check", "money")
+    assert (parked["check"], parked["level"]) == ("agents.frozen", "note")
+    assert parked["finding"].endswith("the reason: leaked key, do not unfreeze")
+    assert re.fullmatch(r"frozen \d+ s ago, by: cli", parked["evidence"][0])
+    retired = served.agent("retired", cents=0)
+    assert (look(typist, "retired", "agents")["level"]) == "note"
+    done = served.agent("done", cents=1)
+    call_id = served.call(done, max_tokens=100).headers["x-spendguard-call-id"]
+    served.ok("budget", "adjust", "--call", call_id, "--to", "0.01", "--reason", "all of it")
+    assert look(typist, "done", "agents")["level"] == "warning"
+    assert code_of(served.call(retired)) == (402, "insufficient_budget")
+    assert look(typist, "retired", "agents")["level"] == "red"
+
+
 def test_an_agent_that_an_overrun_froze(served: Quick, typist: QuickTypist) -> None:
-    """The call that did it is shown; then its charge is confirmed, and what was overspent is topped up."""
+    """Its charge is looked at and confirmed first; then it is unfrozen, and what was overspent topped up."""
     agent_id = served.agent("overrun", cents=2)
     over = served.call(agent_id, model="mock-large", metadata={"mock": "lie:over"}, max_tokens=50)
     call_id = over.headers["x-spendguard-call-id"]
-    cause = first(typist, "overrun")
-    assert cause["check"] == "agents.frozen"
-    assert any(f"call {call_id} of mock-large held $" in line for line in cause["evidence"])
-    typist.mends(cause)
     billed = first(typist, "overrun")
     assert (billed["check"], billed["level"]) == ("money.overruns", "red")
     assert billed["remedy"][0].startswith(f"spendguard budget adjust --call {call_id} --to ")
     typist.mends(billed)
+    frozen = first(typist, "overrun")
+    assert (frozen["check"], frozen["level"]) == ("agents.frozen", "red")
+    assert any(f"call {call_id} of mock-large held $" in line for line in frozen["evidence"])
+    typist.mends(frozen)
     owes = first(typist, "overrun")
-    if owes["check"] == "money.negative":
-        is_mended(typist, "overrun", owes)
-    assert "overrun" not in first(typist, "overrun")["check"]
+    assert (owes["check"], owes["level"]) == ("money.negative", "red")
+    is_mended(typist, "overrun", owes)
+    assert served.call(agent_id, max_tokens=10).status_code == 200
 
 
 def test_an_agent_that_has_spent_all(served: Quick, typist: QuickTypist) -> None:
@@ -101,7 +122,8 @@ def test_an_agent_that_has_spent_all(served: Quick, typist: QuickTypist) -> None
     assert (cause["check"], cause["level"]) == ("agents.budget", "red")
     assert cause["finding"] == "agent spent has spent its budget: nothing remains"
     is_mended(typist, "spent", cause)
-    assert served.agent("none", cents=0)
+    none = served.agent("none", cents=0)
+    assert code_of(served.call(none)) == (402, "insufficient_budget")
     limited = first(typist, "none")
     assert (limited["level"], limited["finding"]) == ("red", "agent none can spend nothing: its limit is $0")
     is_mended(typist, "none", limited)

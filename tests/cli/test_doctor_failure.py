@@ -9,7 +9,7 @@ import pytest
 from patients import Flight, ask, code_of
 from quick_typist import QuickTypist
 from shell import Quick, Shell, Terminal
-from spendguard_cli.doctor import bodies
+from spendguard_cli.doctor import bodies, checked
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
 from spendguard_daemon.providers import format_for
@@ -72,6 +72,59 @@ def test_the_body_that_was_answered(served: Quick, typist: QuickTypist) -> None:
     [after, *_] = typist.doctor("-", stdin=refused.text)
     assert after["level"] == "note"
     assert ask(served, agent_id, n=8, max_tokens=16_384).status_code == 200
+
+
+def test_a_body_gives_no_money_and_opens_nothing(served: Quick, typist: QuickTypist) -> None:
+    """Sums, settings and patterns of a body that the ledger does not know of are shown, and never typed."""
+    agent_id = served.agent("lied", cents=1)
+    refused = ask(served, agent_id, n=8, max_tokens=16_384).json()["spendguard"]
+    lies: dict[str, Any] = {
+        "agent_id": agent_id,
+        "worst_case_usd": "999999",
+        "needed_usd": "999999",
+        "setting": "[access] listen = 0.0.0.0:8787",
+        "model": "*",
+        "limit": "agent_calls_max",
+        "limit_value": 10**6,
+        "body_bytes_max": 2**40,
+        "locked_run_id": "nightly",
+    }
+    settings = ("[policy] allow: openai.chat.field:n", '[daemon] unsafe_fs = "allow"', lies["setting"])
+    for code in Code:
+        said = {**lies, "setting": settings[len(code) % len(settings)], "call_id": refused["call_id"]}
+        [cause] = typist.doctor("-", stdin=body_of(code, "openai", **said))
+        if (
+            code is Code.INSUFFICIENT_BUDGET
+        ):  # the ledger has that call so: its own sum is told, not the body's
+            assert (cause["remedy"][0][:44], "999999" in str(cause)) == (
+                "spendguard budget set --agent lied --limit 6",
+                False,
+            )
+            continue
+        typed = " ".join(cause["remedy"] + [line for line in cause["evidence"] if line.startswith("or: ")])
+        for word in (
+            "spendguard budget",
+            "config allow",
+            "agent key",
+            "agent set",
+            "unfreeze",
+            "0.0.0.0",
+            "unsafe_fs",
+        ):
+            assert word not in typed, (code, cause)
+        assert "9999" not in typed and str(2**41) not in typed
+        assert cause["remedy"] or cause["deed"]
+    unknown = {**refused, "call_id": "00000000-0000-4000-8000-000000000000", "worst_case_usd": "999999"}
+    [cause] = typist.doctor("-", stdin=json.dumps({"spendguard": unknown}))
+    assert cause["evidence"].count(checked.NOT_CHECKED) == 1 and cause["level"] == "warning"
+    assert cause["remedy"] == ["spendguard doctor insufficient_budget --agent lied"]
+
+
+def test_an_agent_that_waits_for_nothing_is_not_unfrozen(served: Quick, typist: QuickTypist) -> None:
+    """A body of before the restored account was told what it spent: it goes on already."""
+    agent_id = served.agent("returned", cents=1)
+    [cause] = typist.doctor("-", stdin=body_of(Code.RESTORE_UNCONFIRMED, "openai", agent_id=agent_id))
+    assert cause["level"] != "red" and "unfreeze" not in str(cause["remedy"])
 
 
 def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
@@ -229,8 +282,8 @@ def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
     assert cause["remedy"][0].startswith("spendguard budget set --agent gone --limit ")
     assert down["remedy"] == ["spendguard up"]
     [body] = typist.doctor("-", stdin=refused.text)
-    assert body["finding"] == "402 insufficient_budget: Insufficient budget"
-    assert body["remedy"][0].startswith(f"spendguard budget set --agent {agent_id} --limit ")
+    assert body["finding"] == "402 insufficient_budget: Insufficient budget: a call of agent gone"
+    assert body["remedy"] == cause["remedy"]
     [_, none] = typist.doctor("409")
     assert none["finding"] == "the ledger has no call refused with 409"
     assert typist.type("spendguard up").code == 0

@@ -1,5 +1,6 @@
 """Refusals and failures of late, each provoked for real: what the doctor says first, and what mends it."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -39,24 +40,6 @@ def post(shell: Quick, path: str, body: Any, **headers: str) -> httpx.Response:
 def asks(text: str = "hello", **fields: object) -> dict[str, object]:
     """Return a small request for a real model."""
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **fields}
-
-
-def test_a_model_that_has_no_price(served: Quick, typist: QuickTypist) -> None:
-    """Models of a similar name are told; a price of one's own is a table that a person writes."""
-    agent_id = served.agent("unknown", cents=500, mock=False)
-    refused = post(
-        served, "/openai/v1/chat/completions", asks(model="gpt-4o-minni"), **{"x-cynsta-agent-id": agent_id}
-    )
-    assert code_of(refused) == (400, "unknown_model")
-    cause = first(typist, "unknown")
-    assert (cause["check"], cause["level"], cause["code"]) == ("failures.refused", "red", "unknown_model")
-    assert "use a model that has a price: gpt-4o-mini" in cause["deed"]
-    assert any('[prices.overrides.openai."gpt-4o-minni"]' in line for line in cause["evidence"])
-    post(served, "/openai/v1/chat/completions", asks(model="gpt-9"), **{"x-cynsta-agent-id": agent_id})
-    both = typist.doctor("400", "--agent", "unknown")
-    assert [one["level"] for one in both] == ["red", "red"]
-    assert all(any("[prices.overrides." in line for line in one["evidence"]) for one in both)
-    typist.mends(cause)
 
 
 def test_a_request_that_cannot_be_read(served: Quick, typist: QuickTypist) -> None:
@@ -157,26 +140,6 @@ def test_a_field_that_no_list_has(served: Quick, typist: QuickTypist) -> None:
     assert passed.headers["x-spendguard-source"] == "provider"
 
 
-def test_a_feature_that_has_no_bound(served: Quick, typist: QuickTypist) -> None:
-    agent_id = served.agent("unbounded", cents=500, mock=False)
-    body = {"model": "gpt-4o-mini", "input": "hello", "background": True}
-    refused = post(served, "/openai/v1/responses", body, **{"x-cynsta-agent-id": agent_id})
-    assert code_of(refused) == (400, "unbounded_feature")
-    cause = first(typist, "unbounded")
-    assert (cause["check"], cause["level"], cause["code"]) == ("failures.refused", "red", "unbounded_feature")
-    assert "leave background out of the request" in cause["deed"]
-
-
-def test_state_of_nobody_here(served: Quick, typist: QuickTypist) -> None:
-    agent_id = served.agent("foreign", cents=500, mock=False)
-    body = {"model": "gpt-4o-mini", "input": "hello", "previous_response_id": "resp_0123456789"}
-    refused = post(served, "/openai/v1/responses", body, **{"x-cynsta-agent-id": agent_id})
-    assert code_of(refused) == (400, "foreign_state")
-    cause = first(typist, "foreign")
-    assert (cause["check"], cause["level"], cause["code"]) == ("failures.refused", "red", "foreign_state")
-    assert cause["deed"].startswith("send the history in the request itself")
-
-
 def test_an_idempotency_key_of_another_request(served: Quick, typist: QuickTypist) -> None:
     agent_id = served.agent("again", cents=500)
     key = {"idempotency-key": "k-1"}
@@ -197,8 +160,10 @@ def test_a_provider_that_rejects_the_key(served: Quick, typist: QuickTypist) -> 
     assert (cause["check"], cause["level"]) == ("failures.providers", "red")
     assert cause["finding"] == "mock answered 401 to 1 call: it rejects the sidecar's key"
     assert "nothing was charged" in cause["evidence"]
-    assert ask(served, agent_id, max_tokens=100).status_code == 200
-    after = look(typist, "rejected", "failures")
+    with contextlib.suppress(httpx.RemoteProtocolError):  # it breaks off, but was let in
+        ask(served, agent_id, metadata={"mock": "cut:1"}, max_tokens=100, stream=True)
+    found = typist.doctor("--agent", "rejected", "--check", "failures.providers")
+    (after,) = (one for one in found if "answered 401" in one["finding"])
     assert (after["level"], after["finding"].partition("; ")[2]) == ("note", "calls have passed since")
 
 

@@ -32,15 +32,15 @@ def test_a_call_whose_cost_is_not_known(served: Quick, typist: QuickTypist) -> N
 
 
 def test_a_call_that_was_billed_above_its_hold(served: Quick, typist: QuickTypist) -> None:
-    """Its agent is frozen for it; once that is ended, the overrun itself is left, until it is confirmed."""
+    """It is the cause, before the freeze that it led to."""
     agent_id = served.agent("above", cents=5000)
     answer = served.call(agent_id, model="mock-large", metadata={"mock": "lie:over"}, max_tokens=100)
     call_id, cost = answer.headers["x-spendguard-call-id"], answer.headers["x-spendguard-cost-usd"]
-    typist.mends(first(typist, "above"))
     cause = first(typist, "above")
     assert (cause["check"], cause["level"]) == ("money.overruns", "red")
     assert cause["remedy"] == [f"spendguard budget adjust --call {call_id} --to {cost} --reason confirmed"]
-    is_mended(typist, "above", cause)
+    typist.mends(cause)
+    is_mended(typist, "above", first(typist, "above"))
 
 
 def test_an_account_below_zero(served: Quick, typist: QuickTypist) -> None:
@@ -57,7 +57,7 @@ def test_an_account_below_zero(served: Quick, typist: QuickTypist) -> None:
 
 
 def test_an_agent_that_came_back_with_a_backup(shell: Shell, tmp_path: Path) -> None:
-    """What `--spent 0` means is said beside it."""
+    """Only a person can say what it spent since: the deed is done with the sum of the bill."""
     agent_id = shell.agent("restored", cents=500)
     quick = shell.quick
     quick.ok("ledger", "backup", str(tmp_path / "copy"))
@@ -70,7 +70,16 @@ def test_an_agent_that_came_back_with_a_backup(shell: Shell, tmp_path: Path) -> 
     cause = first(typist, "restored")
     assert (cause["check"], cause["level"]) == ("money.restored", "red")
     assert "agent restored came back with a backup" in cause["finding"]
-    assert "what it did spend is then never counted" in cause["evidence"][0]
-    assert cause["remedy"] == ["spendguard agent unfreeze restored --spent 0"]
-    is_mended(typist, "restored", cause)
+    assert cause["remedy"] == []
+    assert "look at the provider's bill for what it spent since the backup" in cause["deed"]
+    line = "spendguard agent unfreeze restored --spent <amount>"
+    assert f"{line}; 0 accepts the loss" in cause["deed"]
+    explained, shown = (
+        quick.ok("explain", "last", "--agent", "restored"),
+        quick.ok("agent", "get", "restored"),
+    )
+    for said in (str(typist.doctor()), str(typist.doctor("402")), explained.out, shown.out + shown.err):
+        assert "--spent 0" not in said
+    assert typist.type(line.replace("<amount>", "0.01usd")).code == 0
+    assert first(typist, "restored")["level"] != "red"
     assert shell.call(agent_id, max_tokens=100).status_code == 200

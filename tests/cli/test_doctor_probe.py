@@ -128,7 +128,8 @@ def test_what_goes_wrong_is_said_in_words(sidecar: Sidecar, quick: Quick, upstre
     rejected = quick.run(*words)
     assert rejected.code == 1, rejected
     assert said(rejected)["answered"]["finding"] == "openai rejected the provider key"
-    assert said(rejected)["answered"]["remedy"] == ["spendguard provider set-key openai"]
+    stored = ["spendguard provider set-key openai", "spendguard restart"]
+    assert said(rejected)["answered"]["remedy"] == ["unset OPENAI_API_KEY", *stored]
     assert said(rejected)["settled"]["finding"].startswith("Nothing was charged")
     assert (said(rejected)["money"]["level"], rejected.json["cost_usd"]) == ("ok", "0.00")
 

@@ -54,11 +54,16 @@ class Desk:
         answer = self.shell.call(self.agent, model="gpt-4o-mini")
         assert answer.json()["spendguard"]["code"] == "provider_key_missing"
 
+    def asks(self) -> int:
+        """Make a call, and return the status of its answer."""
+        return self.shell.call(self.agent, model="gpt-4o-mini").status_code
+
     def well(self) -> None:
         """Nothing is wrong with this provider any more, and it takes the key."""
         found = [one for one in self.typist.look("--agent", self.agent) if one["group"] == "providers"]
         assert {one["level"] for one in found} <= {"ok", "note"}, found
         assert self.typist.type("spendguard provider test openai").code == 0
+        assert self.asks() == 200
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +152,11 @@ def test_a_variable_that_client_and_sidecar_both_read(desk: Desk) -> None:
 
 
 def test_a_wrong_key(desk: Desk) -> None:
+    """A call that was answered 401 leads to the same remedy, by whichever check; typed, the call passes."""
     desk.has_key("sk-wrong-0123456789abcdef")
+    assert desk.asks() == 503
+    [failed] = desk.typist.look("--agent", desk.agent, "--check", "failures.providers")
+    assert (failed["level"], failed["code"]) == ("red", "provider_key_rejected")
     first = desk.first()
     assert (first["check"], first["level"], first["code"]) == (
         "providers.reach",
@@ -156,10 +165,14 @@ def test_a_wrong_key(desk: Desk) -> None:
     )
     assert "which came from OPENAI_API_KEY" in first["finding"]
     assert "sk-wrong" not in str(first)
-    for line in first["remedy"]:
+    assert failed["remedy"] == first["remedy"] and failed["deed"] == first["deed"]
+    assert first["remedy"][0].startswith("unset ")
+    for line in failed["remedy"]:
         assert desk.typist.type(line, stdin=RIGHT_KEY).code == 0
     desk.started_with = ""
     desk.well()
+    [after] = desk.typist.look("--agent", desk.agent, "--check", "failures.providers")
+    assert after["level"] == "note"
 
 
 def test_an_address_that_is_the_sidecars_own(desk: Desk) -> None:

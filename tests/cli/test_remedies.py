@@ -67,7 +67,10 @@ def test_a_code_of_another_version_has_none() -> None:
         ("budget_not_set", SUM, agent("1"), None, None),
         ("agent_frozen", {}, agent("1", frozen=True), None, "agent unfreeze A"),
         ("agent_frozen", {}, agent("1"), None, None),
-        ("agent_frozen", {}, agent("1", frozen=True, restored=True), None, "agent unfreeze A --spent 0"),
+        ("agent_frozen", {}, agent("1", frozen=True, restored=True), None, None),
+        ("restore_unconfirmed", {}, agent("1", frozen=True, restored=True), None, None),
+        ("restore_unconfirmed", {}, agent("1", frozen=True), None, "agent unfreeze A"),
+        ("restore_unconfirmed", {}, agent("1"), None, None),
         ("daemon_cap", SUM, None, cap("0.20", 100), "budget daemon topup --amount 6"),
         ("daemon_cap", SUM, None, cap("0.20", 20), "budget daemon set --limit 26 --topup 6"),
         ("daemon_cap", SUM, None, cap(None, None), None),
@@ -96,6 +99,24 @@ def test_the_first_command(
     assert commands[:1] == (() if command is None else (f"spendguard {command}",))
 
 
+def test_what_a_restored_agent_spent_is_never_a_command() -> None:
+    """Nothing that could be copied says that it spent nothing: only the provider's bill knows."""
+    [way] = ways_out("agent_frozen", {}, agent("1", frozen=True, restored=True), ref="A")
+    assert "provider's bill" in way.about and "spendguard agent unfreeze A --spent <amount>" in way.about
+    assert "--spent 0" not in way.about
+
+
+def test_a_run_is_named_as_one_word() -> None:
+    ways = ways_out("budget_locked", {}, agent("1", locked_run_id="$(reboot) x"), ref="A")
+    assert any(command.endswith("--run '$(reboot) x'") for way in ways for command in way.commands)
+
+
+def test_what_is_wrong_with_a_request_is_a_sentence() -> None:
+    facts: dict[str, Fact] = {"path": "model", "expected": "a model of responses; mock-small is not"}
+    [way] = ways_out("malformed_request", facts)
+    assert way.about == "correct model in the request: expected is a model of responses; mock-small is not"
+
+
 def test_what_the_caller_can_do_comes_first() -> None:
     facts = SUM | {"affordable_max_tokens": 900, "cheaper_model": "small", "cheaper_model_usd": "0.05"}
     first, second, last = ways_out("insufficient_budget", facts, agent("0.20"), ref="A")
@@ -113,7 +134,10 @@ def test_what_the_caller_can_do_comes_first() -> None:
         ("[policy] allow: a", "<agent>", ("config allow a", "restart")),
         ('[policy] hosted_tools = "allow"', "A", ("agent set A --hosted-tools allow",)),
         ('[policy] server_state = "window"', "<agent>", ("config set policy.server_state window", "restart")),
-        ('[limits] idle_seconds = "9"', "A", ("config set limits.idle_seconds 9", "restart")),
+        ('[limits] idle_seconds = "9"', "A", ()),
+        ('[access] listen = "0.0.0.0"', "<agent>", ()),
+        ('[daemon] unsafe_fs = "allow"', "A", ()),
+        ('[policy] on_insufficient = "wait"', "A", ()),
         ("[prices.overrides]", "A", ()),
         ("", "A", ()),
     ],

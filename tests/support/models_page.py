@@ -1,4 +1,4 @@
-"""A provider on loopback that knows one key, and answers the free question for its models alone."""
+"""A provider on loopback that knows one key: it lists models, and answers calls with two letters."""
 
 import json
 import threading
@@ -6,6 +6,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 RIGHT_KEY = "sk-right-0123456789abcdef"
 _WRONG = {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "code": "x"}}
+
+_CHAT = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+}
+_RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "output": [
+        {
+            "type": "message",
+            "id": "msg_1",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "ok", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 9, "output_tokens": 2, "total_tokens": 11},
+}
 
 
 class ModelsPage:
@@ -24,8 +48,10 @@ class ModelsPage:
                 self._say(200 if known else 401, {"data": []} if known else _WRONG)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                self._say(401, _WRONG)
+                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                known = self.headers["authorization"] == f"Bearer {RIGHT_KEY}"
+                answer = _RESPONSE if self.path.endswith("/responses") else _CHAT
+                self._say(200 if known else 401, {**answer, "model": asked["model"]} if known else _WRONG)
 
             def _say(self, status: int, value: object) -> None:
                 body = json.dumps(value).encode()

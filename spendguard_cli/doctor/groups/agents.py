@@ -26,23 +26,38 @@ def remedy(ways: list[Way]) -> list[str]:
 
 def _frozen(world: World) -> Iterator[Finding]:
     frozen = [agent for agent in world.agents if agent.frozen and not agent.restored]
-    for agent in frozen:
-        overrun = next((call for call in world.calls(agent.agent_id) if call.state == "overrun"), None)
-        evidence = [f"the reason: {safe(agent.frozen_reason or 'none was given')}"]
-        if overrun is not None and overrun.call_id in (agent.frozen_reason or ""):
-            evidence.append(
-                f"call {overrun.call_id} of {safe(overrun.model)} held ${overrun.hold_usd}, and cost "
-                f"${overrun.cost_usd}: spendguard explain {overrun.call_id}"
-            )
-        yield Finding(
-            level=Level.RED,
-            finding=f"{lately.named(agent)} is frozen: its calls are refused",
-            evidence=evidence,
-            remedy=remedy(_ways(world, agent, Code.AGENT_FROZEN)),
-            code=Code.AGENT_FROZEN,
-        )
+    yield from (_frozen_one(world, agent) for agent in frozen)
     if not frozen:
         yield ok("no agent is frozen")
+
+
+def _frozen_one(world: World, agent: wire.Agent) -> Finding:
+    """Tell of a freeze: an operator's own wish, unless calls are refused for it, or an overrun did it.
+
+    What an overrun cost is to be looked at before its agent goes on.
+    """
+    reason, done, evidence = agent.frozen_reason or "none was given", world.freeze(agent.agent_id), []
+    if done is not None:
+        evidence.append(f"frozen {lately.ago(world.now_ns, done.at)}, by: {safe(done.actor)}")
+    overrun = next((one for one in world.calls(agent.agent_id) if one.state == "overrun"), None)
+    if overrun is not None and overrun.call_id not in reason:
+        overrun = None
+    if overrun is not None:
+        evidence.append(
+            f"call {overrun.call_id} of {safe(overrun.model)} held ${overrun.hold_usd}, and cost "
+            f"${overrun.cost_usd}: spendguard explain {overrun.call_id}"
+        )
+    refused = lately.of(world, agent, Code.AGENT_FROZEN)
+    unconfirmed = {one.call_id for one in world.status.unconfirmed} if world.status else set()
+    return Finding(
+        level=Level.NOTE if refused is None and overrun is None else Level.RED,
+        finding=f"{lately.named(agent)} is frozen: its calls are refused; the reason: {safe(reason)}",
+        evidence=evidence + _refusals(world, refused),
+        remedy=remedy(_ways(world, agent, Code.AGENT_FROZEN)),
+        deed="first deal with the reason; the command lets it call again",
+        code=Code.AGENT_FROZEN,
+        symptom=overrun is not None and overrun.call_id in unconfirmed,
+    )
 
 
 def _budget(world: World) -> Iterator[Finding]:
@@ -68,8 +83,9 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
     evidence = [f"${agent.remaining_usd} remains, ${agent.settled_usd} is settled, ${agent.held_usd} is held"]
     if remaining == 0:
         refused = lately.of(world, agent, Code.INSUFFICIENT_BUDGET)
+        idle = Level.WARNING if agent.hard_limit_cents else Level.NOTE
         yield Finding(
-            level=Level.RED,
+            level=Level.RED if refused else idle,
             finding=f"{lately.named(agent)} {_why_empty(agent)}",
             evidence=evidence + _refusals(world, refused),
             remedy=remedy(_ways(world, agent, Code.INSUFFICIENT_BUDGET, worst)),

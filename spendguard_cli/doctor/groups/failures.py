@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from spendguard_cli.doctor import judging, lately
 from spendguard_cli.doctor.asking import asks
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
+from spendguard_cli.doctor.groups.providers import TYPE_THE_KEY, another_key
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import told, ways_out
 from spendguard_cli.render import count
@@ -62,8 +63,9 @@ def finding_of(world: World, one: lately.Refused, *, extra: tuple[str, ...] = ()
     title = entry.title if entry else safe(call.reason or "")
     empty = (nusd(one.agent.remaining_usd) or 0) <= 0 and one.code == Code.INSUFFICIENT_BUDGET
     when, whole = lately.ago(world.now_ns, call.created_at), again is not False or bool(extra)
+    is_past = again is True and one.code in lately.FAULTS and judging.answered_since(world, one)
     return Finding(
-        level=LEVELS[again],
+        level=Level.WARNING if is_past else LEVELS[again],
         finding=f"{lately.named(one.agent)} was refused {count(one.count, 'time')} with {status} "
         f"{safe(one.code)} ({title}){'' if whole else f', last {when}'}; the same {NOW[again]}",
         evidence=[
@@ -150,7 +152,7 @@ def _end(call: wire.Call) -> str:
 
 def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Finding:
     call, rejected = one.newest, end in ("answered 401", "answered 403")
-    since = "calls have passed since" if _served_since(world, call) else ""
+    since = "calls have passed since" if _served_since(world, call, rejected=rejected) else ""
     if not since and end == "answered 401":
         since = _key_now(world, provider)
     mended = bool(since)
@@ -162,6 +164,11 @@ def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Fi
     )
     if end.startswith("answered 4") and not rejected:
         commands, others, deed = [], [], "correct what the provider refuses; it says what in its own words"
+    known = (
+        next((one for one in world.status.providers if one.name == provider), None) if world.status else None
+    )
+    if rejected and not mended and known is not None:
+        commands, others, deed = another_key(known), [], TYPE_THE_KEY
     return Finding(
         level=level,
         finding=f"{safe(provider)} {end} to {count(one.count, 'call')}"
@@ -190,15 +197,23 @@ def _code(call: wire.Call) -> Code:
     return Code.UPSTREAM_TIMEOUT if _end(call) == "did not answer in time" else Code.UPSTREAM_FAILED
 
 
-def _served_since(world: World, failed: wire.Call) -> bool:
-    """Tell whether the provider answered a call of any agent well after this one failed."""
+def _served_since(world: World, failed: wire.Call, *, rejected: bool) -> bool:
+    """Tell whether the provider answered a call of any agent after this one failed.
+
+    Of a key that was rejected it is enough that a later call was let in, however that ended.
+    """
     return any(
         call.provider == failed.provider
-        and call.state == "settled"
+        and (call.state in ("settled", "overrun") or (rejected and _was_taken(call)))
         and (call.ended_at or "") > (failed.ended_at or "")
         for agent in world.agents
         for call in world.calls(agent.agent_id)
     )
+
+
+def _was_taken(call: wire.Call) -> bool:
+    """Tell whether a call that did not end well had a good beginning: its key was taken."""
+    return call.state == "settled_worst" and call.http_status is not None and call.http_status < 400
 
 
 def _key_now(world: World, provider: str) -> str:

@@ -52,9 +52,7 @@ def _restored(world: World) -> Iterator[Finding]:
         yield Finding(
             level=Level.RED,
             finding=f"{lately.named(agent)} came back with a backup: what it spent since is not counted",
-            evidence=[ways[0].about],
-            remedy=list(first_commands(ways)),
-            deed="look at the provider's bill first, and put what it spent since in place of the 0",
+            deed=ways[0].about,
             code=Code.RESTORE_UNCONFIRMED,
         )
     if not restored:

@@ -14,6 +14,7 @@ from spendguard_daemon.settings import KEY_NAMES
 
 RESTART = "spendguard restart"
 LATELY_SECONDS = 3600
+TYPE_THE_KEY = "Type the right key when you are asked for it; it is not shown."
 NO_SUCH_PAGE = (404, 405)
 """What an address may answer to the question for models that is no provider's own, and yet take calls."""
 
@@ -77,6 +78,12 @@ def _back_to_default(world: World, provider: str) -> list[str]:
         if rows[setting].origin != "default":
             remedy.append(f"spendguard config set {setting} {DEFAULT_BASE_URLS[provider]}")
     return remedy
+
+
+def another_key(one: wire.Provider) -> list[str]:
+    """Return what gives the sidecar another key: a variable wins over secrets.toml, so it has to go first."""
+    names, stored = KEY_NAMES.get(one.name, ()), f"spendguard provider set-key {one.name}"
+    return [f"unset {' '.join(names)}", stored, RESTART] if one.key in names else [stored]
 
 
 def leads_here(status: wire.Status, url: str) -> bool:
@@ -209,16 +216,12 @@ def _tested(one: wire.Provider, tested: wire.ProviderTest | SpendGuardError) -> 
 
 
 def _rejected(one: wire.Provider, tested: wire.ProviderTest) -> Finding:
-    """Say how to give another key; a variable wins over secrets.toml, so it has to go first."""
-    stored = f"spendguard provider set-key {one.name}"
-    by_name = one.key in KEY_NAMES.get(one.name, ())
-    names = " ".join(KEY_NAMES.get(one.name, ()))
     return Finding(
         level=Level.RED,
         finding=f"{one.name} rejects the sidecar's key, which came from {one.key}",
         evidence=[tested.detail],
-        deed="Type the right key when you are asked for it; it is not shown.",
-        remedy=[f"unset {names}", stored, RESTART] if by_name else [stored],
+        deed=TYPE_THE_KEY,
+        remedy=another_key(one),
         code=Code.PROVIDER_KEY_REJECTED.value,
     )
 
