@@ -20,6 +20,9 @@ PROGRAM_LENGTH_MAX = 60
 DETAIL_LENGTH_MAX = 300
 WORDS_MAX = 4
 
+NAMED_NOBODY = (Code.MISSING_AGENT, Code.AGENT_NOT_FOUND, Code.KEY_UNKNOWN, Code.KEY_REQUIRED)
+"""Refusals that are over once the same program says who it is."""
+
 OTHER = "other"
 """The kind of a path of which nothing is known."""
 
@@ -111,8 +114,9 @@ class Strangers:
         return bool(self._seen)
 
     def forget(self, user_agent: str, endpoint: str) -> None:
-        """Forget that a program named nobody at an endpoint: now it does."""
-        self._seen.pop((Code.MISSING_AGENT, program(user_agent), endpoint), None)
+        """Forget that a program named nobody, or not rightly, at an endpoint: now it does."""
+        for code in NAMED_NOBODY:
+            self._seen.pop((code, program(user_agent), endpoint), None)
 
     def shown(self) -> list[wire.Stranger]:
         """Show the latest, the last one first."""

@@ -15,9 +15,11 @@ from spendguard_cli.prove import Found
 from spendguard_daemon import runtime, settings
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.system import SystemDisk
+from spendguard_daemon.text import safe
 
 MIB = 1024 * 1024
 FILES_SHOWN = 5
+REVEALED = "If others may have read keys or the token: new provider keys, and spendguard key admin"
 NOT_LOOKED_AT = (
     "The home is not looked at: no sidecar of this machine is meant, or this is no operator's shell"
 )
@@ -30,6 +32,7 @@ class _Mode:
     path: Path
     has: int
     wanted: int
+    through_link: bool
 
     @property
     def command(self) -> str:
@@ -69,10 +72,10 @@ def modes(world: World) -> Iterable[Finding]:
             finding=f"The home folder is not safe: {_what(one)}"
             + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
             evidence=[f"{each.path} has mode {each.has:o}, wanted is {each.wanted:o}" for each in wrong],
-            remedy=[each.command for each in wrong],
-            deed="If others may have read keys or the token: new provider keys, and spendguard key admin",
+            remedy=[each.command for each in wrong if not each.through_link],
+            deed=". ".join([*_links(wrong), REVEALED]),
             code=Code.HOME_UNSAFE,
-            safe=True,
+            safe=not all(each.through_link for each in wrong),
         )
         for one in wrong[:1]
     ]
@@ -80,7 +83,7 @@ def modes(world: World) -> Iterable[Finding]:
 
 def mend_modes(world: World) -> Iterable[str]:
     """Take the rights of others away, and give the owner's back."""
-    for each in list(_wrong_modes(world)):
+    for each in [each for each in _wrong_modes(world) if not each.through_link]:
         each.path.chmod(each.wanted)
         yield f"{each.path} has mode {each.wanted:o} now"
 
@@ -219,7 +222,22 @@ def _wrong_modes(world: World) -> Iterator[_Mode]:
         wanted, has = (0o700 if path.is_dir() else 0o600), stat.S_IMODE(found.st_mode)
         closed = has & wanted != wanted and (path.is_dir() or path.parent == world.home.ledger)
         if found.st_uid == os.geteuid() and (has & ~wanted or closed):
-            yield _Mode(path, has, wanted)
+            yield _Mode(path, has, wanted, _is_through_link(world, path))
+
+
+def _is_through_link(world: World, path: Path) -> bool:
+    """Tell whether a link within the home leads to it: what is there is not for the doctor to change."""
+    root = world.home.root
+    return path.resolve() != root.resolve() / path.relative_to(root)
+
+
+def _links(wrong: list[_Mode]) -> list[str]:
+    return [
+        f"{each.path} is reached by a link, to {safe(str(each.path.resolve()))}: put that in the link's "
+        "place, or take the link away"
+        for each in wrong
+        if each.through_link
+    ]
 
 
 def _what(one: _Mode) -> str:
