@@ -146,13 +146,13 @@ def test_a_framework_that_drops_the_header(desk: Desk) -> None:
     assert (first["check"], first["level"], first["code"]) == ("clients.strangers", "red", "missing_agent")
     assert "my-framework/1.0 calls the sidecar, but does not say which agent pays" in first["finding"]
     desk.typist.mends(first)
-    url = desk.typist.env["OPENAI_BASE_URL"]
-    other_id = desk.shell.quick.agent("other", cents=1000, mock=False)
-    assert ask(url.replace(desk.agent_id, other_id), "another/2.0") != "missing_agent"
+    other_id = desk.shell.quick.agent("other", cents=1000, mock=False)  # the page refuses what it pays for
+    url = desk.typist.env["OPENAI_BASE_URL"].replace(desk.agent_id, other_id)
+    assert ask(url, "another/2.0") != "missing_agent"
     (still,) = desk.typist.look("--check", "clients.strangers")
     assert still["level"] == "red", "what came through is another program"
-    desk.shell.quick.ok("agent", "delete", other_id)
     assert ask(url, "my-framework/1.0") != "missing_agent"
+    desk.shell.quick.ok("agent", "delete", other_id)
     assert desk.typist.look("--agent", desk.agent_id)[0]["level"] == "note"
 
 
