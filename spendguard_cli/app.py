@@ -3,6 +3,7 @@
 Commands raise; nothing else catches SpendGuardError to print it. Results go to stdout, talk to stderr.
 """
 
+import functools
 import io
 import os
 import signal
@@ -35,13 +36,16 @@ from spendguard_cli.commands import (
 from spendguard_cli.context import Flags
 from spendguard_cli.helptext import Group
 from spendguard_cli.output import Form, Output
-from spendguard_cli.session import Session
 from spendguard_daemon import __version__
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.text import safe
 
 COMPLETING = "_SPENDGUARD_COMPLETE"
 """Set by the scripts of the shells: the program then answers what may stand at the cursor."""
+
+NAME_LENGTH_MAX = 200
+"""Of a file in an error: what is wrong with it comes after its name."""
 
 app = typer.Typer(
     name="spendguard",
@@ -90,7 +94,8 @@ def root(
     """Remember what was typed before the command; without a command show the state of things."""
     ctx.obj = Flags(json=json, home=home, base_url=base_url, api_key=api_key, no_spawn=no_spawn)
     if ctx.invoked_subcommand is None:
-        overview.show(Session(ctx.obj))
+        with verbs.in_session(ctx.obj, "spendguard") as session:
+            overview.show(session)
 
 
 def main() -> NoReturn:
@@ -120,8 +125,9 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+@functools.cache
 def _tree() -> TyperGroup:
-    """Return the tree of commands."""
+    """Return the tree of commands; to put it together takes longer than most of them do."""
     return cast("TyperGroup", typer.main.get_command(app))
 
 
@@ -147,8 +153,9 @@ def _outcome(arguments: list[str]) -> int:
         return Exit.OK
     except OSError as error:
         _settle_stdout()
-        where = f"{error.filename}: " if error.filename else ""
-        out.fail("os_error", f"{where}{error.strerror or error}", "")
+        where = f"{safe(str(error.filename), NAME_LENGTH_MAX)}: " if error.filename else ""
+        (remedy,) = getattr(error, "__notes__", [""])[:1]
+        out.fail("os_error", f"{where}{error.strerror or error}", remedy)
         return Exit.FAILED
 
 

@@ -27,6 +27,8 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 PROVIDER_TEST_SECONDS = 90.0
 PRICE_REFRESH_SECONDS = 90.0
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What an answer may raise that is no JSON, of another form, or nested without end."""
 
 
 class Control:
@@ -77,7 +79,7 @@ class Control:
             return []
         try:
             reasons = msgspec.json.decode(raw, type=_NotReady).reasons
-        except msgspec.DecodeError:
+        except UNREADABLE:
             reasons = []
         return reasons or [f"GET /ready answered {status}"]
 
@@ -230,7 +232,7 @@ class Control:
             raise error
         try:
             return msgspec.json.decode(raw, type=shape)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise SpendGuardError(
                 Code.INTERNAL,
                 f"The answer to {method} {path} is not of the form this version knows: {error}",

@@ -30,7 +30,7 @@ class Holder:
 def is_held(home: Home) -> bool:
     """Tell whether a live process has the ledger open, be it starting, serving, draining or hung."""
     try:
-        descriptor = os.open(home.lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(home.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:

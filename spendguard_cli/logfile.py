@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from spendguard_daemon.plain_files import open_plain
+
 POLL_SECONDS = 0.2
 LINE_BYTES_MAX = 1024 * 1024
 
@@ -15,7 +17,7 @@ Record = dict[str, object]
 
 def lines(path: Path, number: int, *, follow: bool) -> Iterator[Record]:
     """Yield the last `number` records, and with `follow` every later one, for ever."""
-    file = path.open("rb")
+    file = open_plain(path)
     try:
         yield from map(parse, deque(file, maxlen=number))
         while follow:
@@ -26,7 +28,7 @@ def lines(path: Path, number: int, *, follow: bool) -> Iterator[Record]:
             file.seek(-len(line), 1)
             if _is_replaced(file, path):
                 file.close()
-                file = path.open("rb")
+                file = open_plain(path)
             else:
                 time.sleep(POLL_SECONDS)
     finally:

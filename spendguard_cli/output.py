@@ -4,8 +4,9 @@ The only module that prints. It formats nothing itself: `render` and `views` do.
 """
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 
@@ -131,7 +132,8 @@ class Output:
         if self.form is Form.JSON:
             said = safe(detail, TALK_LENGTH_MAX)
             own: dict[str, Fact] = {"code": str(code), "detail": said, "exit": int(left), "remedy": remedy}
-            self.tell(render.to_json_line({"error": {**facts, **own}}))
+            with _talking():
+                self.tell(render.to_json_line({"error": {**facts, **own}}))
             return
         self._talk("error: ", detail, "bold red")
         if remedy:
@@ -139,9 +141,19 @@ class Output:
 
     def _talk(self, mark: str, text: str, style: str) -> None:
         line = safe(text, TALK_LENGTH_MAX)
-        if not sys.stderr.isatty():
-            sys.stderr.write(f"{mark}{line}\n")
-            return
-        from spendguard_cli.views import ink
+        with _talking():
+            if not sys.stderr.isatty():
+                sys.stderr.write(f"{mark}{line}\n")
+                return
+            from spendguard_cli.views import ink
 
-        ink.say(sys.stderr, mark, line, style)
+            ink.say(sys.stderr, mark, line, style)
+
+
+@contextlib.contextmanager
+def _talking() -> Iterator[None]:
+    """Say no more where stderr takes nothing: what a command does, and its exit code, are the same."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

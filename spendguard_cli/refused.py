@@ -16,7 +16,7 @@ def refusal(status: int, raw: bytes) -> SpendGuardError:
     """Turn an error answer into our error: its own code, or for a foreign body the nearest to its status."""
     try:
         body = msgspec.json.decode(raw, type=_Refused)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = _Refused()
     try:
         code = Code(str(body.spendguard.get("code") or body.error.get("code")))

@@ -84,6 +84,11 @@ class Session:
         if self._control is not None:
             self._control.close()
 
+    def is_of_home(self, path: object) -> bool:
+        """Tell whether a path, as an OSError names it, lies in the home of this invocation."""
+        home = self._connection.home.root if self._connection else None
+        return home is not None and isinstance(path, str | Path) and Path(path).is_relative_to(home)
+
     def operator_only(self, verb: str) -> None:
         """Raise NOT_ALLOWED inside `exec`: an agent must not raise its own cap (design 9)."""
         if self.connection.in_exec:

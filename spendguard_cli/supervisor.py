@@ -252,7 +252,7 @@ def death(exit_code: int, stderr: IO[bytes]) -> SpendGuardError:
     try:
         words = msgspec.json.decode(last, type=dict[str, str])
         return SpendGuardError(Code(words["code"]), words["detail"], remedy=words.get("remedy", ""))
-    except (msgspec.DecodeError, KeyError, ValueError):
+    except (msgspec.DecodeError, KeyError, ValueError, RecursionError):
         how = f"with exit code {exit_code}" if exit_code >= 0 else f"by signal {-exit_code}"
         return SpendGuardError(
             Code.INTERNAL,

@@ -5,8 +5,9 @@ A command is a function of a `Session` and its own parameters. `verb` gives it t
 then be forgotten.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Concatenate, ParamSpec, cast
 
 import typer
@@ -100,11 +101,8 @@ def verb(
         def run(ctx: typer.Context, **given: Any) -> None:
             flags = Flags(**{shared: given.pop(shared) for shared in SHARED})
             outer = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
-            session = Session(flags.over(outer))
-            try:
+            with in_session(flags.over(outer), ctx.command_path) as session:
                 cast("Callable[..., None]", command)(session, **given)
-            finally:
-                session.close()
 
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
         first = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -119,6 +117,23 @@ def verb(
         return command
 
     return register
+
+
+@contextlib.contextmanager
+def in_session(flags: Flags, typed: str) -> Iterator[Session]:
+    """Yield the session of one command, `typed` so; tell what to type next where a file cannot be used.
+
+    What cannot be read of the home, `doctor` knows more about; any other file was named by who typed.
+    """
+    session = Session(flags)
+    try:
+        yield session
+    except OSError as error:
+        if error.filename:
+            error.add_note("spendguard doctor" if session.is_of_home(error.filename) else f"{typed} --help")
+        raise
+    finally:
+        session.close()
 
 
 def _shared() -> list[inspect.Parameter]:

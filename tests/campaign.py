@@ -7,7 +7,8 @@
 Parts: `powercut` (disks as power cuts leave them), `bitflip` (every bit of a 20 kB journal), `simulate`
 (whole histories, through the guard and of the ledger alone), `kill` (kill -9 of the real daemon under load),
 `bills` (requests of each wire format, billed by providers that use all that was allowed), `surface` (every
-operation of /openapi.json, asked as schemathesis draws it; `--examples 500` asks each so often, and ends).
+operation of /openapi.json, asked as schemathesis draws it; `--examples 500` asks each so often, and ends),
+`damages` (homes with files broken at random, and all that the command line then says of them).
 Each job has a seed of its own, counted up from `--seed`; the first that fails is printed with the command
 that replays it.
 """
@@ -20,6 +21,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -36,7 +38,8 @@ for place in (ROOT / "tests" / "support", ROOT / "daemon"):
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
 
-from billing import holds  # noqa: E402 (they are found by the lines above)
+import damages  # noqa: E402 (they are found by the lines above)
+from billing import holds  # noqa: E402
 from simulator import bare, bitflip, guarded, powercut  # noqa: E402
 
 KILL_TEST = ROOT / "tests" / "e2e" / "test_kill.py"
@@ -44,12 +47,13 @@ KILLS_A_JOB = 10
 FLIP_SHARES = 64
 BARE_A_JOB = 4
 BILLS_A_JOB = 500
+DAMAGES_A_JOB = 50
 SURFACE = ROOT / "tests" / "support" / "surface.py"
 SURFACE_SHARES = 32
 EXAMPLES = 500
 REPORT_SECONDS = 20.0
 
-PARTS = ("powercut", "bitflip", "simulate", "kill", "bills", "surface")
+PARTS = ("powercut", "bitflip", "simulate", "kill", "bills", "surface", "damages")
 
 Result = tuple[Counter[str], set[bytes]]
 
@@ -108,6 +112,14 @@ def surface_job(seed: int, examples: int = EXAMPLES) -> Result:
     answers = [json.loads(line)[1] for line in told.splitlines()]
     asked = sum(sum(counts.values()) for counts in answers)
     return Counter({"operations": len(answers), "examples": asked, "shares": 1}), set()
+
+
+def damage_job(seed: int) -> Result:
+    """Break some homes, each with a seed of its own, and run all commands on each."""
+    with tempfile.TemporaryDirectory() as folder:
+        template = damages.Template.make(Path(folder))
+        first = seed * DAMAGES_A_JOB
+        return damages.run(template, Path(folder), range(first, first + DAMAGES_A_JOB)), set()
 
 
 def run_apart(*command: str, env: Mapping[str, str] | None = None) -> str:
@@ -246,6 +258,7 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, help="kills that are enough")
     parser.add_argument("--bills", type=int, help="billed requests of each wire format that are enough")
     parser.add_argument("--examples", type=int, help="examples of each operation of the API that are enough")
+    parser.add_argument("--damages", type=int, help="damaged homes that are enough")
     parser.add_argument("--provider", action="append", default=[], help="bills of this provider only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--once", action="store_true", help="one job of each part")
@@ -275,6 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed,
             SURFACE_SHARES if args.examples else None,
         ),
+        Part("damages", "damages", damage_job, seed, args.damages),
     ]
     if args.only:
         parts = [part for part in parts if part.name in args.only]

@@ -53,8 +53,9 @@ ARROWS: dict[str, set[str]] = {
     "setting_values": {"addresses", "errors", "features"},
     "setting_table": {"addresses"},
     "settings": {"addresses", "errors", "setting_table", "setting_values"},
-    "system": {"ports"},
-    "runtime": {"errors", "ports"},
+    "plain_files": set(),
+    "system": {"plain_files", "ports"},
+    "runtime": {"errors", "plain_files", "ports"},
     "provider_keys": {"errors", "settings"},
     "log": {"text", "wire"},
     "memory_dumps": set(),
@@ -117,6 +118,7 @@ CLI_MAY_IMPORT = {
     "features",
     "ledger",
     "money",
+    "plain_files",
     "ports",
     "pricing",
     "provider_keys",
@@ -215,7 +217,7 @@ def test_only_the_gateway_and_the_price_source_know_aiohttp() -> None:
 
 def test_one_door_to_clock_chance_and_disk() -> None:
     """Time, randomness and files are read only where ports are implemented, or before there are any."""
-    doors = {"system.py", "runtime.py", "__main__.py", "log.py"}
+    doors = {"system.py", "plain_files.py", "runtime.py", "__main__.py", "log.py"}
     banned = {"time", "random", "secrets", "uuid", "tempfile", "shutil"}
     for path in DAEMON.rglob("*.py"):
         if path.name in doors:

@@ -19,6 +19,7 @@ from typing import Annotated
 import msgspec
 
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.plain_files import read_plain
 from spendguard_daemon.ports import Disk, Rng
 
 TOKEN_BYTES = 32
@@ -115,10 +116,11 @@ def home_of(env: dict[str, str]) -> Home:
     """Return the home that the environment names, `~/.spendguard` by default; raise USAGE for none."""
     try:
         return Home(Path(env.get("SPENDGUARD_HOME") or "~/.spendguard").expanduser().absolute())
-    except RuntimeError as error:
+    except (RuntimeError, FileNotFoundError) as error:  # nobody's home, or relative to a folder that is gone
+        said = "it is relative to a folder that is gone" if isinstance(error, OSError) else error
         raise SpendGuardError(
             Code.USAGE,
-            f"SPENDGUARD_HOME: expected a folder: {error}",
+            f"SPENDGUARD_HOME: expected a folder: {said}",
             remedy="name a folder that exists or can be made",
         ) from None
 
@@ -186,7 +188,7 @@ def ensure_admin_token(home: Home, disk: Disk, rng: Rng) -> str:
 def read_admin_token(home: Home) -> str:
     """Return the admin token of a home; raise NO_DAEMON without one, HOME_UNSAFE where it is not one."""
     try:
-        token = home.admin_token.read_text(encoding="ascii").strip()
+        token = read_plain(home.admin_token).decode("ascii").strip()
     except FileNotFoundError:
         raise SpendGuardError(
             Code.NO_DAEMON, f"No sidecar was ever started in {home.root}", remedy="spendguard up"
@@ -226,7 +228,7 @@ def write_lock_info(home: Home, disk: Disk, info: DaemonInfo) -> None:
 def read_agents_port(home: Home) -> int:
     """Return the port that agents were given last, 0 where none is known."""
     try:
-        port = int(home.agents_port.read_text(encoding="ascii"))
+        port = int(read_plain(home.agents_port).decode("ascii"))
     except (OSError, ValueError):
         return 0
     return port if 0 < port <= 65535 else 0
@@ -240,7 +242,7 @@ def write_agents_port(home: Home, disk: Disk, port: int) -> None:
 def read_text(path: Path) -> str:
     """Return the text of a file, empty where there is none; raise USAGE, naming it, where it has none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_plain(path).decode()
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:
@@ -270,8 +272,8 @@ def is_proof(token: str, nonce: str, place: int | str, claimed: str) -> bool:
 
 def _read_info(path: Path) -> DaemonInfo | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=DaemonInfo)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(read_plain(path), type=DaemonInfo)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

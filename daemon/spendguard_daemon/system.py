@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spendguard_daemon.plain_files import read_plain
 from spendguard_daemon.ports import SyncError
 
 FILE_MODE = 0o600
@@ -109,7 +110,7 @@ class SystemDisk:
 
     def read(self, path: Path) -> bytes:
         """Return a file's bytes; raise FileNotFoundError where there is none."""
-        return path.read_bytes()
+        return read_plain(path)
 
     def exists(self, path: Path) -> bool:
         """Tell whether there is a file or folder at `path`."""
@@ -212,16 +213,17 @@ class SystemDisk:
 def _opened(path: Path, flags: int) -> int:
     """Open a file; wait a while where descriptors are short, as a burst of clients gives them back soon.
 
-    Else the disk would count as failed, and the daemon stop, for connections that it closes anyway.
+    Else the disk would count as failed, and the daemon stop, for connections that it closes anyway. Where a
+    pipe has its name, O_NONBLOCK makes this fail instead of waiting for a reader.
     """
     for _ in range(DESCRIPTOR_TRIES - 1):
         try:
-            return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+            return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, FILE_MODE)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
         time.sleep(DESCRIPTOR_WAIT_SECONDS)
-    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, FILE_MODE)
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -1,5 +1,6 @@
 """`completions show|install`: TAB completes commands, options, agents, runs, calls and settings."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,7 +72,8 @@ def install(
     from spendguard_cli.shapes import CompletionsInstalled
 
     chosen = shell or places.shell_of(session.env)
-    where = Path(path).expanduser().absolute() if path else places.place_of(chosen, session.env)
+    named = os.path.expanduser(path or "")  # noqa: PTH111 (which leaves the home of nobody as it was typed)
+    where = Path(named).absolute() if path else places.place_of(chosen, session.env)
     changed = places.install(chosen, where)
     session.out.show(
         CompletionsInstalled(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spendguard_cli.completing.scripts import MARK, SCRIPTS, SHELLS
 from spendguard_daemon.errors import Code, SpendGuardError
+from spendguard_daemon.plain_files import read_plain
 from spendguard_daemon.system import SystemDisk
 
 BASH_COMPLETION = ("/usr/share/bash-completion/bash_completion", "/etc/bash_completion")
@@ -40,7 +41,7 @@ def place_of(shell: str, env: Mapping[str, str]) -> Path:
 def install(shell: str, path: Path) -> bool:
     """Write the script; return whether that changed anything. Raises USAGE for a file that is not ours."""
     text = SCRIPTS[shell]
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    before = read_plain(path).decode(errors="replace") if path.exists() else None
     if before == text:
         return False
     if before is not None and MARK not in before:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spendguard_cli import logfile
+from spendguard_daemon.plain_files import open_plain
 from spendguard_daemon.text import safe
 
 TAIL_BYTES = 256 * 1024
@@ -34,7 +35,7 @@ def last_words(log: Path) -> LastWords | None:
 
 def _newest_first(log: Path) -> Iterator[logfile.Record]:
     try:
-        with log.open("rb") as file:
+        with open_plain(log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read(TAIL_BYTES).splitlines()
     except OSError:

@@ -99,7 +99,7 @@ def _sent(made: _Probe) -> "tuple[Answered | None, wire.Call | None]":
         answered = send(
             made.control.base_url, made.key.key, wanted.provider, wanted.model, wanted.output_tokens
         )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, UnicodeEncodeError) as error:  # what is no key of ours fits into no header
         made.say("reachable", _broken(f"The call got no answer: {safe(str(error) or type(error).__name__)}"))
         return None, None
     call = _ended(made.control, answered.call_id)

@@ -84,7 +84,7 @@ def _message(answer: httpx.Response) -> str:
     """Return what a provider says of its error, in its own words; empty where it says nothing readable."""
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     error = body.get("error") if isinstance(body, dict) else None
     said = error.get("message") if isinstance(error, dict) else error

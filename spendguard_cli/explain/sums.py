@@ -88,18 +88,13 @@ def hold_sum(held: Held) -> Sum | None:
 
 
 def cost_sum(lines: Sequence[CostLine], cost_nusd: int, rates: Mapping[str, int]) -> Sum | None:
-    """Return the bill of a settled call; None where its record has no lines."""
-    if not lines:
+    """Return the bill of a settled call; None where its record has no lines, or others than we know."""
+    try:
+        parts = [_part(line) for line in lines]
+    except (KeyError, ValueError):
         return None
-    parts = [
-        _Part(
-            name=str(line["name"]),
-            quantity=int(line["quantity"]),
-            unit=str(line["unit"]),
-            rate=int(line["rate"]),
-        )
-        for line in lines
-    ]
+    if not parts:
+        return None
     known = {name.removeprefix("bp:"): rate for name, rate in rates.items() if name.startswith("bp:")}
     made = _made(parts, (), cost_nusd)
     for length in range(1, len(known) + 1):
@@ -108,9 +103,18 @@ def cost_sum(lines: Sequence[CostLine], cost_nusd: int, rates: Mapping[str, int]
                 scaled = _made(parts, chosen, cost_nusd)
                 made = scaled if scaled.result == EQUAL else made
     wrong = any(
-        _exact_nusd(part.pusd) != str(line["cost_nusd"]) for part, line in zip(parts, lines, strict=True)
+        _exact_nusd(part.pusd) != str(line.get("cost_nusd")) for part, line in zip(parts, lines, strict=True)
     )
     return msgspec.structs.replace(made, result=DIFFERENT) if wrong else made
+
+
+def _part(line: CostLine) -> "_Part":
+    return _Part(
+        name=str(line["name"]),
+        quantity=int(line["quantity"]),
+        unit=str(line["unit"]),
+        rate=int(line["rate"]),
+    )
 
 
 def rate_usd(rate: int) -> str:

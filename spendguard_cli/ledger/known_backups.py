@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon.plain_files import open_plain
 from spendguard_daemon.runtime import Home
 from spendguard_daemon.system import SystemDisk
 
@@ -35,9 +36,9 @@ def note(home: Home, known: Known) -> None:
 def read(home: Home) -> list[Known]:
     """Return the backups that were noted, the newest first; none where the note is not one."""
     try:
-        with _path(home).open("rb") as file:
+        with open_plain(_path(home)) as file:
             return msgspec.json.decode(file.read(FILE_BYTES_MAX), type=list[Known])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
 
 

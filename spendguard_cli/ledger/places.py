@@ -3,6 +3,7 @@
 Looks at names only. Invariant: what it returns has at least one segment.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def new_file(text: str, home: Home) -> Path:
 
 
 def _inside(path: Path, home: Home) -> bool:
-    return home.ledger.resolve() in (path.resolve(), *path.resolve().parents)
+    real = Path(os.path.realpath(path))  # where `resolve` would not know what to do about links in a circle
+    return Path(os.path.realpath(home.ledger)) in (real, *real.parents)
 
 
 def _has_segments(folder: Path, disk: Disk) -> bool:

@@ -1,5 +1,6 @@
 """What a start would make of a ledger, and what its disk leaves it: read only, nothing is written."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from spendguard_daemon.ledger.recovery import Place, damaged, plan, segment_name
 from spendguard_daemon.ledger.replay import replay
 from spendguard_daemon.ledger.room import LIMITS
 from spendguard_daemon.ledger.times import parse_time
+from spendguard_daemon.plain_files import open_plain
 from spendguard_daemon.ports import Disk
 from spendguard_daemon.runtime import Home
 
@@ -56,7 +58,7 @@ def last_record_ns(folder: Path, disk: Disk) -> int | None:
     segments = LedgerFolder(folder, disk).segments
     if not segments:
         return None
-    with LedgerFolder(folder, disk).where(segments[-1]).open("rb") as file:
+    with open_plain(LedgerFolder(folder, disk).where(segments[-1])) as file:
         file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
         lines = file.read(TAIL_BYTES).split(b"\n")[:-1]
     for line in reversed(lines):
@@ -99,8 +101,9 @@ def good_backup(home: Home, disk: Disk) -> Known | None:
     """Return the newest backup that was noted, is still there and is whole."""
     for known in read(home)[:BACKUPS_LOOKED_AT]:
         place = _place(known, disk)
-        if place is not None and verified(place, disk=disk, on_progress=lambda *_: None).ok:
-            return known
+        with contextlib.suppress(OSError):  # one that cannot be read is not whole
+            if place is not None and verified(place, disk=disk, on_progress=lambda *_: None).ok:
+                return known
     return None
 
 

@@ -1,6 +1,6 @@
 """Whatever a request lets its provider bill, the hold covers it: for each wire format, by each rung.
 
-`SPENDGUARD_TEST_BILLS` sets how many requests are drawn (2,000 a format); `python -m tests.campaign --only
+`SPENDGUARD_TEST_BILLS` sets how many requests are drawn (1,000 a format); `python -m tests.campaign --only
 bills` draws them without end.
 """
 
@@ -16,7 +16,7 @@ from billing import anthropic, gemini, grok, holds, openai
 from billing.worst import UnboundedBillError, Worst
 
 TODAY = datetime(2026, 11, 29, tzinfo=UTC)
-EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_BILLS", "2000"))
+EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_BILLS", "1000"))
 ROW = {
     "limits": {"max_input": 1_000},
     "periods": [

@@ -69,6 +69,7 @@ def test_refused_calls_of_all_of_them() -> None:
             detail="why",
             http_status=429,
             wall_ns=number,
+            facts={},
         )
     assert len(history.calls(AGENT, MANY)) == REFUSALS_PER_AGENT_MAX
     assert [record.count for record in refusals.all()] == [MANY]

@@ -3,7 +3,7 @@
 import os
 import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,42 @@ def there(world: World) -> Iterable[Finding]:
                 code=Code.HOME_UNSAFE,
             )
         ]
-    return [ok(f"The home is {root}")]
+    wrong = list(_not_what_they_should_be(world.home))
+    if not wrong:
+        return [ok(f"The home is {root}")]
+    return [
+        Finding(
+            level=Level.RED,
+            finding=f"The home is not whole: {wrong[0]}",
+            evidence=wrong[1:FILES_SHOWN],
+            deed="Move it away, with mv to a place outside of the home; a start makes what it needs anew",
+            code=Code.HOME_UNSAFE,
+        )
+    ]
+
+
+def _not_what_they_should_be(home: runtime.Home) -> Iterator[str]:
+    """Yield which folders are none, and which files that a start makes anew; others have their own checks."""
+    run = home.log.parent
+    for folder in (home.ledger, home.pricing, run):
+        if not _is_kind(stat.S_ISDIR, folder):
+            yield f"{folder} is no folder"
+    for file in (home.ledger / "ballast", home.lock, home.log, run / "start.lock", run / "edit.lock"):
+        if not _is_kind(stat.S_ISREG, file):
+            yield f"{file} is no plain file"
+    for file in (home.daemon_json, home.agents_port):  # a file of any other kind is replaced
+        if file.is_dir():
+            yield f"{file} is a folder"
+
+
+def _is_kind(is_one: Callable[[int], bool], path: Path) -> bool:
+    """Tell whether a path is of a kind, or not there; a link that leads to itself is of none."""
+    try:
+        return is_one(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
 
 
 def modes(world: World) -> Iterable[Finding]:
@@ -245,7 +280,7 @@ def _what(one: _Mode) -> str:
 
 
 def _mount(path: Path) -> Path:
-    found = path.resolve()
+    found = Path(os.path.realpath(path))
     return next((each for each in (found, *found.parents) if each.is_mount()), found)
 
 
