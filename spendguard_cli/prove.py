@@ -82,17 +82,21 @@ def knock(place: Place, tokens: Sequence[str], seconds: float | None = None) -> 
 
     `seconds` for its whole answer: who trickles is as silent as who says nothing.
     """
-    if place.socket is not None and not _is_open(place.socket):
-        return Found.NOTHING
     nonce = secrets.token_urlsafe(32)
     watch, patience = Watch(), seconds or ANSWER_SECONDS
+    with watch.within(patience):
+        return _knock(place, tokens, nonce, patience, watch)
+
+
+def _knock(place: Place, tokens: Sequence[str], nonce: str, patience: float, watch: Watch) -> Found:
+    if place.socket is not None and not _is_open(place.socket):
+        return Found.NOTHING
     timeout = httpx.Timeout(patience, connect=CONNECT_SECONDS)
     base_url, transport = way(place.base_url, place.socket)
     verify = base_url.startswith("https")
     try:
         with (
             httpx.Client(timeout=timeout, trust_env=False, verify=verify, transport=transport) as client,
-            watch.within(patience),
             client.stream(
                 "GET", f"{base_url}/health", headers={NONCE_HEADER: nonce}, extensions=watch.extensions
             ) as answer,

@@ -11,9 +11,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
+from spendguard_cli.doctor.lately import age_seconds
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.money import cents_ceil
 
@@ -61,8 +61,11 @@ def paid(
 def _sweep(control: "Control") -> None:
     """Delete the agents of probes that were killed before they could do so."""
     for agent in control.agents():
-        age_seconds = time.time() - datetime.fromisoformat(agent.created_at).timestamp()
-        if agent.mock and _NAME.fullmatch(agent.name) and age_seconds > LEFT_SECONDS:
+        if (
+            agent.mock
+            and _NAME.fullmatch(agent.name)
+            and age_seconds(time.time_ns(), agent.created_at) > LEFT_SECONDS
+        ):
             control.delete_agent(agent.agent_id)
 
 

@@ -12,7 +12,7 @@ import pytest
 from namespaces import namespace
 from shell import PROGRAM, Quick, Shell
 from spendguard_cli.context import Flags
-from spendguard_cli.doctor.groups import home as checks
+from spendguard_cli.doctor.groups import home_modes
 from spendguard_cli.doctor.world import World
 from spendguard_cli.ledger import rehearsing
 from spendguard_cli.session import Session
@@ -80,7 +80,7 @@ def test_files_of_the_home_are_open_to_others_or_closed_to_us(typist: Typist) ->
     for path, mode in broken.items():
         path.chmod(mode)
     world = World(Session(Flags(home=str(home)), typist.env))
-    assert len(list(checks.mend_modes(world))) == 3
+    assert len(list(home_modes.mend(world))) == 3
     assert typist.look(*GROUPS)[0]["level"] == "ok"
 
 
