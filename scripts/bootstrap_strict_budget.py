@@ -18,6 +18,7 @@ import hmac
 import json
 import os
 import secrets
+import shlex
 import sys
 import urllib.error
 import urllib.request
@@ -247,7 +248,7 @@ def _token(home: Path, *, needed: bool) -> str | None:
             NO_DAEMON, f"No sidecar was ever started in {home}", "spendguard up, or --home DIR"
         ) from None
     if open_to_others:
-        raise StopError(NOT_ALLOWED, f"{path} is open to other users", f"chmod 600 '{path}'")
+        raise StopError(NOT_ALLOWED, f"{path} is open to other users", f"chmod 600 {shlex.quote(str(path))}")
     return token
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from spendguard_cli.prove import way
 from spendguard_cli.refused import refusal
+from spendguard_cli.trickle import Watch
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
@@ -48,6 +49,7 @@ class Control:
     ):
         self.base_url = base_url
         self._named = named
+        self._watch = Watch()
         reached, transport = way(base_url, socket)
         self._http = httpx.Client(
             base_url=reached,
@@ -242,19 +244,29 @@ class Control:
     ) -> tuple[int, bytes]:
         raw = bytearray()
         try:
-            with self._http.stream(method, path, content=content, headers=headers, timeout=seconds) as answer:
+            with (
+                self._watch.within(seconds),
+                self._http.stream(
+                    method,
+                    path,
+                    content=content,
+                    headers=headers,
+                    timeout=seconds,
+                    extensions=self._watch.extensions,
+                ) as answer,
+            ):
                 for chunk in answer.iter_bytes():
                     raw += chunk
                     if len(raw) > ANSWER_BYTES_MAX:
                         raise SpendGuardError(Code.INTERNAL, f"The answer to {method} {path} has no end")
                 return answer.status_code, bytes(raw)
-        except httpx.TimeoutException as error:
-            raise SpendGuardError(
-                Code.NO_DAEMON,
-                f"The sidecar at {self.base_url} did not answer within {seconds:g} s",
-                remedy="spendguard restart, if it stays so",
-            ) from error
         except httpx.HTTPError as error:
+            if self._watch.over or isinstance(error, httpx.TimeoutException):
+                raise SpendGuardError(
+                    Code.NO_DAEMON,
+                    f"The sidecar at {self.base_url} did not answer within {seconds:g} s",
+                    remedy="spendguard restart, if it stays so",
+                ) from error
             raise SpendGuardError(
                 Code.NO_DAEMON,
                 f"The sidecar at {self.base_url} could not be reached: {safe(str(error))}",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from spendguard_cli.trickle import Watch
 from spendguard_daemon.runtime import is_proof
 
 NONCE_HEADER = "x-spendguard-nonce"
@@ -77,17 +78,28 @@ def _is_open(path: str) -> bool:
 
 
 def knock(place: Place, tokens: Sequence[str], seconds: float | None = None) -> Found:
-    """Ask who listens at `place`; PROVEN if it knows any of `tokens`, none of which is sent."""
+    """Ask who listens at `place`; PROVEN if it knows any of `tokens`, none of which is sent.
+
+    `seconds` for its whole answer: who trickles is as silent as who says nothing.
+    """
+    nonce = secrets.token_urlsafe(32)
+    watch, patience = Watch(), seconds or ANSWER_SECONDS
+    with watch.within(patience):
+        return _knock(place, tokens, nonce, patience, watch)
+
+
+def _knock(place: Place, tokens: Sequence[str], nonce: str, patience: float, watch: Watch) -> Found:
     if place.socket is not None and not _is_open(place.socket):
         return Found.NOTHING
-    nonce = secrets.token_urlsafe(32)
-    timeout = httpx.Timeout(seconds or ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    timeout = httpx.Timeout(patience, connect=CONNECT_SECONDS)
     base_url, transport = way(place.base_url, place.socket)
     verify = base_url.startswith("https")
     try:
         with (
             httpx.Client(timeout=timeout, trust_env=False, verify=verify, transport=transport) as client,
-            client.stream("GET", f"{base_url}/health", headers={NONCE_HEADER: nonce}) as answer,
+            client.stream(
+                "GET", f"{base_url}/health", headers={NONCE_HEADER: nonce}, extensions=watch.extensions
+            ) as answer,
         ):
             claimed = answer.headers.get(PROOF_HEADER, "")
     except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -95,6 +107,6 @@ def knock(place: Place, tokens: Sequence[str], seconds: float | None = None) -> 
     except httpx.TimeoutException:
         return Found.SILENT
     except httpx.HTTPError:
-        return Found.UNPROVEN
+        return Found.SILENT if watch.over else Found.UNPROVEN
     proven = any(is_proof(token, nonce, place.bound, claimed) for token in tokens)
     return Found.PROVEN if proven else Found.UNPROVEN

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import re
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,16 +150,8 @@ def prepare(home: Home, disk: Disk) -> None:
 
 def check_modes(home: Home) -> None:
     """Raise HOME_UNSAFE if the home, or a file with secrets or money, is open to others or not ours."""
-    for path in (
-        home.root,
-        home.ledger,
-        home.pricing,
-        home.secrets,
-        home.trust,
-        home.admin_token,
-        home.config,
-        *_inside(home.ledger),
-    ):
+    named = (home.root, home.ledger, home.pricing, home.secrets, home.trust, home.admin_token, home.config)
+    for path in (*named, *_inside(home.ledger)):
         try:
             found = path.stat()
         except FileNotFoundError:
@@ -166,12 +159,12 @@ def check_modes(home: Home) -> None:
         except OSError as error:
             raise _unsafe(path, f"cannot be looked at ({error.strerror})", "check its owner") from error
         if found.st_uid != os.geteuid():
-            raise _unsafe(path, "belongs to another user", f"chown {os.geteuid()} '{path}'")
+            raise _unsafe(path, "belongs to another user", f"chown {os.geteuid()} {shlex.quote(str(path))}")
         wanted = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
         if stat.S_IMODE(found.st_mode) & ~wanted:
-            raise _unsafe(path, "is open to other users", f"chmod {wanted:o} '{path}'")
+            raise _unsafe(path, "is open to other users", _close(path, wanted))
         if path.parent == home.ledger and found.st_mode & wanted != wanted:
-            raise _unsafe(path, "is closed to its owner", f"chmod {wanted:o} '{path}'")
+            raise _unsafe(path, "is closed to its owner", _close(path, wanted))
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -286,7 +279,16 @@ def _read_info(path: Path) -> DaemonInfo | None:
 
 def _broken_token(home: Home, what: str) -> SpendGuardError:
     path = home.admin_token
-    return _unsafe(path, what, f"spendguard down --now, then rm '{path}'; the next start makes a new one")
+    return _unsafe(
+        path, what, f"spendguard down --now, then rm {shlex.quote(str(path))}; the next start makes a new one"
+    )
+
+
+def _close(path: Path, wanted: int) -> str:
+    """Return what gives a file its mode; never a command that changes what a link leads to."""
+    if path.is_symlink():
+        return "it is a link: put what it leads to in its place, or take the link away"
+    return f"chmod {wanted:o} {shlex.quote(str(path))}"
 
 
 def _unsafe(path: Path, what: str, remedy: str) -> SpendGuardError:

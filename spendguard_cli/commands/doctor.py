@@ -13,7 +13,7 @@ from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from spendguard_cli.doctor.findings import Check, Finding
     from spendguard_cli.doctor.world import World
@@ -86,6 +86,8 @@ def doctor(
         raise SpendGuardError(
             Code.USAGE, "--provider, --model and --yes go with --probe", remedy="spendguard doctor --probe"
         )
+    asked = {"a failure to explain": subject is not None, "--probe": probe, "--fix": fix, "--list": list_}
+    _one_of(asked, narrowed=bool(check))
     checks = chosen(check or [])
     if list_:
         _list(session, checks)
@@ -98,6 +100,17 @@ def doctor(
             _explain(session, world, subject)
         else:
             _examine(session, world, checks, fix=fix, verbose=verbose)
+
+
+def _one_of(asked: "Mapping[str, bool]", *, narrowed: bool) -> None:
+    """Raise USAGE where several things are asked for, of which only one would be done."""
+    named = [name for name, is_asked in asked.items() if is_asked]
+    if narrowed and named and named[0] not in ("--fix", "--list"):
+        named.append("--check")
+    if len(named) > 1:
+        raise SpendGuardError(
+            Code.USAGE, f"{named[0]} and {named[1]} do not go together", remedy="type one after the other"
+        )
 
 
 def _list(session: Session, checks: "Iterable[Check]") -> None:

@@ -1,7 +1,7 @@
 """All checks in their order, and how they are run: one that breaks is a finding, never an end."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -21,11 +21,23 @@ from spendguard_cli.doctor.world import World
 from spendguard_daemon.errors import Code, SpendGuardError
 
 GROUPS = (daemon, home, ledger, prices, providers, agents, money, failures, clients)
-CHECKS: tuple[Check, ...] = tuple(check for group in GROUPS for check in group.CHECKS)
+PLACES = ("daemon.port", "daemon.listen")
+"""What a sidecar needs only once home and ledger let it start: told after them."""
+UP = "spendguard up"
+
+
+def _all() -> Iterator[Check]:
+    for group in GROUPS:
+        yield from (check for check in group.CHECKS if check.name not in PLACES)
+        if group is ledger:
+            yield from (check for check in daemon.CHECKS if check.name in PLACES)
+
+
+CHECKS: tuple[Check, ...] = tuple(_all())
 
 
 def chosen(names: Sequence[str]) -> list[Check]:
-    """Return the checks of these names, or of these groups; all where none is named. Raises USAGE."""
+    """Return the checks of these names or groups, in their order; all where none is named. Raises USAGE."""
     if not names:
         return list(CHECKS)
     found = []
@@ -39,8 +51,8 @@ def chosen(names: Sequence[str]) -> list[Check]:
                 f"No check is named {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
                 remedy=f"spendguard doctor --check {near[0]}" if near else "spendguard doctor --list",
             )
-        found += [check for check in same if check not in found]
-    return found
+        found += same
+    return [check for check in CHECKS if check in found]
 
 
 def whole_groups(checks: Iterable[Check]) -> list[str]:
@@ -53,7 +65,7 @@ def whole_groups(checks: Iterable[Check]) -> list[str]:
 def examine(world: World, checks: Iterable[Check]) -> list[Finding]:
     """Run the checks; the cause to mend first comes first."""
     found = [finding for check in checks for finding in _findings(world, check)]
-    return in_order(one for one in found if not _is_told(one, found))
+    return _up_last(in_order(one for one in found if not _is_told(one, found)))
 
 
 def _is_told(one: Finding, found: Sequence[Finding]) -> bool:
@@ -64,6 +76,19 @@ def _is_told(one: Finding, found: Sequence[Finding]) -> bool:
         other.code == one.code and other.group != one.group and RANK[other.level] <= RANK[one.level]
         for other in found
     )
+
+
+def _up_last(found: list[Finding]) -> list[Finding]:
+    """Leave the start of a sidecar to the last of what keeps it from starting: before that it would fail."""
+    stops = [
+        one.level is Level.RED and (one.group in ("home", "ledger") or one.check in PLACES) for one in found
+    ]
+    return [
+        msgspec.structs.replace(one, remedy=one.remedy[:-1])
+        if one.remedy[1:] and one.remedy[-1] == UP and any(stops[number + 1 :])
+        else one
+        for number, one in enumerate(found)
+    ]
 
 
 def _findings(world: World, check: Check) -> list[Finding]:

@@ -4,10 +4,8 @@ The mock one is paid by an agent that is made for it and deleted at its end. A r
 that was named, through a key of its own whose limit is the price that was said first: it cannot cost more.
 """
 
-import contextlib
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,20 +14,19 @@ import httpx
 from spendguard_cli.doctor.findings import Finding, Level, ok
 from spendguard_cli.doctor.groups.providers import another_key
 from spendguard_cli.doctor.probe_call import MOCK, Answered, send
+from spendguard_cli.doctor.probe_payer import paid
 from spendguard_cli.explain.life import amount
 from spendguard_cli.explain.sums import rate_usd
 from spendguard_cli.shapes import Probed
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import cents_ceil, format_usd
+from spendguard_daemon.money import format_usd
 from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
     from spendguard_cli.client import Control
     from spendguard_daemon import wire
 
-BUDGET_CENTS = 100
-KEY_SECONDS = 600
 SETTLING_SECONDS = 5.0
 STEP_SECONDS = 0.02
 KEY_REJECTED = (401, 403)
@@ -73,7 +70,7 @@ def probe(
     `journaled` tells whether a call's hold is in the journal, None where that cannot be looked at; `warn` is
     told what could not be cleared away. Raises what the sidecar says to making the agent or its key.
     """
-    with _paid(control, wanted, warn) as (agent_id, key):
+    with paid(control, wanted.agent_id, wanted.worst_nusd, warn) as (agent_id, key):
         made = _Probe(control, wanted, agent_id, key, journaled)
         made.say("reachable", ok(f"The sidecar answers at {control.base_url}"))
         before = control.budget(agent_id)
@@ -94,39 +91,6 @@ def probe(
             lines=call.lines if call else [],
             next=f"spendguard explain {answered.call_id}" if answered and answered.call_id else "",
         )
-
-
-@contextlib.contextmanager
-def _paid(
-    control: "Control", wanted: Wanted, warn: Callable[[str], None]
-) -> "Iterator[tuple[str, wire.KeyMade]]":
-    made, key = None, None
-    agent_id = wanted.agent_id
-    try:
-        if agent_id is None:
-            name = f"doctor-probe-{secrets.token_hex(2)}"
-            agent_id = made = control.create_agent({"name": name, "mock": True}).agent_id
-            control.grant(made, BUDGET_CENTS, None)
-        limit = {} if wanted.worst_nusd is None else {"limit_cents": cents_ceil(wanted.worst_nusd)}
-        key = control.create_key(
-            agent_id,
-            {
-                "kind": "exec",
-                "label": "doctor --probe",
-                "expires_in_seconds": KEY_SECONDS,
-                "run_id": f"doctor-{secrets.token_hex(4)}",
-                **limit,
-            },
-        )
-        yield agent_id, key
-    finally:
-        try:
-            if key is not None and agent_id is not None:
-                control.revoke_key(agent_id, key.key_id)
-            if made is not None:
-                control.delete_agent(made)
-        except SpendGuardError as error:
-            warn(f"the probe's agent or key could not be ended: {error.detail}")
 
 
 def _sent(made: _Probe) -> "tuple[Answered | None, wire.Call | None]":

@@ -4,7 +4,9 @@ import sys
 
 from spendguard_cli.doctor import probe
 from spendguard_cli.doctor.probe_call import ENDPOINTS, MOCK, MOCK_MODEL
+from spendguard_cli.doctor.world import World
 from spendguard_cli.pricing.cheapest import OUTPUT_TOKENS, Cheapest, cheapest
+from spendguard_cli.prove import Found
 from spendguard_cli.session import Session
 from spendguard_cli.shapes import Probed
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -19,10 +21,11 @@ def run(
 ) -> Probed | None:
     """Make the call; None where a person said no.
 
-    Raises NOT_ALLOWED inside `exec`, USAGE where something is missing for a real call, and what the sidecar
-    or the prices raise.
+    Raises NOT_ALLOWED inside `exec`, NO_DAEMON where the sidecar hangs, USAGE where something is missing for
+    a real call, and what the sidecar or the prices raise.
     """
     session.operator_only("doctor --probe")
+    _not_hung(session)
     real = provider not in (None, MOCK)
     if not real and (model is not None or agent is not None):
         raise SpendGuardError(
@@ -36,6 +39,17 @@ def run(
     return probe.probe(
         session.control, wanted, lambda call_id: _journaled(session, call_id), session.out.warn
     )
+
+
+def _not_hung(session: Session) -> None:
+    """Raise NO_DAEMON for a sidecar that hangs: whoever wants to probe it has waited for it enough."""
+    world = World(session)
+    if world.is_own and world.control is None and world.behind_the_lock is Found.SILENT:
+        raise SpendGuardError(
+            Code.NO_DAEMON,
+            "The sidecar hangs: the process that has the ledger open does not answer",
+            remedy="spendguard doctor --check daemon",
+        )
 
 
 def _mock(session: Session) -> probe.Wanted:

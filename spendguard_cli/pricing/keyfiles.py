@@ -5,6 +5,7 @@ overwritten; one that others can read signs nothing; no message holds a byte of 
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,8 @@ def _read(text: str) -> Authority:
         raise SpendGuardError(
             Code.PRICING_SIGNATURE,
             f"--key: {text} can be read by other users of this machine",
-            remedy=f"chmod 600 {text}; if others may have read it, make another with pricing keygen",
+            remedy=f"chmod 600 {shlex.quote(text)}; if others may have read it, make another with "
+            "pricing keygen",
         )
     try:
         return Authority.from_key_file(raw)

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -238,7 +240,17 @@ def test_a_token_that_others_can_read_is_not_used(shell: Shell) -> None:
         refused = run(shell, "--name", "a", "--limit", "1")
     finally:
         token.chmod(0o600)
-    assert (refused.code, f"chmod 600 '{token}'" in refused.err) == (5, True)
+    assert (refused.code, f"chmod 600 {shlex.quote(str(token))}" in refused.err) == (5, True)
+
+
+def test_a_command_names_an_odd_path_as_a_shell_takes_it(shell: Shell, tmp_path: Path) -> None:
+    home = tmp_path / "it's $(here)"
+    home.mkdir()
+    shutil.copy(shell.home / "admin.token", home / "admin.token")
+    (home / "admin.token").chmod(0o644)
+    refused = run(shell, "--name", "a", "--limit", "1", "--home", str(home))
+    typed = shlex.split(refused.err.partition("Type: ")[2])
+    assert (refused.code, typed) == (5, ["chmod", "600", str(home / "admin.token")])
 
 
 def test_it_needs_python_3_9_and_nothing_else() -> None:

@@ -3,9 +3,11 @@
 import pytest
 
 from spendguard_cli.client import Control
+from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.refused import refusal
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
+from trickling import HEAD, Trickling
 
 
 def test_the_sidecars_own_refusal_keeps_code_detail_and_facts() -> None:
@@ -53,3 +55,27 @@ def test_an_address_where_nothing_listens_is_no_daemon() -> None:
         control.status()
     assert caught.value.code is Code.NO_DAEMON
     assert "token" not in caught.value.detail
+
+
+PATIENCE_SECONDS = 0.3
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [(HEAD, b"a: b\r\n"), (HEAD + b"content-length: 100000\r\n\r\n", b"x")],
+    ids=["headers", "body"],
+)
+def test_an_answer_that_trickles_is_not_waited_for(first: bytes, more: bytes) -> None:
+    """Each byte comes in time, and the end never does: the time is for all of it."""
+    with (
+        Trickling(first, more) as listener,
+        Control(f"http://127.0.0.1:{listener.port}", "token", local=True) as control,
+        pytest.raises(SpendGuardError) as caught,
+    ):
+        control._exchange("GET", "/v1/status", None, {}, PATIENCE_SECONDS)
+    assert (caught.value.code, "did not answer within 0.3 s" in caught.value.detail) == (Code.NO_DAEMON, True)
+
+
+def test_who_trickles_at_the_door_is_silent() -> None:
+    with Trickling(HEAD, b"a: b\r\n") as listener:
+        assert knock(Place.at(listener.port), [], PATIENCE_SECONDS) is Found.SILENT

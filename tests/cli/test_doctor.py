@@ -196,3 +196,12 @@ def test_a_program_inside_exec_is_not_told_what_operators_type() -> None:
     assert (told.evidence, told.deed) == (whole, "Ask your operator to look at this.")
     untouched = found(Level.RED, "clients.url", remedy=["unset OPENAI_BASE_URL"], deed="Look.")
     assert _for_agents(untouched) == untouched
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("402", "--fix"), ("402", "--check", "home"), ("--probe", "--fix"), ("--probe", "--check", "home")],
+)
+def test_what_would_be_left_undone_is_a_usage_error(bare: Quick, words: tuple[str, ...]) -> None:
+    ran = bare.run("doctor", *words)
+    assert (ran.code, "do not go together" in ran.err) == (2, True), ran

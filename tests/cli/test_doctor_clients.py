@@ -126,20 +126,54 @@ def test_a_subscription_that_is_logged_in(desk: Desk) -> None:
     desk.mended(first)
 
 
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def ask(url: str, program: str) -> Any:
+    """Call as this program; return the code of its refusal."""
+    named = {"user-agent": f"{program} (python)"}
+    answer = httpx.post(f"{url}/chat/completions", json=BODY, headers=named, trust_env=False)
+    return answer.json().get("spendguard", {}).get("code")
+
+
 def test_a_framework_that_drops_the_header(desk: Desk) -> None:
     """It is told by name; from a shell with the base URL of the remedy it comes through."""
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
-    named = {"user-agent": "my-framework/1.0 (python)"}
-    url = f"{desk.base_url}/v1/chat/completions"
-    assert httpx.post(url, json=body, headers=named, trust_env=False).status_code == 400
+    assert ask(f"{desk.base_url}/v1", "my-framework/1.0") == "missing_agent"
+    first = desk.first()
+    assert (first["check"], first["level"]) == ("clients.strangers", "warning"), "once may be a slip"
+    assert ask(f"{desk.base_url}/v1", "my-framework/1.0") == "missing_agent"
     first = desk.first()
     assert (first["check"], first["level"], first["code"]) == ("clients.strangers", "red", "missing_agent")
     assert "my-framework/1.0 calls the sidecar, but does not say which agent pays" in first["finding"]
     desk.typist.mends(first)
-    url = f"{desk.typist.env['OPENAI_BASE_URL']}/chat/completions"
-    answer = httpx.post(url, json=body, headers=named, trust_env=False)
-    assert answer.json().get("spendguard", {}).get("code") != "missing_agent"
+    other_id = desk.shell.quick.agent("other", cents=1000, mock=False)  # the page refuses what it pays for
+    url = desk.typist.env["OPENAI_BASE_URL"].replace(desk.agent_id, other_id)
+    assert ask(url, "another/2.0") != "missing_agent"
+    (still,) = desk.typist.look("--check", "clients.strangers")
+    assert still["level"] == "red", "what came through is another program"
+    assert ask(url, "my-framework/1.0") != "missing_agent"
+    desk.shell.quick.ok("agent", "delete", other_id)
     assert desk.typist.look("--agent", desk.agent_id)[0]["level"] == "note"
+
+
+def test_nobody_is_chosen_to_pay_where_several_could(desk: Desk) -> None:
+    """A frozen agent and a mock one could not; of two that could, the operator names one."""
+    quick = desk.shell.quick
+    for name, mock in (("frozen", False), ("mocked", True)):
+        quick.agent(name, mock=mock)
+    quick.ok("agent", "freeze", "frozen", "--reason", "leaked")
+    checks = ("--check", "clients.base_urls")
+    desk.first(OPENAI_API_KEY=RIGHT_KEY)
+    (alone,) = desk.typist.look(*checks)
+    assert desk.agent_id in alone["remedy"][0]
+    second = quick.agent("second", mock=False)
+    (chosen,) = desk.typist.look(*checks)
+    assert chosen["remedy"] == []
+    assert "spendguard doctor --check clients --agent <agent>" in chosen["deed"]
+    assert not {"worker", "second", desk.agent_id} & set(str(chosen).replace("/", " ").split())
+    (named,) = desk.typist.look(*checks, "--agent", "second")
+    assert second in named["remedy"][0]
+    quick.ok("agent", "delete", "second")
 
 
 def test_a_control_api_that_is_open(desk: Desk) -> None:

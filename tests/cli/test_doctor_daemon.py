@@ -15,7 +15,12 @@ import pytest
 
 from shell import Quick, Shell, Terminal
 from spendguard_cli import prove, supervisor
+from spendguard_cli.context import Flags
 from spendguard_cli.doctor import listeners
+from spendguard_cli.doctor.examine import examine
+from spendguard_cli.doctor.findings import Check, Finding, Level
+from spendguard_cli.doctor.world import World
+from spendguard_cli.session import Session
 from spendguard_daemon import __version__
 from spendguard_daemon.runtime import Home
 from typist import PROGRAMS, Typist
@@ -136,8 +141,14 @@ def test_cap_api_key_is_an_agents(typist: Typist) -> None:
         ({"CAP_MODE": "hosted"}, "CAP_MODE=hosted needs an address", "unset CAP_MODE"),
         ({"CAP_MODE": "cloud"}, "CAP_MODE: expected sidecar or hosted", "unset CAP_MODE"),
         ({"CAP_BASE_URL": "not an address"}, "CAP_BASE_URL: expected an address", "unset CAP_BASE_URL"),
+        (
+            {"CAP_BASE_URL": "http://u:p@127.0.0.1:8787"},
+            "CAP_BASE_URL: expected an address",
+            "unset CAP_BASE_URL",
+        ),
         ({"CAP_BASE_URL": "https://elsewhere.invalid"}, "needs an API key", "unset CAP_BASE_URL"),
         ({"CAP_API_KEY": "two words"}, "the API key holds a space", "unset CAP_API_KEY"),
+        ({"CAP_API_KEY": "é"}, "the API key holds", "unset CAP_API_KEY"),
     ],
 )
 def test_whom_to_talk_to_makes_no_sense(typist: Typist, env: dict[str, str], words: str, remedy: str) -> None:
@@ -233,6 +244,8 @@ def test_the_sidecar_hangs(alone: Typist, monkeypatch: pytest.MonkeyPatch) -> No
     assert f"The sidecar hangs: the process (pid {pid}) has the ledger open" in found["finding"]
     assert found["evidence"] == ["the process is stopped, as by SIGSTOP or a debugger"]
     assert found["deed"].endswith(f"kill -CONT {pid}")
+    probed = alone.shell.quick.run("doctor", "--probe")
+    assert (probed.code, "The sidecar hangs" in probed.err) == (3, True), "it is not waited for again"
     alone.mends(found)
     assert first(alone, *GROUPS)[0] == "ok"
     assert "message=stopped" in alone.shell.quick.ok("logs").out, "it closed its ledger, once it went on"
@@ -353,3 +366,28 @@ def test_words_of_a_program_are_no_escape_on_a_terminal(typist: Typist) -> None:
     assert b"another program" in terminal.said
     assert "\u202e".encode() not in terminal.said
     assert b"\x1b[31m\xe2" not in terminal.said
+
+
+def test_what_keeps_a_home_from_use_comes_before_the_port(alone: Typist, stranger: int) -> None:
+    """Two things are broken: the first remedy must work while the second still is."""
+    alone.shell.home.mkdir(mode=0o755)
+    alone.shell.home.chmod(0o755)
+    alone.env["SPENDGUARD_DAEMON_PORT"] = str(stranger)
+    found = alone.look(*GROUPS)
+    assert [one["check"] for one in found[:2]] == ["home.modes", "daemon.port"]
+    alone.mends(found[0])
+    assert alone.look(*GROUPS)[0]["check"] == "daemon.port"
+
+
+def test_only_the_last_remedy_starts_the_sidecar() -> None:
+    """A start before all is mended would fail."""
+    remedies = {"ledger.whole": ["restore", "spendguard up"], "daemon.port": ["move", "spendguard up"]}
+
+    def world(name: str) -> Check:
+        red = Finding(level=Level.RED, finding="It is so", remedy=remedies[name])
+        return Check(name, "it", lambda _: [red])
+
+    looked = examine(World(Session(Flags())), [world(name) for name in remedies])
+    assert [one.remedy for one in looked] == [["restore"], ["move", "spendguard up"]]
+    alone = examine(World(Session(Flags())), [world("ledger.whole")])
+    assert alone[0].remedy == ["restore", "spendguard up"]

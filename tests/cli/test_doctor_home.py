@@ -12,7 +12,7 @@ import pytest
 from namespaces import namespace
 from shell import PROGRAM, Quick, Shell
 from spendguard_cli.context import Flags
-from spendguard_cli.doctor.groups import home as checks
+from spendguard_cli.doctor.groups import home_modes
 from spendguard_cli.doctor.world import World
 from spendguard_cli.ledger import rehearsing
 from spendguard_cli.session import Session
@@ -85,8 +85,30 @@ def test_files_of_the_home_are_open_to_others_or_closed_to_us(typist: Typist) ->
     for path, mode in broken.items():
         path.chmod(mode)
     world = World(Session(Flags(home=str(home)), typist.env))
-    assert len(list(checks.mend_modes(world))) == 3
+    assert len(list(home_modes.mend(world))) == 3
     assert typist.look(*GROUPS)[0]["level"] == "ok"
+
+
+def test_what_a_link_leads_to_is_left_alone(still: Typist) -> None:
+    """Named, with neither a command nor a --fix that would reach out of the home."""
+    home, outside = still.shell.home, still.folder
+    page, dotfile = outside / "page.html", outside / "dotfile"
+    for path in (page, dotfile):
+        path.write_text("")
+        path.chmod(0o644)
+    (home / "ledger").mkdir(mode=0o700)
+    (home / "ledger" / "site").symlink_to(page)
+    (home / "config.toml").symlink_to(dotfile)
+    found = still.look("--check", "home")[0]
+    assert (found["check"], found["level"], found["remedy"]) == ("home.modes", "red", [])
+    assert f"{home / 'config.toml'} is reached by a link, to {dotfile}" in found["deed"]
+    still.look("--check", "home.modes", "--fix")
+    assert [path.stat().st_mode & 0o777 for path in (page, dotfile)] == [0o644, 0o644]
+    refused = still.shell.run("up")
+    assert (refused.code, "it is a link" in refused.err, "chmod" in refused.err) == (78, True, False)
+    for link in (home / "ledger" / "site", home / "config.toml"):
+        link.unlink()
+    assert still.look("--check", "home")[0]["level"] == "ok"
 
 
 def test_the_home_belongs_to_another_user(typist: Typist, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +200,7 @@ def test_config_is_no_text(still: Typist) -> None:
         ('[policy]\noverflow = "maybe"\n', "[policy] overflow: expected one of", "unset policy.overflow"),
         ("[limits]\nidle_seconds = -3\n", "[limits] idle_seconds: expected", "unset limits.idle_seconds"),
         ("[polcy]\na = 1\nb = 2\n[limits]\n", "[polcy] is not a section", "unset polcy"),
+        ("-x = 1\n", "[-x] is not a section", "unset -- -x"),
         ('port = 3\n[policy]\noverflow = "clamp"\n', "[port] is not a section", "unset port"),
         (
             '[providers.openai]\nkey = "x"\n',

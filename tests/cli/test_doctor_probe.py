@@ -1,6 +1,8 @@
 """`doctor --probe`: one call through the whole path, a mock one or a real one, and the budget as it falls."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import pytest
 from recorded import Act, RecordedUpstream, Reply
 from shell import Quick, Ran, Terminal
 from sidecar import Sidecar
+from spendguard_cli import supervisor
+from spendguard_cli.doctor import probe_payer
+from spendguard_cli.doctor.probe_payer import paid
 from spendguard_daemon.money import parse_usd
 
 JSON = {"content-type": "application/json"}
@@ -186,6 +191,36 @@ def test_a_person_is_asked_first(sidecar: Sidecar, quick: Quick, upstream: Recor
         assert terminal.end() == code
         assert len(upstream.received) == sent
     assert b"probe.money" in terminal.said
+
+
+def test_a_probe_that_is_ended_leaves_no_agent(sidecar: Sidecar) -> None:
+    """SIGTERM unwinds it: a second one meanwhile changes nothing."""
+    running = supervisor.find(sidecar.home)
+    assert running is not None
+    before = signal.getsignal(signal.SIGTERM)
+    with running.control() as control:
+        with pytest.raises(SystemExit) as ended, paid(control, None, None, str) as (agent_id, _):
+            assert control.agent(agent_id).mock
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.value.code == 128 + signal.SIGTERM
+        assert agent_id not in [agent.agent_id for agent in control.agents()]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_killed_probe_left_is_cleared_away(
+    sidecar: Sidecar, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But neither a young one, whose probe may go on, nor an agent of somebody else."""
+    left = sidecar.agent(name="doctor-probe-0123abcd", mock=True)
+    others = {sidecar.agent(name="doctor-probe-mine", mock=True), sidecar.agent(name="doctor-probe-0123abcd")}
+    quick.ok("doctor", "--probe")
+    listed = [agent["agent_id"] for agent in sidecar.control("GET", "/v1/agents")["agents"]]
+    assert others | {left} <= set(listed)
+    monkeypatch.setattr(probe_payer, "LEFT_SECONDS", -60)
+    quick.ok("doctor", "--probe")
+    listed = [agent["agent_id"] for agent in sidecar.control("GET", "/v1/agents")["agents"]]
+    assert others <= set(listed)
+    assert left not in listed
 
 
 def test_inside_exec_it_is_not_allowed(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_home_open_to_others_is_refused_with_the_chmod(shell: Shell) -> None:
     shell.home.chmod(0o755)
     refused = shell.run("up")
     assert refused.code == 78
-    assert f"try: chmod 700 '{shell.home}'" in refused.err
+    assert f"try: chmod 700 {shell.home}" in refused.err
 
 
 def test_a_damaged_ledger_is_named_with_its_file(shell: Shell) -> None:

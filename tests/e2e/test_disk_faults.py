@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -231,7 +232,7 @@ def test_modes_that_let_others_in_are_refused(tmp_path: Path, name: str, mode: i
     path.chmod(mode)
     code, said = start_refused(tmp_path / "home")
     assert (code, said["code"]) == (78, "home_unsafe")
-    assert said["remedy"] == f"chmod {'700' if path.is_dir() else '600'} '{path}'"
+    assert said["remedy"] == f"chmod {'700' if path.is_dir() else '600'} {shlex.quote(str(path))}"
 
 
 @linux_only

@@ -49,13 +49,14 @@ def test_who_names_itself_is_forgotten_there_and_for_that_alone() -> None:
     strangers = Strangers(Steps())
     assert not strangers
     unknown = SpendGuardError(Code.KEY_UNKNOWN, "Unauthorized: this agent key is not known")
-    strangers.note(MISSING, "curl/8", CHAT, "/grok/v1/chat/completions")
-    strangers.note(unknown, "curl/8", CHAT, "/grok/v1/chat/completions")
+    subscribed = SpendGuardError(Code.SUBSCRIPTION_TOKEN, "Subscription tokens cannot be used here")
+    for error in (MISSING, unknown, subscribed):
+        strangers.note(error, "curl/8", CHAT, "/grok/v1/chat/completions")
     for who in (("curl/9", "chat/completions"), ("curl/8", "messages")):
         strangers.forget(*who)
-        assert len(strangers.shown()) == 2
+        assert len(strangers.shown()) == 3
     strangers.forget("curl/8 again", "chat/completions")
-    assert [one.code for one in strangers.shown()] == ["key_unknown"]
+    assert [one.code for one in strangers.shown()] == ["subscription_token"]
 
 
 @pytest.mark.parametrize(("said", "kept"), [(AGENT_ID, AGENT_ID), (AGENT_KEY, ""), ("", "")])

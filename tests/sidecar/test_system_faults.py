@@ -1,6 +1,7 @@
 """The real disk, clock and lock: what they promise to the ledger."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -228,13 +229,16 @@ def made(tmp_path: Path) -> Home:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
 def test_a_segment_that_others_may_open_is_refused(tmp_path: Path, mode: int) -> None:
     """With the command that mends it."""
-    home = made(tmp_path)
+    home = made(tmp_path / "it's $(here)")
     segment = home.ledger / "seg-000000000001.jsonl"
     segment.chmod(mode)
     with pytest.raises(SpendGuardError) as caught:
         check_modes(home)
     assert caught.value.code is Code.HOME_UNSAFE
-    assert (caught.value.remedy, caught.value.facts) == (f"chmod 600 '{segment}'", {"path": str(segment)})
+    assert (caught.value.remedy, caught.value.facts) == (
+        f"chmod 600 {shlex.quote(str(segment))}",
+        {"path": str(segment)},
+    )
 
 
 def test_a_segment_that_its_owner_may_not_write_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ DETAIL_LENGTH_MAX = 300
 WORDS_MAX = 4
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NAMED_NOBODY = (Code.MISSING_AGENT, Code.AGENT_NOT_FOUND, Code.KEY_UNKNOWN, Code.KEY_REQUIRED)
+"""Refusals that are over once the same program says who it is."""
 
 OTHER = "other"
 """The kind of a path of which nothing is known."""
@@ -120,8 +122,9 @@ class Strangers:
         return bool(self._seen)
 
     def forget(self, user_agent: str, endpoint: str) -> None:
-        """Forget that a program named nobody at an endpoint: now it does."""
-        self._seen.pop((Code.MISSING_AGENT, program(user_agent), endpoint), None)
+        """Forget that a program named nobody, or not rightly, at an endpoint: now it does."""
+        for code in NAMED_NOBODY:
+            self._seen.pop((code, program(user_agent), endpoint), None)
 
     def shown(self) -> list[wire.Stranger]:
         """Show the latest, the last one first."""

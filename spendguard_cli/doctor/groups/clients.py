@@ -23,16 +23,33 @@ PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 PLANS = {"CLAUDE_CODE_OAUTH_TOKEN": "", "ANTHROPIC_AUTH_TOKEN": "sk-ant-oat"}
 """Variables of a subscription's login, and how their values begin then."""
 
+AGAIN = (
+    "Start the program again from a shell with this base URL, which names the agent even where headers are "
+    "dropped."
+)
+
 STOPS = frozenset(
     {Code.MISSING_AGENT, Code.KEY_UNKNOWN, Code.KEY_REQUIRED, Code.AGENT_NOT_FOUND, Code.SUBSCRIPTION_TOKEN}
 )
 """Codes of programs that are meant to be served, and are not."""
 
 
+CHOOSE = (
+    "Choose who pays, one of spendguard agent list; then spendguard doctor --check clients --agent <agent> "
+    "prints the line to type"
+)
+
+
 def payer(world: World) -> wire.Agent | None:
-    """Return the agent that an example is for: that of --agent, or the latest that is no mock."""
-    real = [agent for agent in world.agents if not agent.mock] or world.agents
-    return max(real, key=lambda agent: agent.created_at, default=None)
+    """Return the agent that an example is for: that of --agent, or the one that alone could pay."""
+    could = _could_pay(world)
+    return could[0] if len(could) == 1 else None
+
+
+def _could_pay(world: World) -> list[wire.Agent]:
+    if world.agent_ref is not None:
+        return world.agents
+    return [agent for agent in world.agents if not agent.mock and not agent.frozen]
 
 
 def address(world: World) -> str:
@@ -43,10 +60,13 @@ def address(world: World) -> str:
 
 
 def way_in(world: World, client: Client) -> list[str]:
-    """Return the lines that send programs of this shell to the sidecar, with the agent that pays."""
+    """Return the lines that send programs of this shell to the sidecar, with the agent that pays.
+
+    None where several could pay: that is for the operator to choose (`or_choose`).
+    """
     agent = payer(world)
     if agent is None:
-        return ["spendguard agent create --name my-agent"]
+        return [] if _could_pay(world) else ["spendguard agent create --name my-agent"]
     url = url_of(address(world), client, agent.agent_id)
     first = []
     if client.provider == "grok" and not world.env.get("SPENDGUARD_GROK_BASE_URL"):
@@ -55,10 +75,17 @@ def way_in(world: World, client: Client) -> list[str]:
     return [*first, f"export {client.variables[0]}={url}"]
 
 
+def or_choose(world: World, deed: str = "") -> str:
+    """Return what a person has to do: choose who pays where several could, else `deed`."""
+    return CHOOSE if payer(world) is None and _could_pay(world) else deed
+
+
 def with_exec(world: World) -> str:
     """Return the one command that does all of it for a program."""
     agent = payer(world)
-    ref = "" if agent is None else f" --agent {world.named.get(agent.agent_id, agent.agent_id)}"
+    ref = (
+        " --agent <agent>" if agent is None else f" --agent {world.named.get(agent.agent_id, agent.agent_id)}"
+    )
     return f"or start it as: spendguard exec{ref} -- <command>, which gives it a key of its own as well"
 
 
@@ -118,6 +145,7 @@ def _wrong(world: World, client: Client, finding: str, *evidence: str, code: str
         finding=finding,
         evidence=[*evidence, with_exec(world)],
         remedy=way_in(world, client),
+        deed=or_choose(world),
         code=code,
     )
 
@@ -129,6 +157,7 @@ def _direct(world: World, client: Client, key: str, named: str | None) -> Findin
         finding=f"Programs started here pay {client.provider} directly, outside every budget",
         evidence=[f"{key} is in this shell, and {where}", with_exec(world)],
         remedy=way_in(world, client),
+        deed=or_choose(world),
     )
 
 
@@ -198,10 +227,8 @@ def _stranger(world: World, one: wire.Stranger) -> Finding:
     code = Code(one.code) if one.code in set(Code) else Code.INTERNAL
     if code is Code.UNAUTHORIZED or (code is Code.ROUTE_NOT_FOUND and not one.provider):
         return _no_caller(one, who, evidence[:1])
-    level = Level.RED if code in STOPS else Level.WARNING
+    level = Level.RED if code in STOPS and one.count > 1 else Level.WARNING  # once may be a slip of the hand
     client = next((client for client in CLIENTS if client.provider == one.provider), CLIENTS[0])
-    if _came_through_since(world, one):
-        level = Level.NOTE
     if code in (Code.MISSING_AGENT, Code.AGENT_NOT_FOUND):
         what = (
             "does not say which agent pays" if code is Code.MISSING_AGENT else "names an agent that is none"
@@ -210,8 +237,7 @@ def _stranger(world: World, one: wire.Stranger) -> Finding:
             level=level,
             finding=f"{who} calls the sidecar, but {what}",
             evidence=evidence,
-            deed="Start the program again from a shell with this base URL, which names the agent even where "
-            "headers are dropped.",
+            deed=or_choose(world, AGAIN),
             remedy=way_in(world, client),
             code=one.code,
         )
@@ -239,15 +265,6 @@ def _no_caller(one: wire.Stranger, who: str, evidence: list[str]) -> Finding:
         else "If it is a tool of yours, such as one that reads /metrics, give it the admin token: "
         "Authorization: Bearer, and the word in admin.token of the home.",
         code=one.code,
-    )
-
-
-def _came_through_since(world: World, one: wire.Stranger) -> bool:
-    """Tell whether a call of the same kind was taken later on: whoever it was is set up right by now."""
-    calls = (call for agent in world.agents for call in world.calls(agent.agent_id))
-    return any(
-        call.endpoint == one.endpoint and call.state != "refused" and call.created_at > one.last_at
-        for call in calls
     )
 
 

@@ -4,11 +4,10 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
-from spendguard_cli.doctor.groups import homefiles, variables
+from spendguard_cli.doctor.groups import home_modes, homefiles, variables
 from spendguard_cli.doctor.world import World
 from spendguard_cli.ledger import rehearsing
 from spendguard_cli.prove import Found
@@ -21,19 +20,6 @@ FILES_SHOWN = 5
 NOT_LOOKED_AT = (
     "The home is not looked at: no sidecar of this machine is meant, or this is no operator's shell"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Mode:
-    """A file or folder with a mode that the daemon refuses."""
-
-    path: Path
-    has: int
-    wanted: int
-
-    @property
-    def command(self) -> str:
-        return f"chmod {self.wanted:o} {shlex.quote(str(self.path))}"
 
 
 def there(world: World) -> Iterable[Finding]:
@@ -91,41 +77,11 @@ def _is_kind(is_one: Callable[[int], bool], path: Path) -> bool:
         return False
 
 
-def modes(world: World) -> Iterable[Finding]:
-    """Is the home, and all that matters in it, open to its owner alone."""
-    if not world.is_own or not world.home.root.is_dir():
-        return [ok(NOT_LOOKED_AT if not world.is_own else "There is no home to look at")]
-    wrong = list(_wrong_modes(world))
-    if not wrong:
-        return [ok("The home is open to its owner alone")]
-    return [
-        Finding(
-            level=Level.RED,
-            finding=f"The home folder is not safe: {_what(one)}"
-            + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
-            evidence=[f"{each.path} has mode {each.has:o}, wanted is {each.wanted:o}" for each in wrong],
-            remedy=[each.command for each in wrong],
-            deed="If others may have read them: make new provider keys (spendguard provider set-key), and a "
-            f"new admin token, which a start makes where there is none: {_new_token(world)}",
-            code=Code.HOME_UNSAFE,
-            safe=True,
-        )
-        for one in wrong[:1]
-    ]
-
-
-def mend_modes(world: World) -> Iterable[str]:
-    """Take the rights of others away, and give the owner's back."""
-    for each in list(_wrong_modes(world)):
-        each.path.chmod(each.wanted)
-        yield f"{each.path} has mode {each.wanted:o} now"
-
-
 def owner(world: World) -> Iterable[Finding]:
     """Does the home belong to this user."""
     if not world.is_own or not world.home.root.is_dir():
         return [ok("There is no home to look at")]
-    foreign = [path for path in _guarded(world) if path.stat().st_uid != os.geteuid()]
+    foreign = [path for path in home_modes.guarded(world) if path.stat().st_uid != os.geteuid()]
     if not foreign:
         return [ok("The home belongs to this user")]
     uids = sorted({str(path.stat().st_uid) for path in foreign})
@@ -240,32 +196,6 @@ def _token(told: str, remedy: list[str]) -> Finding:
     )
 
 
-def _guarded(world: World) -> Iterator[Path]:
-    """Yield what the daemon looks at before it starts, what of it is there."""
-    home = world.home
-    named = (home.root, home.ledger, home.pricing, home.secrets, home.trust, home.admin_token, home.config)
-    for path in (*named, *(sorted(home.ledger.iterdir()) if home.ledger.is_dir() else ())):
-        if path.exists():
-            yield path
-
-
-def _wrong_modes(world: World) -> Iterator[_Mode]:
-    for path in _guarded(world):
-        found = path.stat()
-        wanted, has = (0o700 if path.is_dir() else 0o600), stat.S_IMODE(found.st_mode)
-        closed = has & wanted != wanted and (path.is_dir() or path.parent == world.home.ledger)
-        if found.st_uid == os.geteuid() and (has & ~wanted or closed):
-            yield _Mode(path, has, wanted)
-
-
-def _new_token(world: World) -> str:
-    return f"spendguard down && rm {shlex.quote(str(world.home.admin_token))} && spendguard up"
-
-
-def _what(one: _Mode) -> str:
-    return f"{one.path} is {'open to other users' if one.has & ~one.wanted else 'closed to its owner'}"
-
-
 def _mount(path: Path) -> Path:
     found = Path(os.path.realpath(path))
     return next((each for each in (found, *found.parents) if each.is_mount()), found)
@@ -287,7 +217,7 @@ def _unsafe_allowed(world: World) -> bool:
 CHECKS: tuple[Check, ...] = (
     Check("home.there", "is there a home", there),
     Check("home.owner", "does the home belong to this user", owner),
-    Check("home.modes", "is the home closed to others", modes, mend_modes),
+    Check("home.modes", "is the home closed to others", home_modes.modes, home_modes.mend),
     Check("home.disk", "has the disk room", disk),
     Check("home.file_system", "is the disk one of this machine", file_system),
     Check("home.token", "does the admin token fit the sidecar", token),

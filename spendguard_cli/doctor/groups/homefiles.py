@@ -97,7 +97,9 @@ def _told(world: World, path: Path, text: str, error: SpendGuardError, read: Rea
         return _finding(world, told, [error.remedy], "", evidence)
     if name is not None and path == world.home.config:
         deed = f"Or set it right: spendguard config set {safe(name)} VALUE" if _is_setting(name) else ""
-        return _finding(world, told, [f"spendguard config unset {shlex.quote(name)}"], deed, evidence)
+        flag_like = "-- " if name.startswith("-") else ""
+        unset = f"spendguard config unset {flag_like}{shlex.quote(name)}"
+        return _finding(world, told, [unset], deed, evidence)
     if line is not None:
         return _finding(world, told, [comment_out(path, line)], f"Or correct it in {path}", evidence)
     return _finding(world, told, [], error.remedy or f"Correct {path}", evidence)
