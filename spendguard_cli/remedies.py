@@ -13,7 +13,7 @@ from spendguard_cli.ways.sidecar import SIDECAR
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, Fact
 
-__all__ = ["Way", "facts_of", "first_commands", "ways_out"]
+__all__ = ["Way", "facts_of", "first_commands", "told", "ways_out"]
 
 
 def ways_out(
@@ -50,3 +50,16 @@ def facts_of(call: wire.Call) -> dict[str, Fact]:
 def first_commands(ways: Sequence[Way]) -> tuple[str, ...]:
     """Return the commands of the best way that has any."""
     return next((one.commands for one in ways if one.commands), ())
+
+
+def told(ways: list[Way]) -> tuple[list[str], list[str], str]:
+    """Return of ways out: the commands of the best, the others as evidence, and the first deed."""
+    commands = first_commands(ways)
+    deeds = [one.about for one in ways if not one.commands]
+    others = [
+        f"or: {one.about}: {'; '.join(one.commands)}"
+        for one in ways
+        if one.commands and one.commands != commands
+    ]
+    others += [f"or: {deed}" for deed in deeds[1:]]
+    return list(commands), others, deeds[0] if deeds else ""

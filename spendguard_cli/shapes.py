@@ -209,10 +209,14 @@ class CheckName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiagnosisDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A diagnosis for a person; `verbose`: what is well is shown too, a line each."""
+    """A diagnosis for a person; `verbose`: all of it is shown, and what is well too, a line each.
+
+    `whole` are the groups all of whose checks were run; None where that is not said.
+    """
 
     diagnosis: Diagnosis
     verbose: bool = False
+    whole: list[str] | None = None
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True):

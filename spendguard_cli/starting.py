@@ -4,7 +4,8 @@ What a setting can say goes into the daemon's environment, above what stood ther
 All is checked here before a sidecar is started, and before one that runs is stopped for it.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from spendguard_cli.verbs import switch
 from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
+    from spendguard_daemon import wire
     from spendguard_daemon.runtime import Home
 
 Port = Annotated[
@@ -115,6 +117,38 @@ class Start:
             )
         settings = load(text, self.env(env))
         check_said_twice(verifies=settings.price_verify_signature, insecure=self.insecure_pricing)
+
+    def check_prices(self, home: "Home", env: Mapping[str, str], running: "wire.Pricing | None") -> None:
+        """Raise why the price server gives nothing that a start with `env` could use.
+
+        It is asked while the sidecar with `running` prices still runs, so that it is not stopped for one that
+        could not start. One that has prices from that server already has a document to start again with.
+        """
+        from spendguard_cli.pricing.outlook import look
+        from spendguard_daemon.system import SystemClock
+
+        seen = look(home, env, SystemClock().wall_ns())
+        same = running is not None and running.source == "remote" and running.url == seen.url
+        if not same and seen.error is not None:
+            raise SpendGuardError(
+                seen.error.code,
+                f"{seen.error.detail}; so the sidecar was not stopped, and runs on with the prices it has",
+                remedy=self._again(),
+            )
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Have what a strict start ended of name the way to try again: another command forgets the flag."""
+        try:
+            yield
+        except SpendGuardError as error:
+            if not self.strict or not error.code.value.startswith("pricing_"):
+                raise
+            raise SpendGuardError(error.code, error.detail, remedy=self._again(), facts=error.facts) from None
+
+    def _again(self) -> str:
+        flag = " --strict" if self.strict else ""
+        return f"spendguard {self.verb}{flag} tries again, once the price server gives a valid document"
 
     def check_running(self, listening: Sequence[str], port: int, *, keys_required: bool) -> None:
         """Raise LEDGER_LOCKED where the sidecar that runs already does not do what the flags ask."""

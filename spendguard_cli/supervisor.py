@@ -111,12 +111,31 @@ def ensure(
     running = find(home)
     if running:
         return running, False
+    _check_port(home, port, env)
     deadline = time.monotonic() + START_SECONDS
     with _turn(home, deadline):
         running = find(home)
         if running:
             return running, False
         return _start(home, port, env, deadline, say, flags), True
+
+
+def _check_port(home: Home, port: int | None, env: Mapping[str, str]) -> None:
+    """Raise PORT_TAKEN before a home is made for a sidecar that could not start in it."""
+    from spendguard_cli import tomlfiles
+    from spendguard_cli.doctor import listeners
+
+    if os.path.lexists(home.root):
+        return
+    wanted = tomlfiles.default_port(home, env) if port is None else port
+    if not wanted or listeners.is_free(wanted) or os.path.lexists(home.root):
+        return  # of two that start at once, the other one may have made the home meanwhile
+    raise SpendGuardError(
+        Code.PORT_TAKEN,
+        f"The port is taken: {wanted} on a loopback address",
+        remedy="spendguard doctor, which names who has it; or spendguard up --port <another>",
+        facts={"port": wanted},
+    )
 
 
 def prepare(home: Home) -> None:

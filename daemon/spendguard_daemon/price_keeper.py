@@ -30,7 +30,7 @@ class PriceOrigin(Protocol):
 
     @property
     def mark_source(self) -> str:
-        """Return under which name the ledger keeps its marks."""
+        """Return under which name the ledger keeps its new marks."""
 
     @property
     def url(self) -> str:
@@ -51,8 +51,8 @@ class PriceOrigin(Protocol):
     def current(self, now_ns: int) -> PriceBook:
         """Return the document in use."""
 
-    def counts(self, key_id: str) -> bool:
-        """Tell whether the mark of a key counts."""
+    def counts(self, source: str, key_id: str) -> bool:
+        """Tell whether the mark of a key counts that was set while prices came from `source`."""
 
     def key_ids(self) -> tuple[str, ...]:
         """Return the names of the keys that may sign."""
@@ -183,9 +183,8 @@ class PriceKeeper:
 
     def _high_water(self) -> HighWater | None:
         # The ledger keeps a mark for each key; those of revoked keys bind nobody.
-        source = self._source
-        marks = [mark for mark in self._ledger.state.high_water.values() if mark.source == source.mark_source]
-        counting = (mark for mark in marks if source.counts(mark.key_id))
+        marks = self._ledger.state.high_water.values()
+        counting = (mark for mark in marks if self._source.counts(mark.source, mark.key_id))
         accepted = max(counting, key=lambda mark: mark.sequence, default=None)
         return None if accepted is None else HighWater(accepted.sequence, accepted.document_sha256)
 

@@ -435,7 +435,8 @@ class UnconfirmedAgent(msgspec.Struct, frozen=True, kw_only=True):
 class Stranger(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that were refused before an agent was known, of one program and one code, lately.
 
-    `program` is the first word of their User-Agent, safe to show; `endpoint` what they asked for last.
+    `program` is the first word of their User-Agent, safe to show; `endpoint` what they asked for last;
+    `agent_id` the agent that they named last without its key, empty for none.
     """
 
     code: str
@@ -446,6 +447,7 @@ class Stranger(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     first_at: str
     last_at: str
+    agent_id: str = ""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,7 +41,10 @@ def join(app: typer.Typer) -> None:
 def abort(
     session: Session,
     *,
-    call: Annotated[str | None, typer.Option("--call", metavar="CALL", help="The one call to cut.")] = None,
+    call: Annotated[
+        str | None,
+        typer.Option("--call", metavar="CALL", help="The one call to cut: its id, or how it begins."),
+    ] = None,
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="AGENT", help="With --run: whose run; id or unique name.")
     ] = None,
@@ -83,7 +86,9 @@ def _agreed(session: Session, yes: bool, question: str) -> bool:
 
 def _open(session: Session, call_id: str) -> "wire.Call":
     """Return a call in flight; raise CALL_NOT_FOUND, or CALL_NOT_OPEN with what became of it."""
-    found = session.control.call(call_id)
+    from spendguard_cli.explain.looking import whole_id
+
+    found = session.control.call(whole_id(session, call_id))
     if found.state != "held":
         raise _ended(found)
     return found

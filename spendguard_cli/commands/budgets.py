@@ -10,7 +10,7 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, group, switch, verb
 from spendguard_daemon.codes import Exit
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import format_usd, parse_usd
+from spendguard_daemon.money import cents_ceil, format_usd, parse_usd
 
 if TYPE_CHECKING:
     from spendguard_daemon import wire
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 app = group("Budgets: how much each agent may spend.")
 daemon = group("The cap above all agents together; off by default.")
 app.add_typer(daemon, name="daemon")
+
+CENTS_LIKE_A_SLIP = 100
+"""A limit below this is likely to be dollars that a shell has eaten."""
 
 EXITS = (*TALKS, Exit.NOT_FOUND)
 
@@ -52,7 +55,10 @@ def set_(
     session.operator_only("budget set")
     limit_cents, topup_cents = cents("--limit", limit), _optional("--topup", topup)
     agent_id = session.agent_id(named(agent, agent_option))
-    _show(session, session.control.grant(agent_id, limit_cents, topup_cents))
+    before = session.control.agent(agent_id)
+    shown = session.control.grant(agent_id, limit_cents, topup_cents)
+    _show(session, shown)
+    _tell_taken(session, before, shown)
 
 
 @verb(
@@ -103,7 +109,9 @@ def topup(session: Session, *, agent: Agent = None, agent_option: AgentOption = 
 def adjust(
     session: Session,
     *,
-    call: Annotated[str, typer.Option("--call", metavar="CALL", help="Id of an ended call.")],
+    call: Annotated[
+        str, typer.Option("--call", metavar="CALL", help="Id of an ended call, or how it begins.")
+    ],
     to: Annotated[str, typer.Option("--to", metavar="USD", help="What it really cost, in dollars: 0.0123.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the ledger.")] = "",
 ) -> None:
@@ -111,9 +119,11 @@ def adjust(
 
     For calls charged at worst, once the provider's bill is known. The same correction twice counts once.
     """
+    from spendguard_cli.explain.looking import whole_id
+
     session.operator_only("budget adjust")
     cost_nusd = dollars("--to", to)
-    shown = session.control.adjust(call, format_usd(cost_nusd), reason)
+    shown = session.control.adjust(whole_id(session, call), format_usd(cost_nusd), reason)
     session.out.show(shown)
     if cost_nusd > parse_usd(shown.hold_usd):
         session.out.warn(f"${format_usd(cost_nusd)} is more than the ${shown.hold_usd} that this call held")
@@ -140,7 +150,7 @@ def daemon_set(
     limit_cents = _optional("--limit", limit)
     shown = session.control.set_daemon_budget(limit_cents, _optional("--topup", topup))
     session.out.show(shown)
-    _tell_ignored(session, shown, "spendguard budget daemon set --limit <higher>")
+    _tell_ignored(session, shown, "spendguard budget daemon set")
 
 
 @verb(
@@ -166,7 +176,7 @@ def daemon_topup(session: Session, *, amount: Amount) -> None:
             remedy="spendguard budget daemon set --limit <cents>",
         ) from None
     session.out.show(shown)
-    _tell_ignored(session, shown, "spendguard budget daemon set --limit <higher>")
+    _tell_ignored(session, shown, "spendguard budget daemon set")
 
 
 @verb(daemon, "get", examples=("spendguard budget daemon get", "spendguard budget daemon get --json"))
@@ -184,10 +194,14 @@ def _show(session: Session, value: "wire.Budget") -> None:
         session.out.show(BudgetDetail(name=name, budget=value))
     else:
         session.out.show(value)
-    _tell_ignored(session, value, f"spendguard budget set --agent {value.agent_id} --limit <higher>")
+    _tell_ignored(session, value, f"spendguard budget set --agent {value.agent_id}")
 
 
-def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", remedy: str) -> None:
+def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", setting: str) -> None:
+    """Say what of a grant did not fit under the limit, and the command that gives it: `setting`, completed.
+
+    A higher limit alone gives nothing: what did not fit is added with it.
+    """
     ignored_nusd, applied_nusd = (
         parse_usd(usd or "0") for usd in (value.topup_ignored_usd, value.topup_applied_usd)
     )
@@ -200,8 +214,25 @@ def _tell_ignored(session: Session, value: "wire.Budget | wire.DaemonBudget", re
     session.out.warn(
         f"{added}: the balance may not be above the limit of {usd_of(value.hard_limit_cents or 0)}"
     )
-    session.out.advise(remedy)
+    limit_cents = cents_ceil(parse_usd(value.remaining_usd or "0") + ignored_nusd)
+    session.out.advise(f"{setting} --limit {limit_cents} --topup {cents_ceil(ignored_nusd)}")
 
 
 def _optional(option: str, text: str | None) -> int | None:
     return None if text is None else cents(option, text)
+
+
+def _tell_taken(session: Session, before: "wire.Agent", now: "wire.Budget") -> None:
+    """Say what a limit below the balance took from it, and how it is given back."""
+    had_cents = before.remaining_cents or 0
+    taken_cents = had_cents - now.remaining_cents
+    if taken_cents <= 0 or before.hard_limit_cents is None or now.hard_limit_cents >= before.hard_limit_cents:
+        return
+    limit = usd_of(now.hard_limit_cents)
+    session.out.warn(
+        f"{usd_of(taken_cents)} was taken from the balance: it may not be above the limit of {limit}"
+    )
+    if now.hard_limit_cents < CENTS_LIKE_A_SLIP and taken_cents * 2 > had_cents:
+        session.out.warn(f"the limit is {limit}: a shell makes 0 of an unquoted $50, so write '$50' or 50usd")
+    back = f"--limit {before.hard_limit_cents} --topup {taken_cents}"
+    session.out.advise(f"spendguard budget set --agent {now.agent_id} {back}")

@@ -106,6 +106,9 @@ def unset(
         session.out.show(row)
         if row.origin != "default":
             session.out.warn(f"{row.origin} is set in this shell and wins over the default")
+        elif row.name == "prices.source" and row.value == "remote":
+            session.out.warn("prices.url is set, and so prices come from there")
+            session.out.advise("spendguard config unset prices.url")
     _say_restart(session)
 
 

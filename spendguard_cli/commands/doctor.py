@@ -72,7 +72,7 @@ def doctor(
     ] = None,
     yes: Annotated[bool, switch("--yes", "-y", help_text="With --provider: do not ask.")] = False,
     verbose: Annotated[
-        bool, switch("--verbose", "-v", help_text="Show what is well too, a line each.")
+        bool, switch("--verbose", "-v", help_text="Show all that is known, and what is well too.")
     ] = False,
 ) -> None:
     """Say what is wrong, why it is thought so, and what to type next.
@@ -117,7 +117,10 @@ def _list(session: Session, checks: "Iterable[Check]") -> None:
     from spendguard_cli.shapes import CheckName
 
     session.out.show(
-        [CheckName(name=one.name, about=one.about, mends=one.mend is not None) for one in checks]
+        [
+            CheckName(name=one.name, about=one.about[:1].upper() + one.about[1:], mends=one.mend is not None)
+            for one in checks
+        ]
     )
 
 
@@ -131,11 +134,20 @@ def _probe(
     if probed is None:
         raise typer.Exit(Exit.FAILED)
     session.out.show(probed)
+    session.out.say(_verdict(probed.findings))
     _end(worst(probed.findings))
 
 
+def _verdict(findings: "list[Finding]") -> str:
+    """Say in a line what a probe's legs come to."""
+    broken = [one for one in findings if one.level == "red"]
+    if not broken:
+        return "all is well: the call went the whole way, and cost what was said"
+    return f"the way is broken at {broken[0].check.removeprefix('probe.')}: {broken[0].finding}"
+
+
 def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bool, verbose: bool) -> None:
-    from spendguard_cli.doctor.examine import examine
+    from spendguard_cli.doctor.examine import examine, whole_groups
     from spendguard_cli.doctor.fixing import mend
     from spendguard_cli.doctor.world import World
 
@@ -148,7 +160,7 @@ def _examine(session: Session, world: "World", checks: "list[Check]", *, fix: bo
         with contextlib.suppress(SpendGuardError):
             session.alive()  # a sidecar may have been started anew meanwhile
         world = World(session, world.agent_ref)
-    _show(session, examine(world, checks), done, verbose=verbose)
+    _show(session, examine(world, checks), done, verbose=verbose, whole=whole_groups(checks))
 
 
 def _explain(session: Session, world: "World", subject: str) -> None:
@@ -158,13 +170,20 @@ def _explain(session: Session, world: "World", subject: str) -> None:
     _show(session, explain(world, subject, sys.stdin), [], verbose=True)
 
 
-def _show(session: Session, found: "list[Finding]", done: list[str], *, verbose: bool) -> None:
+def _show(
+    session: Session,
+    found: "list[Finding]",
+    done: list[str],
+    *,
+    verbose: bool,
+    whole: list[str] | None = None,
+) -> None:
     from spendguard_cli.doctor.findings import worst
     from spendguard_cli.shapes import Diagnosis, DiagnosisDetail
 
     findings = [_for_agents(one) for one in found] if is_in_exec(session.env) else found
     shown = Diagnosis(findings=findings, worst=worst(findings), done=done)
-    session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose))
+    session.out.show(shown, on_terminal=DiagnosisDetail(diagnosis=shown, verbose=verbose, whole=whole))
     _end(worst(findings))
 
 
@@ -174,8 +193,15 @@ def _for_agents(finding: "Finding") -> "Finding":
 
     kept = [line for line in finding.remedy if not line.lstrip().startswith("spendguard")]
     dropped = len(kept) < len(finding.remedy)
-    deed = finding.deed or ("Ask your operator to look at this." if dropped else "")
-    return replace(finding, remedy=kept, deed=deed)
+    deed = "" if "spendguard " in finding.deed else finding.deed
+    evidence = [line for line in finding.evidence if not line.startswith("or: ")]
+    asks = dropped or deed != finding.deed
+    return replace(
+        finding,
+        remedy=kept,
+        deed=deed or ("Ask your operator to look at this." if asks else ""),
+        evidence=evidence,
+    )
 
 
 def _check_agent(world: "World") -> None:

@@ -23,6 +23,7 @@ from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
     from spendguard_cli.supervisor import Running
+    from spendguard_daemon import wire
     from spendguard_daemon.runtime import Home
 
 Now = Annotated[
@@ -92,7 +93,8 @@ def up(
         supervisor.prepare(home)
         command = supervisor.command(wanted, "--foreground", *start.flags())
         os.execve(command[0], command, supervisor.daemon_env(home, env))  # noqa: S606 - our own command
-    running, started = _up(session, home, wanted, env, start)
+    with start.told():
+        running, started = _up(session, home, wanted, env, start)
     if wanted not in (None, 0, running.place.port):
         raise SpendGuardError(
             Code.LEDGER_LOCKED,
@@ -157,13 +159,24 @@ def restart(
     configured = tomlfiles.configured_port(home, session.env)
     if before:
         supervisor.rehearse(home, env)  # what is wrong in a file must not cost the sidecar that runs
+        start.check_prices(home, env, _prices_of(before))
     stop(home, now=now, say=session.out.say)
     kept = before.place.port if before and not configured else None
     wanted = kept if port is None else port
     if as_flags(access):
         session.out.say(f"as before: {as_flags(access)}; spendguard down, then spendguard up, drops it")
-    running, started = supervisor.ensure(home, wanted, env, session.out.say, *start.flags())
+    with start.told():
+        running, started = supervisor.ensure(home, wanted, env, session.out.say, *start.flags())
     _show_up(session, running, start, started=started)
+
+
+def _prices_of(running: "Running") -> "wire.Pricing | None":
+    """Return the prices of a sidecar that runs; None where it has none, or does not say."""
+    try:
+        with running.control() as control:
+            return control.status().pricing
+    except SpendGuardError:
+        return None
 
 
 def _up(

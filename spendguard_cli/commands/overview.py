@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from spendguard_cli.session import Session
+from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
     from spendguard_cli.shapes import Overview
@@ -75,7 +76,7 @@ def _overview(
     """Return where things stand; what is broken around all agents comes before what one of them needs."""
     from spendguard_cli.shapes import Overview
 
-    ill = _ill(session, AROUND)
+    ill, warnings = _ill(session, AROUND), list(status.warnings)
     if status.state == "draining":
         step, why = (
             "spendguard up",
@@ -91,6 +92,8 @@ def _overview(
             step, why = DOCTOR, red
         elif lately is not None and step.startswith("OPENAI"):
             step, why = DOCTOR, lately
+    if step != DOCTOR and not session.connection.in_exec:
+        warnings += _standing(session)
     return Overview(
         state=status.state,
         home=status.home,
@@ -98,8 +101,23 @@ def _overview(
         why=why,
         base_url=base_url,
         agents=agents,
-        warnings=status.warnings,
+        warnings=warnings,
     )
+
+
+def _standing(session: Session) -> list[str]:
+    """Return a line on calls that were refused lately, and would be again: a next step may hide that."""
+    from spendguard_cli.doctor import lately
+    from spendguard_cli.doctor.advice import AGENTS_MAX, still_true
+    from spendguard_cli.doctor.world import World
+
+    world = World(session)
+    one = still_true(world) if len(world.everyone) <= AGENTS_MAX else None
+    if one is None:
+        return []
+    when = lately.ago(world.now_ns, one.newest.created_at)
+    said = f"{lately.named(one.agent)} was refused with {safe(one.code)} {when}, and still would be"
+    return [f"{said}: {DOCTOR}"]
 
 
 def next_step(base_url: str, status: "wire.Status", agents: "list[wire.Agent]") -> tuple[str, str]:

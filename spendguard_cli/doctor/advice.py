@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spendguard_cli.doctor import lately
+from spendguard_cli.doctor import judging, lately
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import first_commands
 from spendguard_daemon.text import safe
@@ -18,7 +18,7 @@ AGENTS_MAX = 50
 def still_true(world: World) -> lately.Refused | None:
     """Return the newest refusals of the last hour that would be the same again now."""
     newest_first = sorted(world.refused, key=lambda one: one.newest.created_at, reverse=True)
-    return next((one for one in newest_first if lately.again(world, one)), None)
+    return next((one for one in newest_first if judging.again(world, one)), None)
 
 
 def advise(session: "Session", agent_ref: str | None = None, told: Sequence[str] = ()) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from spendguard_cli.doctor.findings import Check, Finding, Level, in_order
+from spendguard_cli.doctor.findings import RANK, Check, Finding, Level, in_order
 from spendguard_cli.doctor.groups import (
     agents,
     clients,
@@ -55,9 +55,27 @@ def chosen(names: Sequence[str]) -> list[Check]:
     return [check for check in CHECKS if check in found]
 
 
+def whole_groups(checks: Iterable[Check]) -> list[str]:
+    """Return the groups all of whose checks are among these."""
+    names = {check.name for check in checks}
+    groups = dict.fromkeys(check.group for check in CHECKS)
+    return [one for one in groups if names.issuperset(check.name for check in CHECKS if check.group == one)]
+
+
 def examine(world: World, checks: Iterable[Check]) -> list[Finding]:
     """Run the checks; the cause to mend first comes first."""
-    return _up_last(in_order(finding for check in checks for finding in _findings(world, check)))
+    found = [finding for check in checks for finding in _findings(world, check)]
+    return _up_last(in_order(one for one in found if not _is_told(one, found)))
+
+
+def _is_told(one: Finding, found: Sequence[Finding]) -> bool:
+    """Tell whether what failed of late is but the consequence of a cause that another group has told."""
+    if one.group != failures.GROUP or not (one.symptom or one.code in failures.TOLD_BY_PROVIDERS):
+        return False
+    return one.code is not None and any(
+        other.code == one.code and other.group != one.group and RANK[other.level] <= RANK[one.level]
+        for other in found
+    )
 
 
 def _up_last(found: list[Finding]) -> list[Finding]:

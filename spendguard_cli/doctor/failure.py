@@ -11,13 +11,15 @@ from typing import TextIO
 import msgspec
 
 from spendguard_cli.doctor import bodies, lately
+from spendguard_cli.doctor.asking import why
 from spendguard_cli.doctor.examine import CHECKS, examine
 from spendguard_cli.doctor.findings import Finding, Level, in_order
-from spendguard_cli.doctor.groups.failures import finding_of, told
+from spendguard_cli.doctor.groups.failures import finding_of
 from spendguard_cli.doctor.pasted import of_body
 from spendguard_cli.doctor.world import World
-from spendguard_cli.remedies import ways_out
+from spendguard_cli.remedies import told, ways_out
 from spendguard_cli.render import count
+from spendguard_cli.ways.case import SOME_AGENT
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
@@ -26,6 +28,8 @@ from spendguard_daemon.wire import Call
 STDIN = "-"
 SIGNATURE = "signature"
 CHECK = "failure"
+IN_FLIGHT_SHOWN = 3
+"""How many calls in flight are told beside a refusal."""
 
 
 def explain(world: World, subject: str, stdin: TextIO) -> list[Finding]:
@@ -80,7 +84,9 @@ def _codes(subject: str) -> list[Code]:
 
 def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Finding]:
     """Tell the newest refusals with one of these codes, agent by agent, the newest first."""
-    if world.status is None:
+    if not world.answers:
+        if world.connection.in_exec:
+            return [_unreadable(world)]
         return _offline(world, subject, codes)
     found = [
         one
@@ -89,11 +95,11 @@ def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Findi
         if one.code in codes
     ]
     found.sort(key=lambda one: one.newest.created_at, reverse=True)
-    told = [finding_of(world, one, extra=_more(one.newest)) for one in found[:1]]
-    told += [_shorter(world, one) for one in found[1:5]]
-    told += _strangers(world, codes)
-    if told:
-        return [_money(one) for one in told]
+    said = [finding_of(world, one, extra=_more(world, one)) for one in found[:1]]
+    said += [_shorter(world, one) for one in found[1:5]]
+    said += _strangers(world, codes)
+    if said:
+        return [_money(one) for one in said]
     related = _related(world, codes)
     whose = "" if world.agent_ref is None else f" of agent {safe(world.agent_ref)}"
     return related or [
@@ -105,15 +111,36 @@ def _of_history(world: World, subject: str, codes: Sequence[Code]) -> list[Findi
     ]
 
 
-def _more(call: Call) -> tuple[str, ...]:
-    return (f"the whole call: spendguard explain {call.call_id}",)
+def _unreadable(world: World) -> Finding:
+    """Say inside `exec` why nothing can be told: the ledger's files are not for a program to read."""
+    error = world.status_error
+    return Finding(
+        level=Level.WARNING,
+        finding=f"refusals were not looked at: {why(world)}",
+        evidence=[safe(error.detail, 300)] if error else [],
+        deed="ask your operator to run it outside of spendguard exec",
+    )
+
+
+def _whole_call(call: Call) -> str:
+    return f"the whole call: spendguard explain {call.call_id}"
+
+
+def _more(world: World, one: lately.Refused) -> tuple[str, ...]:
+    """Say where all of a call is told, and of a lock or a hold which calls in flight have it now."""
+    if one.code not in (Code.BUDGET_LOCKED, Code.BUDGET_HELD):
+        return (_whole_call(one.newest),)
+    flying = world.in_flight(one.agent.agent_id)[:IN_FLIGHT_SHOWN]
+    return (_whole_call(one.newest), *(f"now: {lately.about(world, call)}" for call in flying))
 
 
 def _shorter(world: World, one: lately.Refused) -> Finding:
     """Say of older refusals what is needed to ask for more: only the newest is told in full."""
-    whole = finding_of(world, one)
-    level = Level.NOTE if whole.level is Level.NOTE else Level.WARNING
-    return msgspec.structs.replace(whole, level=level, evidence=[whole.evidence[0], *_more(one.newest)])
+    all_of_it = finding_of(world, one, extra=(_whole_call(one.newest),))
+    ways = [line for line in all_of_it.evidence if line.startswith("or: ")]
+    return msgspec.structs.replace(
+        all_of_it, evidence=[all_of_it.evidence[0], _whole_call(one.newest), *ways]
+    )
 
 
 def _money(one: Finding) -> Finding:
@@ -133,12 +160,16 @@ def _strangers(world: World, codes: Sequence[Code]) -> list[Finding]:
     for one in strangers:
         if one.code not in codes:
             continue
-        commands, others, deed = told(ways_out(one.code, {"provider": one.provider}))
+        is_new = lately.age_seconds(world.now_ns, one.last_at) <= lately.LATELY_SECONDS
+        ref = world.named.get(one.agent_id, SOME_AGENT)
+        commands, others, deed = told(ways_out(one.code, {"provider": one.provider}, ref=ref))
+        where = " ".join(safe(word) for word in (one.provider, one.endpoint) if word)
+        whom = f"named {ref} without its key" if one.agent_id else "named no agent that is known"
         found.append(
             Finding(
-                level=Level.WARNING,
-                finding=f"{count(one.count, 'request')} of {safe(one.program) or 'a program'} to "
-                f"{safe(one.provider)} {safe(one.endpoint)} named no agent that is known: {safe(one.detail)}",
+                level=Level.RED if is_new else Level.NOTE,
+                finding=f"{count(one.count, 'request')} of {safe(one.program) or 'a program'} to {where} "
+                f"{whom}: {safe(one.detail)}",
                 evidence=[f"last {lately.ago(world.now_ns, one.last_at)}", *others],
                 remedy=commands,
                 deed=deed,
@@ -185,7 +216,7 @@ def _offline(world: World, subject: str, codes: Sequence[Code]) -> list[Finding]
             f"last {lately.ago(world.now_ns, call.created_at)}, call {call.call_id}",
             safe(call.reason or "", 300),
             *lately.sums(call),
-            *_more(call),
+            _whole_call(call),
             *others,
         ],
         remedy=commands,
@@ -202,7 +233,11 @@ def _signature(world: World) -> list[Finding]:
     if pricing is None:
         said = "the sidecar is not there to be asked" if world.status is None else "no prices are in force"
         why = world.status_error.detail if world.status_error else ""
-        chain = Finding(level=Level.WARNING, finding=f"{said}{': ' + safe(why, 300) if why else ''}")
+        chain = Finding(
+            level=Level.WARNING,
+            finding=f"{said}{': ' + safe(why, 300) if why else ''}",
+            remedy=["spendguard up"] if world.status is None and world.is_own else [],
+        )
         return [*findings, chain]
     signer = "this machine's own authority (self-signed)" if pricing.self_signed else f"key {pricing.key_id}"
     last = pricing.last_error

@@ -1,10 +1,9 @@
-"""The refused calls of the last hour, told together by agent and code, and whether that would be so again.
+"""The refused calls of the last hour, told together by agent, code and fault, with their sums and ways out.
 
-Judged by what is so now: the balances, the lock, the keys, the prices. Where nothing of that decides it, a
-later call of the same kind that got through shows that it is mended. Pure over the world's values.
+Whether they would be refused again is judged elsewhere (`judging`). Pure over the world's values.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -21,10 +20,30 @@ if TYPE_CHECKING:
 LATELY_SECONDS = 3600
 NS = 1_000_000_000
 
+STUCK_SECONDS = 60
+"""For how long a provider may say nothing before a call counts as stuck; its own deadline ends it later."""
+
+FAULTS = frozenset(
+    {
+        Code.BODY_TOO_LARGE,
+        Code.FOREIGN_STATE,
+        Code.IDENTITY_CONFLICT,
+        Code.MALFORMED_REQUEST,
+        Code.METHOD_NOT_ALLOWED,
+        Code.MOCK_ONLY,
+        Code.ROUTE_NOT_FOUND,
+        Code.UNBOUNDED_FEATURE,
+        Code.UNKNOWN_MODEL,
+        Code.UNPRICED_DIMENSION,
+        Code.UNSUPPORTED_MEDIA,
+    }
+)
+"""Codes of what is wrong with a request itself: that another one passes proves nothing of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Refusals of one agent with one code: the newest of them, how many, and since when."""
+    """Refusals of one agent with one code and fault: the newest of them, how many, and since when."""
 
     agent: wire.Agent
     code: str
@@ -52,15 +71,27 @@ def ago(now_ns: int, iso: str) -> str:
 
 
 def grouped(agent: wire.Agent, calls: Sequence[wire.Call]) -> list[Refused]:
-    """Put an agent's refused calls together by code; calls and result are newest first."""
-    found: dict[str, Refused] = {}
+    """Put an agent's refused calls together by code and fault; calls and result are newest first."""
+    found: dict[tuple[str, ...], Refused] = {}
     for call in calls:
         if call.state != "refused" or call.code is None:
             continue
-        before = found.get(call.code)
+        kind = (call.code, *fault(call))
+        before = found.get(kind)
         newest, count = (before.newest, before.count) if before else (call, 0)
-        found[call.code] = Refused(agent, call.code, newest, count + call.count, call.created_at)
+        found[kind] = Refused(agent, call.code, newest, count + call.count, call.created_at)
     return list(found.values())
+
+
+def fault(call: wire.Call) -> tuple[str, ...]:
+    """Return what of a request was at fault, where it was one: two faults have two ways out."""
+    if call.code not in FAULTS:
+        return ()
+    named = [str(call.facts.get(name) or "") for name in ("path", "feature", "dimension", "setting")]
+    if not any(named):
+        # The facts name nothing: what was said, without its numbers, tells faults apart.
+        named = ["".join(one for one in call.reason or "" if not one.isdigit())]
+    return (call.model, *named)
 
 
 def refused(world: "World") -> list[Refused]:
@@ -82,13 +113,39 @@ def _since(now_ns: int, calls: Sequence[wire.Call], seconds: int) -> Iterator[wi
 
 
 def ways(world: "World", one: Refused) -> list[Way]:
-    """Return the ways out of these refusals, by what is so now."""
-    return ways_out(
+    """Return the ways out of these refusals, by what is so now: to cut what is stuck comes first."""
+    found = ways_out(
         one.code,
         facts_of(one.newest),
         one.agent,
         ref=world.named.get(one.agent.agent_id, one.agent.agent_id),
         daemon=world.status.daemon_budget if world.status else None,
+    )
+    locked_by = one.agent.locked_run_id
+    if one.code != Code.BUDGET_LOCKED or locked_by is None:
+        return found
+    calls = [call for call in world.in_flight(one.agent.agent_id) if call.run_id == locked_by]
+    return [*(cut(call) for call in calls if is_stuck(call)), *found]
+
+
+def is_stuck(call: wire.Call) -> bool:
+    """Tell whether the provider has been silent for too long."""
+    return call.idle_seconds is not None and call.idle_seconds >= STUCK_SECONDS
+
+
+def cut(call: wire.Call) -> Way:
+    """Return how one call in flight is ended."""
+    about = f"cut the call in flight; it is charged at its hold of ${call.hold_usd}"
+    return Way(about, (f"spendguard run abort --call {call.call_id}",))
+
+
+def about(world: "World", call: wire.Call) -> str:
+    """Write one call in flight on a line."""
+    client = {None: "", True: ", its client waits", False: ", its client has left"}[call.attached]
+    silent = "" if call.idle_seconds is None else f", the provider is silent for {call.idle_seconds} s"
+    return (
+        f"call {call.call_id} of run {safe(call.run_id)} for {safe(call.model)} holds ${call.hold_usd}, "
+        f"began {ago(world.now_ns, call.created_at)}{client}{silent}"
     )
 
 
@@ -138,140 +195,10 @@ def _balances(case: Case) -> list[str]:
     ]
 
 
-def again(world: "World", one: Refused) -> bool | None:
-    """Tell whether the newest of these would be refused again now; None where that cannot be known."""
-    judge = _JUDGES.get(one.code)
-    said = judge(world, one) if judge else None
-    if said is not None:
-        return said
-    if passed_since(world, one.newest):
-        return False
-    return None if one.code in _MAY_PASS else True
-
-
-def passed_since(world: "World", call: wire.Call) -> bool:
-    """Tell whether a later call of the same kind got through."""
-    for later in world.calls(call.agent_id):
-        if later.call_id == call.call_id:
-            return False
-        same = later.endpoint == call.endpoint and (not call.model or later.model == call.model)
-        if same and later.state != "refused" and later.created_at > call.created_at:
-            return True
-    return False
-
-
 def needed_nusd(call: wire.Call) -> int | None:
     """Return what would have had to remain for a refused call, None where that is not known."""
     case = Case(call.code or "", call.facts, None, "", None)
     return case.nusd("needed_usd", "worst_case_usd")
-
-
-def _short(_: "World", one: Refused) -> bool | None:
-    if one.agent.remaining_usd is None:
-        return True
-    needed, remaining = needed_nusd(one.newest), nusd(one.agent.remaining_usd)
-    return None if needed is None or remaining is None else remaining < needed
-
-
-def _cap(world: "World", one: Refused) -> bool | None:
-    cap = world.status.daemon_budget if world.status else None
-    if cap is None or cap.remaining_usd is None:
-        return False if cap else None
-    needed, remaining = needed_nusd(one.newest), nusd(cap.remaining_usd)
-    return None if needed is None or remaining is None else remaining < needed
-
-
-def _held(_: "World", one: Refused) -> bool | None:
-    needed, held = needed_nusd(one.newest), nusd(one.agent.held_usd)
-    remaining = nusd(one.agent.remaining_usd)
-    if one.newest.facts.get("budget") in ("key", "daemon") or needed is None or held is None:
-        return None if one.agent.calls_in_flight else False
-    return (remaining or 0) - held < needed
-
-
-def _locked(_: "World", one: Refused) -> bool:
-    agent = one.agent
-    return agent.concurrency == "exclusive" and agent.locked_run_id not in (None, one.newest.run_id)
-
-
-def _key(world: "World", one: Refused) -> bool | None:
-    """A key that is made after the refusal, and that has enough, mends it: the program can be given that."""
-    needed = needed_nusd(one.newest) or 0
-    for key in world.keys(one.agent.agent_id):
-        live = key.kind == "agent" and not key.revoked and not key.expired
-        enough = key.remaining_usd is None or (nusd(key.remaining_usd) or 0) >= needed
-        if live and enough and key.created_at > one.newest.created_at:
-            return False
-    return None
-
-
-def _priced(world: "World", one: Refused) -> bool | None:
-    case = Case(one.code, facts_of(one.newest), None, "", None)
-    name = f"{case.text('provider')}:{case.text('model')}"
-    pricing = world.status.pricing if world.status else None
-    return None if pricing is None or name.endswith(":") else name not in pricing.models
-
-
-def _provider_key(world: "World", one: Refused) -> bool | None:
-    named = one.newest.facts.get("provider") or one.newest.provider
-    known = world.status.providers if world.status else []
-    return next((provider.key == "absent" for provider in known if provider.name == named), None)
-
-
-def _limits(world: "World", one: Refused) -> bool | None:
-    """A sidecar that was started since has read its limits anew, and counts from nothing."""
-    started = world.status.started_at if world.status else ""
-    return False if started > one.newest.created_at else None
-
-
-def _let_through(_: "World", one: Refused) -> bool | None:
-    """What the agent's own policy lets through by now is mended."""
-    policy, setting = one.agent.policy, str(one.newest.facts.get("setting") or "")
-    feature = one.newest.facts.get("feature")
-    if isinstance(feature, str) and feature in (policy.allow or ()):
-        return False
-    own = {
-        f'[policy] {name} = "{getattr(policy, name)}"'
-        for name in ("hosted_tools", "server_state", "exact_count")
-        if getattr(policy, name) is not None
-    }
-    return False if setting in own else None
-
-
-_JUDGES: Mapping[str, "Callable[[World, Refused], bool | None]"] = {
-    Code.INSUFFICIENT_BUDGET: _short,
-    Code.BUDGET_NOT_SET: lambda _, one: one.agent.hard_limit_cents is None,
-    Code.AGENT_FROZEN: lambda _, one: one.agent.frozen,
-    Code.DAEMON_CAP: _cap,
-    Code.BUDGET_HELD: _held,
-    Code.BUDGET_LOCKED: _locked,
-    Code.KEY_LIMIT: _key,
-    Code.KEY_SCOPE: _key,
-    Code.UNKNOWN_MODEL: _priced,
-    Code.PROVIDER_KEY_MISSING: _provider_key,
-    Code.RATE_LIMITED: _limits,
-    Code.UNBOUNDED_FEATURE: _let_through,
-    Code.MALFORMED_REQUEST: _let_through,
-    Code.PRICING_UNAVAILABLE: lambda world, _: None if world.status is None else world.status.pricing is None,
-}
-_MAY_PASS = frozenset(
-    {
-        Code.INSUFFICIENT_BUDGET,
-        Code.BUDGET_HELD,
-        Code.DAEMON_CAP,
-        Code.RATE_LIMITED,
-        Code.POLICY_CHANGED,
-        Code.IDEMPOTENCY_IN_FLIGHT,
-        Code.IDEMPOTENCY_DONE,
-        Code.IDEMPOTENCY_MISMATCH,
-        Code.SHUTTING_DOWN,
-        Code.CONNECTIONS_FULL,
-        Code.LEDGER_FULL,
-        Code.UPSTREAM_UNREACHABLE,
-        Code.INTERNAL,
-    }
-)
-"""Refusals that time, or another request, gets out of: that they would be refused again is not certain."""
 
 
 def named(agent: wire.Agent) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,14 +31,37 @@ def free_port(taken: int) -> int | None:
 
 def listener(port: int) -> str:
     """Name the process that listens on a port, as far as Linux shows it to us; empty where it does not."""
+    process = _process(port)
+    if process is None:
+        return ""
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return f"process {process.name}: {safe(b' '.join(words).decode(errors='replace').strip()[:200])}"
+
+
+def variable(port: int, name: str) -> str | None:
+    """Return a variable of the process that listens on a port, if it is this user's and Linux shows it."""
+    process = _process(port)
+    try:
+        if process is None or process.stat().st_uid != os.geteuid():
+            return None
+        rows = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    begins = name.encode() + b"="
+    return next((os.fsdecode(row.removeprefix(begins)) for row in rows if row.startswith(begins)), None)
+
+
+def _process(port: int) -> Path | None:
+    """Return the folder in /proc of the process that listens on a port."""
     inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
     for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
         with contextlib.suppress(OSError):
             if any(str(link.readlink()) in inodes for link in folder.iterdir()):
-                words = (folder.parent / "cmdline").read_bytes().split(b"\0")
-                said = b" ".join(words).decode(errors="replace").strip()[:200]
-                return f"process {folder.parent.name}: {safe(said)}"
-    return ""
+                return folder.parent
+    return None
 
 
 def _can_bind(family: socket.AddressFamily, address: str, port: int, *, missing: bool = True) -> bool:

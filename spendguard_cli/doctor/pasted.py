@@ -1,16 +1,22 @@
 """A refusal that somebody pasted: what its body says, and what the ledger knows of its call."""
 
-from spendguard_cli.doctor import bodies, lately
+from spendguard_cli.doctor import bodies, judging, lately
 from spendguard_cli.doctor.findings import Finding, Level
-from spendguard_cli.doctor.groups.failures import LEVELS, NOW, told
+from spendguard_cli.doctor.groups.failures import CUT, LEVELS, NOW, is_confirmed
 from spendguard_cli.doctor.world import World
-from spendguard_cli.remedies import ways_out
-from spendguard_cli.ways.case import nusd
+from spendguard_cli.remedies import Way, facts_of, told, ways_out
+from spendguard_cli.session import UUID
+from spendguard_cli.ways.case import SOME_AGENT, nusd
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.text import safe
+
+ENDED_BADLY = frozenset(
+    {Code.UPSTREAM_FAILED, Code.UPSTREAM_TIMEOUT, Code.UPSTREAM_UNREACHABLE, Code.PROVIDER_KEY_REJECTED}
+)
+"""Codes of calls that were let through, and failed at the provider."""
 
 
 def of_body(world: World, body: bodies.Body) -> list[Finding]:
@@ -19,17 +25,14 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
         return [_not_ours(world, body)]
     code, entry = body.code, TABLE[body.code]
     agent = next((one for one in world.everyone if one.agent_id == body.facts.get("agent_id")), None)
-    call = _told_call(code, body)
-    again = None
-    if agent is not None:
-        again = lately.again(world, lately.Refused(agent, code, call, 1, call.created_at))
-    daemon = world.status.daemon_budget if world.status else None
-    ref = "<agent>" if agent is None else world.named.get(agent.agent_id, agent.agent_id)
-    commands, others, deed = told(ways_out(code, body.facts, agent, ref=ref, daemon=daemon))
+    known = world.call(str(body.facts.get("call_id") or ""))
+    call = _told_call(code, body, known, world.now_ns)
+    level, now, ways = _judged(world, agent, call, known)
+    commands, others, deed = told(ways)
     whose = f" of {lately.named(agent)}" if agent else ""
     return [
         Finding(
-            level=Level.RED if again is None else LEVELS[again],
+            level=level,
             finding=f"{entry.status} {code}: {entry.title}" + (f": a call{whose}" if whose else ""),
             evidence=[
                 *([body.detail] if body.detail else []),
@@ -37,8 +40,8 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
                 f"money: {entry.money.value}",
                 *_charged(body),
                 *lately.sums(call),
-                *([f"now: the same {NOW[again]}"] if agent else []),
-                *_known(world, call.call_id),
+                *now,
+                *_known(known),
                 *others,
             ],
             remedy=commands,
@@ -48,13 +51,45 @@ def of_body(world: World, body: bodies.Body) -> list[Finding]:
     ]
 
 
+def _judged(
+    world: World, agent: wire.Agent | None, call: wire.Call, known: wire.Call | None
+) -> tuple[Level, list[str], list[Way]]:
+    """Return how bad it is, what is so now, and the ways out of it."""
+    code = Code(call.code or "")
+    ref = call.agent_id if UUID.fullmatch(call.agent_id) else SOME_AGENT
+    if code in ENDED_BADLY:
+        return _ended_badly(world, known, ways_out(code, facts_of(call), agent, ref=ref))
+    if agent is None:
+        daemon = world.status.daemon_budget if world.status else None
+        return Level.RED, [], ways_out(code, call.facts, ref=ref, daemon=daemon)
+    one = lately.Refused(agent, code, call, 1, call.created_at)
+    again = judging.again(world, one)
+    return LEVELS[again], [f"now: the same {NOW[again]}"], lately.ways(world, one)
+
+
+def _ended_badly(
+    world: World, known: wire.Call | None, ways: list[Way]
+) -> tuple[Level, list[str], list[Way]]:
+    """Judge a call that was let through and failed: it was no refusal, and says nothing of the next."""
+    if known is None:
+        return Level.WARNING, [], ways
+    now = []
+    if known.reason in CUT:
+        now.append("an operator cut it, or the sidecar ended: it is no fault of the provider")
+    if judging.passed_since(world, known):
+        now.append("now: calls of the same kind have passed since")
+    if is_confirmed(world, known):
+        return Level.NOTE, [*now, "what it cost was entered by an operator"], []
+    return (Level.WARNING if nusd(known.cost_usd) or not now else Level.NOTE), now, ways
+
+
 def _charged(body: bodies.Body) -> list[str]:
     charged = nusd(body.facts.get("charged_usd"))
     return [f"charged: ${format_usd(charged)}"] if charged else []
 
 
-def _told_call(code: Code, body: bodies.Body) -> wire.Call:
-    """Return the refused call that a body tells of, as the history would have it."""
+def _told_call(code: Code, body: bodies.Body, known: wire.Call | None, now_ns: int) -> wire.Call:
+    """Return the call that a body tells of, as the history would have it; of now where that has it not."""
 
     def text(name: str) -> str:
         return safe(str(body.facts.get(name) or ""))
@@ -76,14 +111,13 @@ def _told_call(code: Code, body: bodies.Body) -> wire.Call:
         http_status=TABLE[code].status,
         code=code,
         reason=body.detail,
-        created_at="",
+        created_at=known.created_at if known else wire.iso(now_ns),
         ended_at=None,
         facts=dict(body.facts),
     )
 
 
-def _known(world: World, call_id: str) -> list[str]:
-    call = world.call(call_id) if call_id else None
+def _known(call: wire.Call | None) -> list[str]:
     if call is None:
         return []
     charged = f", ${call.cost_usd} is charged" if nusd(call.cost_usd) else ""
@@ -96,7 +130,7 @@ def _not_ours(world: World, body: bodies.Body) -> Finding:
     return Finding(
         level=Level.WARNING,
         finding=f"this is no refusal of SpendGuard: {body.what}",
-        evidence=([f"it says: {body.detail}"] if body.detail else []) + _known(world, safe(call_id)),
+        evidence=([f"it says: {body.detail}"] if body.detail else []) + _known(world.call(call_id)),
         remedy=["spendguard doctor"],
         deed="pipe the whole body of the answer in, as it came"
         if empty

@@ -74,6 +74,7 @@ def _real(
             remedy=f"spendguard doctor --probe --provider {provider} --agent <agent>",
         )
     agent_id = session.agent_id(agent)
+    _check_key(session, provider)
     chosen = _cheapest(session, provider, model)
     session.out.say(
         f"a real call to {provider}:{chosen.model}, paid by agent {safe(agent)}: it costs at most "
@@ -96,6 +97,17 @@ def _real(
         agent_id=agent_id,
         worst_nusd=chosen.worst_nusd,
     )
+
+
+def _check_key(session: Session, provider: str) -> None:
+    """Raise PROVIDER_KEY_MISSING before anybody is asked about a call that could not be sent."""
+    known = {one.name: one.key for one in session.control.status().providers}
+    if known.get(provider) == "absent":
+        raise SpendGuardError(
+            Code.PROVIDER_KEY_MISSING,
+            f"The sidecar has no key for {provider}: nothing was sent",
+            remedy=f"spendguard provider set-key {provider}",
+        )
 
 
 def _limit_nusd(chosen: Cheapest) -> int:

@@ -12,10 +12,11 @@ from functools import cached_property
 
 from spendguard_cli import supervisor
 from spendguard_cli.client import Control
-from spendguard_cli.context import Connection
+from spendguard_cli.context import AGENT_ID, Connection
 from spendguard_cli.doctor.lately import Refused, refused
 from spendguard_cli.doctor.world_prices import PricesWorld
 from spendguard_cli.holder import Holder, holder, is_held
+from spendguard_cli.ledger.left_open import Open, left_open
 from spendguard_cli.prove import Found, Place, knock
 from spendguard_cli.session import Session
 from spendguard_cli.ways_on import refs
@@ -103,12 +104,42 @@ class World(PricesWorld):
 
     @cached_property
     def everyone(self) -> list[wire.Agent]:
-        """All agents, also where only one is of interest; none where the sidecar is down."""
+        """All agents, also where only one is of interest; inside `exec` its own; none where nobody tells."""
         try:
+            if self.connection.in_exec:
+                own = self.env.get(AGENT_ID, "")
+                return [self.control.agent(own)] if self.control and own else []
             return self.control.agents() if self.control and self.status else []
         except SpendGuardError as error:
             self.status_error = error
             return []
+
+    @property
+    def answers(self) -> bool:
+        """Whether a sidecar tells of agents; inside `exec` it tells a program of its own alone."""
+        return self.status is not None or (self.connection.in_exec and bool(self.everyone))
+
+    @cached_property
+    def not_looked_at(self) -> set[str]:
+        """The groups of checks that have said already that nobody could be asked."""
+        return set()
+
+    @cached_property
+    def left_open(self) -> Open | None:
+        """The calls that a sidecar left in flight, by its ledger; None where that is not known."""
+        if not self.is_own or self.ledger_is_held:
+            return None
+        try:
+            return left_open(self.home.ledger)
+        except (SpendGuardError, OSError):
+            return None
+
+    def budget(self, agent_id: str) -> wire.Budget | None:
+        """Return an agent's money and lock, None where there is none, or nobody to ask."""
+        try:
+            return self.control.budget(agent_id) if self.control else None
+        except SpendGuardError:
+            return None
 
     @cached_property
     def named(self) -> dict[str, str]:
@@ -136,7 +167,7 @@ class World(PricesWorld):
     def call(self, call_id: str) -> wire.Call | None:
         """Return one call, None where there is none, or nobody to ask."""
         try:
-            return self.control.call(call_id) if self.control else None
+            return self.control.call(call_id) if self.control and call_id else None
         except SpendGuardError:
             return None
 

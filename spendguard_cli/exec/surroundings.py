@@ -152,14 +152,16 @@ def _narrowed(kept: Kept, needs: Needs, missing: Sequence[str]) -> list[str]:
     inside = [path for path in (*kept.hidden, *kept.read_only) if here.is_relative_to(path)]
     if inside:
         remedy = _elsewhere(kept, inside)
-        notes.append(f"isolated: nothing can be written in {here}, as it is in {inside[0]}; {remedy}")
+        where = _all([here]) + (f", as it is in {_all(inside[:1])}" if here != inside[0] else "")
+        notes.append(f"isolated: nothing can be written in {where}; {remedy}")
         return notes
     folders = [folder for folder in dict.fromkeys((here, _user())) if kept.narrowed(folder)]
     if folders:
         below = [path for folder in folders for path in kept.below(folder)]
+        outermost = [path for path in below if not any(path.is_relative_to(one) for one in {*below} - {path})]
         notes.append(
-            f"isolated: directly in {_all(folders)} nothing can be made, removed, renamed or replaced, as "
-            f"many editing tools do, because of {_all(below)}; {_elsewhere(kept, below)}"
+            f"isolated: directly in {_all(folders)} nothing can be made, removed, renamed or replaced, "
+            f"because of {_all(outermost)}; --no-isolate lets it"
         )
     if needs.isolated_note:
         notes.append(f"isolated: {needs.isolated_note}")
@@ -171,7 +173,15 @@ def _user() -> Path:
 
 
 def _all(paths: Sequence[Path]) -> str:
-    return " and ".join(str(path) for path in dict.fromkeys(paths))
+    """Write paths as a shell takes them, short: those of the user from `~` on."""
+    return " and ".join(_short(path) for path in dict.fromkeys(paths))
+
+
+def _short(path: Path) -> str:
+    user = _user()
+    if path == user:
+        return "~"
+    return f"~/{path.relative_to(user)}" if path.is_relative_to(user) else str(path)
 
 
 def _elsewhere(kept: Kept, paths: Sequence[Path]) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from spendguard_cli.explain import refusing, telling
+from spendguard_cli.explain.call_ids import checked
 from spendguard_cli.explain.life import Life, joined, of_call
 from spendguard_cli.explain.story import Step, Story
 from spendguard_cli.holder import is_held
@@ -27,11 +28,8 @@ if TYPE_CHECKING:
     from spendguard_daemon import wire
 
 LAST = "last"
-PREFIX_MIN = 6
 CALLS_AT_HAND = 200
 """How many of an agent's latest calls are looked at for the beginning of an id."""
-
-_ID_CHARACTERS = frozenset("0123456789abcdef-")
 
 
 class Looker:
@@ -50,7 +48,7 @@ class Looker:
         Raises USAGE for what can be no id, CALL_NOT_FOUND, AMBIGUOUS_NAME with the ids, LEDGER_DAMAGED where
         it may be in the part of the ledger that cannot be read.
         """
-        call_id = self._last(agent) if ref == LAST else _checked(ref)
+        call_id = self._last(agent) if ref == LAST else checked(ref)
         if not UUID.fullmatch(call_id) and self.session.connection.in_exec:
             call_id = self._from_hand(call_id)
         found = self._search(call_id)
@@ -65,6 +63,14 @@ class Looker:
         sources = (["sidecar"] if asked else []) + (["journal"] if told else [])
         damage = found.damage if found else []
         return _story(life, self._steps(life), sources, damage, self.notes)
+
+    def whole_id(self, begins: str) -> str:
+        """Return the one id that begins so; raise CALL_NOT_FOUND, or AMBIGUOUS_NAME with the ids."""
+        found = self._search(begins)
+        call_id = self._only(begins, list(found.calls) if found else [])
+        if not UUID.fullmatch(call_id):
+            raise self._unknown(call_id, found)
+        return call_id
 
     def _control(self) -> "Control | None":
         try:
@@ -204,13 +210,14 @@ class Looker:
         near = difflib.get_close_matches(call_id, [call.call_id for call in self._at_hand()], n=1)
         agents = self._agents() if self.session.connection.in_exec else list(refs(self._all()).values())
         listed = f"spendguard agent get {agents[0] if len(agents) == 1 else '<agent>'}"
+        listed += " lists an agent's latest calls"
+        if not self.session.connection.in_exec:
+            listed += "; of one that named no agent: spendguard doctor 400, or 401"
+        kept = "of calls refused together only the first is kept, and none that named no agent"
         return SpendGuardError(
             Code.CALL_NOT_FOUND,
-            f"Call not found: {call_id}"
-            + (
-                f"; did you mean {near[0]}?" if near else "; of calls refused together only the first is kept"
-            ),
-            remedy=f"spendguard explain {near[0]}" if near else f"{listed} lists an agent's latest calls",
+            f"Call not found: {call_id}; {f'did you mean {near[0]}?' if near else kept}",
+            remedy=f"spendguard explain {near[0]}" if near else listed,
         )
 
     def _timed(self, life: Life) -> Life:
@@ -249,16 +256,16 @@ class Looker:
         return ways_out(life.turned.code, own | dict(life.turned.facts), agent, ref=ref, daemon=daemon)
 
 
-def _checked(ref: str) -> str:
-    """Return what may be an id, or its beginning; raise USAGE for anything else."""
-    text = ref.strip().lower().rstrip("…").rstrip(".")
-    if set(text) <= _ID_CHARACTERS and PREFIX_MIN <= len(text) <= 36:
-        return text
-    raise SpendGuardError(
-        Code.USAGE,
-        f"{safe(ref)!r} is no call's id, nor {PREFIX_MIN} characters or more of its beginning",
-        remedy="spendguard explain last --agent <agent>",
-    )
+def whole_id(session: Session, ref: str) -> str:
+    """Return a call's id, of which `ref` may be the beginning; the sidecar is started for one.
+
+    Raises USAGE for what can be no id, CALL_NOT_FOUND, AMBIGUOUS_NAME with the ids.
+    """
+    call_id = ref if UUID.fullmatch(ref) else checked(ref)
+    if UUID.fullmatch(call_id):
+        return call_id
+    session.control  # noqa: B018 - calls at hand are asked of a sidecar that is up
+    return Looker(session).whole_id(call_id)
 
 
 def _story(life: Life, told: list[Step], sources: list[str], damage: list[str], notes: list[str]) -> Story:

@@ -8,7 +8,7 @@ from spendguard_cli.explain.life import Life, Turned, amount
 from spendguard_cli.explain.story import Step
 from spendguard_cli.explain.telling import RUNGS, asked
 from spendguard_cli.remedies import Way
-from spendguard_daemon.errors import Fact, SpendGuardError
+from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.money import NUSD_PER_USD
 
 _PARTS = (("input_usd", "input"), ("output_usd", "output"), ("fees_usd", "fees"))
@@ -40,7 +40,7 @@ def steps(life: Life, turned: Turned, ways: Sequence[Way]) -> Iterator[Step]:
     more = [f"code {turned.code}"]
     more += list(_numbers(turned.facts))
     yield Step(step="refused", at=turned.at, said=_refused(turned), more=more)
-    affordable = list(_fits(turned.facts))
+    affordable = list(_fits(turned))
     if affordable:
         yield Step(step="fits", said="What would have fitted:", more=affordable)
     yield Step(step="charged", said="Nothing left this machine, and nothing was charged.")
@@ -53,7 +53,7 @@ def _refused(turned: Turned) -> str:
     said = f"Refused{status}: {turned.detail or turned.code}."
     if turned.count > 1:
         until = f", until {turned.until}" if turned.until else ""
-        said += f" This record stands for {turned.count - 1} more like it{until}."
+        said += f" This record stands for {turned.count - 1} more with the same code{until}."
     return said.replace("..", ".")
 
 
@@ -100,19 +100,21 @@ def _numbers(facts: Mapping[str, Fact]) -> Iterator[str]:
     held_by = facts.get("held_by")
     if isinstance(held_by, list) and held_by:
         yield f"held by {'; '.join(map(str, held_by))}"
+    parts = {key for key, _ in _PARTS}
     for name, fact in facts.items():
-        if (
-            name not in _SAID
-            and name not in _ELSEWHERE
-            and name not in ("input_usd", "output_usd", "fees_usd")
-        ):
+        if fact is not None and name not in {*_SAID, *_ELSEWHERE, *parts}:
             text = ", ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
             yield f"{name.replace('_', ' ')} {text}"
 
 
-def _fits(facts: Mapping[str, Fact]) -> Iterator[str]:
-    most = facts.get("affordable_max_tokens")
-    if isinstance(most, int) and most > 0:
+def _fits(turned: Turned) -> Iterator[str]:
+    facts = turned.facts
+    most, asked_for = facts.get("affordable_max_tokens"), facts.get("asked_output_tokens")
+    if turned.code == Code.BUDGET_HELD and (most is None or most == asked_for):
+        yield "This request as it is, once enough calls in flight have ended."
+    elif isinstance(most, int) and isinstance(asked_for, int) and 0 < asked_for <= most:
+        pass  # the cap was not what was in the way
+    elif isinstance(most, int) and most > 0:
         yield f"This request with max_tokens of at most {most}."
     elif most is not None:
         yield "No max_tokens: all else in the sum is more than what was free."

@@ -51,13 +51,20 @@ def steps(life: Life, *, operator: bool, up: bool) -> Iterator[Step]:
     if life.changed or life.sent_at:
         yield _changed(life.changed)
     if life.sent_at is not None:
-        yield Step(step="sent", at=life.sent_at, said="On its way to the provider.")
+        yield Step(step="sent", at=life.sent_at, said=_sent(life.ended))
     if life.ended is not None:
         yield from _end(life, life.ended, operator=operator)
     elif held is not None:
         yield _open(life, held, operator=operator, up=up)
     for one in life.adjusted:
         yield _adjusted(one)
+
+
+def _sent(ended: Ended | None) -> str:
+    """Say what a record of sending, which is written before the first byte leaves, has come to."""
+    if ended is not None and ended.state == "voided" and ended.http_status is None:
+        return "Let go; but nothing of it reached the provider."
+    return "On its way to the provider."
 
 
 def asked(life: Life, at: str | None) -> Step:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spendguard_cli.explain.life import Adjusted, Ended, Held, Life, Money, Turned
+from spendguard_cli.explain.life import Adjusted, Ended, Held, Life, Money, of_call
+from spendguard_cli.ledger.refused import call_of
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.folder import LedgerFolder, SegmentFile
 from spendguard_daemon.ledger.lines import LineError, open_line, read_event, read_time
@@ -157,7 +158,7 @@ def _told(life: Life | None, event: ev.Event, at: str) -> Life | None:
         case ev.Hold():
             return _begun(event, at)
         case ev.Refused():
-            return _refused(event)
+            return of_call(call_of(event))
         case ev.Sent() if life:
             return replace(life, sent_at=at, changed=tuple(event.changed))
         case ev.Settle() | ev.SettleWorst() | ev.Void() | ev.Overrun():
@@ -202,27 +203,6 @@ def _begun(event: ev.Hold, at: str) -> Life:
         model=event.model,
         keys=tuple(event.keys),
         held=held,
-    )
-
-
-def _refused(event: ev.Refused) -> Life:
-    turned = Turned(
-        at=event.at,
-        until=event.until,
-        code=event.code,
-        http_status=event.http_status,
-        detail=event.detail,
-        count=event.count,
-        facts=event.facts,
-    )
-    return Life(
-        call_id=event.call_id,
-        agent_id=event.agent_id,
-        run_id=event.run_id,
-        provider=event.provider,
-        endpoint=event.endpoint,
-        model=event.model,
-        turned=turned,
     )
 
 

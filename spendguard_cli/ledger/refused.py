@@ -15,8 +15,11 @@ Last = tuple[wire.Call, str, int]
 def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Last | None:
     """Return the newest refusal with one of these codes, of any agent or of one named by id or name.
 
-    Raises LEDGER_DAMAGED or LEDGER_NEWER with the place, OSError where the files cannot be read.
+    None too where no ledger was ever made. Raises LEDGER_DAMAGED or LEDGER_NEWER with the place, OSError
+    where the files cannot be read.
     """
+    if not path.exists():
+        return None
     journal = Journal.read(path, disk=SystemDisk(), on_progress=lambda _done, _all: None)
     last: ev.Refused | None = None
     counts: dict[tuple[str, str], int] = {}
@@ -31,10 +34,11 @@ def last_refused(path: Path, codes: Sequence[str], agent_ref: str | None) -> Las
     if last is None:
         return None
     name = journal.names.get(last.agent_id) or last.agent_id
-    return _call(last), name, counts[last.agent_id, last.code]
+    return call_of(last), name, counts[last.agent_id, last.code]
 
 
-def _call(event: ev.Refused) -> wire.Call:
+def call_of(event: ev.Refused) -> wire.Call:
+    """Return the call of a record as the sidecar tells it, which ended when the last one like it did."""
     return wire.Call(
         call_id=event.call_id,
         agent_id=event.agent_id,
@@ -53,7 +57,7 @@ def _call(event: ev.Refused) -> wire.Call:
         code=event.code,
         reason=event.detail,
         created_at=event.at,
-        ended_at=event.at,
+        ended_at=event.until,
         count=event.count,
         facts=dict(event.facts),
     )

@@ -30,7 +30,7 @@ def agents(values: list[wire.Agent]) -> RenderableType:
     """All agents: what remains to each, and what it is doing."""
     made = ink.table(
         "AGENT", "ID", "REMAINS", "LIMIT", "STATE",
-        right=("REMAINS", "LIMIT"), fixed=("ID",), less=("LIMIT", "ID"),
+        right=("REMAINS", "LIMIT"), fixed=("ID",), prose=("STATE",), less=("LIMIT",), above=("AGENT", "ID"),
     )  # fmt: skip
     for value in values:
         limit = (
@@ -172,7 +172,7 @@ def in_flight(values: list[wire.Call], now_ns: int) -> RenderableType:
     """Calls that have not ended: for how long, and whether their client and their provider still speak."""
     made = ink.table(
         "IN FLIGHT", "RUN", "AGE", "NOTE",
-        right=("AGE",), fixed=("IN FLIGHT",), whole=("AGE", "NOTE"), less=("RUN",),
+        right=("AGE",), fixed=("IN FLIGHT",), whole=("AGE",), prose=("NOTE",), above=("IN FLIGHT",),
     )  # fmt: skip
     for value in values:
         made.add_row(
@@ -192,8 +192,9 @@ def _silence(value: wire.Call) -> list[str]:
 def calls(values: list[wire.Call]) -> RenderableType:
     """Calls: what was held, what it cost in the end."""
     made = ink.table(
-        "CALL", "MODEL", "STATE", "HELD", "COST",
-        right=("STATE", "HELD", "COST"), fixed=("CALL",), less=("HELD", "MODEL", "STATE"),
+        "CALL", "MODEL", "STATE", "HELD", "COST", "TIME",
+        right=("STATE", "HELD", "COST"), fixed=("CALL",), whole=("TIME",),
+        less=("TIME", "HELD", "MODEL", "STATE"), above=("CALL",),
     )  # fmt: skip
     for value in values:
         made.add_row(
@@ -202,6 +203,7 @@ def calls(values: list[wire.Call]) -> RenderableType:
             ink.foreign(value.state, ink.STATE_STYLES.get(value.state, "")),
             ink.usd(value.hold_usd),
             ink.usd(value.cost_usd),
+            ink.when(value.created_at),
         )
     return made
 
@@ -267,7 +269,14 @@ def daemon_budget_line(value: wire.DaemonBudget) -> Text:
 def runs(values: list[wire.Run]) -> RenderableType:
     """An agent's runs."""
     made = ink.table(
-        "RUN", "CALLS", "COST", "LAST SEEN", right=("CALLS", "COST"), fixed=("RUN",), less=("LAST SEEN",)
+        "RUN",
+        "CALLS",
+        "COST",
+        "LAST SEEN",
+        right=("CALLS", "COST"),
+        fixed=("RUN",),
+        less=("LAST SEEN",),
+        above=("RUN",),
     )
     for value in values:
         made.add_row(

@@ -20,20 +20,26 @@ def story(value: Story) -> RenderableType:
     parts += [ink.prose(f"! {said}", ink.BAD) for said in value.damage]
     if value.damage:
         parts.append(ink.command("spendguard ledger verify"))
+    before = ""
     for step in value.steps:
-        parts += [Text(), *_step(step)]
+        parts += _step(step) if step.step == before else [Text(), _named(step), *_step(step)]
+        before = step.step
     return Group(*parts)
 
 
-def _step(step: Step) -> list[RenderableType]:
+def _named(step: Step) -> Text:
     line = ink.prose(step.step.replace("_", " "), ink.BAD if step.wrong else "bold")
     if step.at:
         line.append("  ").append_text(ink.when(step.at))
-    told: list[RenderableType] = [line, ink.indent(ink.prose(step.said))]
+    return line
+
+
+def _step(step: Step) -> list[RenderableType]:
+    told: list[RenderableType] = [ink.Wording(step.said)]
     if step.sum is not None:
         told.append(ink.indent(_sum(step.sum)))
     more_style = ink.BAD if step.wrong else ink.QUIET
-    told += [ink.indent(ink.prose(said, more_style)) for said in step.more]
+    told += [ink.Wording(said, more_style) for said in step.more]
     told += [ink.command(one) for one in step.commands]
     return told
 

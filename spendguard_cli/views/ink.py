@@ -4,27 +4,22 @@ Rich parses no markup anywhere (`markup=False`), and whatever a person, an agent
 `foreign` first: Rich itself lets escape sequences and bidi controls through.
 """
 
-from collections.abc import Mapping
-from copy import copy
+import re
+from collections.abc import Iterator
 from datetime import datetime
-from enum import Enum
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from spendguard_cli.colours import is_coloured
+from spendguard_cli.views.columns import Columns, Kind
 from spendguard_daemon.money import parse_usd
 from spendguard_daemon.text import safe
 
 BAR_CELLS = 32
-GAP = 2
-"""Cells between two columns."""
-NAME_CELLS_MIN = 4
-"""What is left of a name where even then there is no room."""
 PROSE_LENGTH_MAX = 2000
 GOOD, CARE, BAD, QUIET = "green", "yellow", "red", "dim"
 STATE_STYLES = {
@@ -35,16 +30,6 @@ STATE_STYLES = {
     "overrun": BAD,
     "refused": BAD,
 }
-
-
-class Kind(Enum):
-    """What a column of a table holds, with the least width it is given where the terminal is narrow."""
-
-    NAME = 10
-    PROSE = 20
-    ID = 18
-    NUMBER = 0
-    WHOLE = -1
 
 
 def console(stream: TextIO) -> Console:
@@ -70,6 +55,48 @@ def foreign(text: object, style: str = "") -> Text:
 def prose(text: str, style: str = "") -> Text:
     """Return a paragraph with text from outside in it; longer than a name may be, and as safe."""
     return Text(safe(text, PROSE_LENGTH_MAX), style=style)
+
+
+class Wording:
+    """A sentence, in which commands are whole: each has a line of its own where the sentence needs several.
+
+    A command is what stands in backticks, or after a colon up to the end: `or: cut the run: spendguard ...`.
+    All but commands is set off by `indent_cells`.
+    """
+
+    def __init__(self, text: str, style: str = "", *, indent_cells: int = 2):
+        self.text, self.style, self.indent_cells = safe(text, PROSE_LENGTH_MAX), style, indent_cells
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it on one line where it fits; else break it before and after each command."""
+        fits = Text(self.text).cell_len + self.indent_cells <= options.max_width
+        for part, is_command in [(self.text, False)] if fits else _parts(self.text):
+            said = Padding(Text(part, style=self.style), (0, 0, 0, self.indent_cells))
+            yield command(part) if is_command else said
+
+
+_IN_BACKTICKS = re.compile(r"`(spendguard [^`]+)`([.,;:]?)")
+_AFTER_COLON = re.compile(r":\s+(?=(?:[A-Z_]+=\S+ )*spendguard [a-z])")
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the parts of a sentence in their order, and which of them are commands."""
+    if _IN_BACKTICKS.search(text):
+        pieces = _IN_BACKTICKS.split(text)
+        for index in range(0, len(pieces), 3):
+            words = pieces[index].strip()
+            if words:
+                yield words, False
+            if index + 1 < len(pieces):
+                yield pieces[index + 1], True
+        return
+    said, *typed = _AFTER_COLON.split(text, maxsplit=1)
+    yield f"{said}:" if typed else said, False
+    for one in (part for rest in typed for part in rest.split("; ")):
+        whole, comma, rest = one.partition(", ")
+        yield whole, True
+        if comma:
+            yield rest, False
 
 
 def command(text: str) -> Text:
@@ -151,63 +178,6 @@ def facts(rows: list[tuple[str, RenderableType]]) -> Table:
     return grid
 
 
-class Columns(Table):
-    """A table that fits its terminal: names are cut, prose is folded, then what is `less` is left out.
-
-    Numbers and what is `whole` are never cut; ids are folded where they alone are wider than the terminal.
-    """
-
-    def __init__(self, kinds: Mapping[str, Kind], less: tuple[str, ...]):
-        super().__init__(box=None, padding=(0, GAP, 0, 0), header_style=QUIET, pad_edge=False)
-        self._kinds, self._less = kinds, less
-
-    def kind(self, header: object) -> "Kind":
-        """Return what a column holds; names, unless said otherwise."""
-        return self._kinds.get(str(header), Kind.NAME)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Choose the columns and give each its width, then draw as any table."""
-        wanted = {
-            str(column.header): max(
-                Measurement.get(console, options, cell).maximum
-                for cell in (Text(str(column.header)), *column.cells)
-            )
-            for column in self.columns
-        }
-        everything, self.columns = self.columns, self._fitting(wanted, options.max_width)
-        try:
-            yield from super().__rich_console__(console, options)
-        finally:
-            self.columns = everything
-
-    def _fitting(self, wanted: Mapping[str, int], width: int) -> list[Column]:
-        """Return the columns that are shown, as wide as they are to be."""
-        kept, less = [str(column.header) for column in self.columns], [*self._less]
-        while True:
-            widths = {header: wanted[header] for header in kept}
-            room = width - GAP * (len(kept) - 1)
-            for kind in (Kind.NAME, Kind.PROSE):
-                self._narrow(widths, kind, kind.value, room)
-            if sum(widths.values()) <= room or not less:
-                break
-            kept.remove(less.pop(0))
-        self._narrow(widths, Kind.NAME, NAME_CELLS_MIN, room)
-        self._narrow(widths, Kind.ID, Kind.ID.value, room)
-        chosen = [copy(column) for column in self.columns if str(column.header) in widths]
-        for index, column in enumerate(chosen):
-            column._index, column.width = index, widths[str(column.header)]
-        return chosen
-
-    def _narrow(self, widths: dict[str, int], kind: "Kind", least: int, room: int) -> None:
-        """Take what is too much from the columns of a kind, always from the widest, down to `least` cells."""
-        headers = [header for header in widths if self.kind(header) is kind]
-        while headers and sum(widths.values()) > room:
-            widest = max(headers, key=lambda header: widths[header])
-            if widths[widest] <= least:
-                return
-            widths[widest] -= 1
-
-
 def table(
     *columns: str,
     right: tuple[str, ...] = (),
@@ -215,14 +185,16 @@ def table(
     prose: tuple[str, ...] = (),
     whole: tuple[str, ...] = (),
     less: tuple[str, ...] = (),
+    above: tuple[str, ...] = (),
 ) -> Columns:
     """Make a table without frames: quiet heads, numbers to the right (`right`), ids (`fixed`), sentences.
 
-    `whole` are words that are never cut. `less` are left out where the terminal is narrow, the first first.
+    `whole` are words that are never cut. Where the terminal is narrow, `above` stand on a line above the rest
+    of their row, which keeps ids whole; then `less` are left out, the first first.
     """
     kinds = dict.fromkeys(right, Kind.NUMBER) | dict.fromkeys(fixed, Kind.ID)
     kinds |= dict.fromkeys(prose, Kind.PROSE) | dict.fromkeys(whole, Kind.WHOLE)
-    made = Columns(kinds, less)
+    made = Columns(kinds, less, above)
     for column in columns:
         kind = made.kind(column)
         made.add_column(

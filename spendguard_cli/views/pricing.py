@@ -107,7 +107,10 @@ def key_made(value: results.KeyMade) -> RenderableType:
 
 def trusted(value: results.Trusted) -> RenderableType:
     """The pinned keys."""
-    made = ink.table("KEY", "STATE", "NOT AFTER", "PUBLIC KEY", fixed=("PUBLIC KEY",))
+    made = ink.table(
+        "KEY", "STATE", "NOT AFTER", "PUBLIC KEY",
+        fixed=("KEY", "PUBLIC KEY"), whole=("STATE", "NOT AFTER"), above=("PUBLIC KEY",),
+    )  # fmt: skip
     for key in value.keys:
         made.add_row(
             ink.foreign(key.key_id, "bold"),
@@ -159,7 +162,7 @@ def recomputed(value: results.Recomputed) -> RenderableType:
         return Group(head, ink.indent(ink.facts(rows)))
     made = ink.table(
         "CALL", "MODEL", "RESULT", "BOOKED", "COMPUTED", "WHY",
-        right=("BOOKED", "COMPUTED"), fixed=("CALL",), prose=("WHY",),
+        right=("BOOKED", "COMPUTED"), fixed=("CALL",), prose=("WHY",), above=("CALL",),
     )  # fmt: skip
     for row in value.rows:
         made.add_row(

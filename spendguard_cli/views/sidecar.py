@@ -109,7 +109,8 @@ def _unconfirmed(now: wire.Status) -> list[RenderableType]:
         return []
     made = ink.table(
         "UNCONFIRMED CALL", "AGENT", "CHARGED", "WHY",
-        right=("CHARGED",), fixed=("UNCONFIRMED CALL",), less=("WHY", "AGENT"),
+        right=("CHARGED",), fixed=("UNCONFIRMED CALL",), prose=("WHY",), less=("AGENT",),
+        above=("UNCONFIRMED CALL",),
     )  # fmt: skip
     for row in now.unconfirmed:
         made.add_row(
@@ -139,9 +140,10 @@ def overview(value: shapes.Overview) -> RenderableType:
     title = Text("SpendGuard", style="bold")
     title.append("  strict, hard budgets for the LLM spending of agents", style=f"not bold {QUIET}")
     state = _head(value.state, value.base_url or f"home {value.home}")
-    step = Text("next  ", style=QUIET).append_text(ink.prose(value.next, "bold not dim cyan"))
-    reason = ink.prose(f"      {value.why}", QUIET)
-    rest = Text("      spendguard --help lists every command", style=QUIET)
+    step = Text("next  ", style=QUIET, no_wrap=True, overflow="ignore")
+    step.append_text(ink.prose(value.next, "bold not dim cyan"))
+    reason = ink.Wording(value.why, QUIET, indent_cells=6)
+    rest = ink.Wording("spendguard --help lists every command", QUIET, indent_cells=6)
     shown = [Text(), _agents(value.agents)] if value.agents else []
     return Group(title, Text(), state, *_warnings(value.warnings), *shown, Text(), step, reason, rest)
 

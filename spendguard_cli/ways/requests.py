@@ -12,6 +12,7 @@ OWN_POLICY = ("hosted_tools", "hosted_tool_uses", "server_state", "exact_count",
 """Settings of [policy] that an agent may have of its own, beside `allow`."""
 
 RESTART = "spendguard restart"
+_LIST_AGENTS = Way("see which agents there are", ("spendguard agent list",))
 
 _ALLOW = re.compile(r"\[policy\] allow: (.+)")
 _VALUE = re.compile(r'\[([a-z]+)\] ([a-z_]+) = "?([A-Za-z0-9_.:-]+)"?')
@@ -105,8 +106,20 @@ def _keys_too_many(case: Case) -> list[Way]:
 def _missing_agent(case: Case) -> list[Way]:
     return [
         way("make a key, and give it to the program as its API key", f"spendguard agent key {case.ref}"),
-        Way("see which agents there are", ("spendguard agent list",)),
+        _LIST_AGENTS,
     ]
+
+
+def _mock_only(case: Case) -> list[Way]:
+    """Return which models this very agent may use, and how the other kind of agent is made."""
+    is_mock = case.agent.mock if case.agent is not None else None
+    real = Way("make an agent for real models, and use them with that", ("spendguard agent create",))
+    mock = Way("make a mock agent, and use mock models with that", ("spendguard agent create --mock",))
+    if is_mock is None:
+        return [Way("use mock-small with a mock agent, and a real model with any other"), _LIST_AGENTS]
+    if is_mock:
+        return [Way("use mock-small or mock-large with this agent: it is a mock agent"), real]
+    return [Way("use a real model with this agent: it is no mock agent"), mock]
 
 
 def _subscription(case: Case) -> list[Way]:
@@ -169,6 +182,7 @@ REQUESTS: Mapping[Code, Callable[[Case], list[Way]]] = {
     Code.UNPRICED_DIMENSION: _unpriced,
     Code.UNKNOWN_MODEL: _model,
     Code.MISSING_AGENT: _missing_agent,
+    Code.MOCK_ONLY: _mock_only,
     Code.SUBSCRIPTION_TOKEN: _subscription,
     Code.KEY_UNKNOWN: _key("make another key: this one was rotated, revoked, or is not whole"),
     Code.KEY_EXPIRED: _key("make another key: the time of this one is over"),

@@ -25,10 +25,6 @@ SIDECAR: Mapping[Code, tuple[Way, ...]] = {
     Code.FORBIDDEN_ORIGIN: (
         Way("call from a program; spendguard config set access.origins <origin> lets a page in with a key"),
     ),
-    Code.MOCK_ONLY: (
-        Way("use mock-small with this agent, or a mock agent for it: spendguard agent create --mock"),
-        _LIST_AGENTS,
-    ),
     Code.AGENT_NOT_FOUND: (_LIST_AGENTS,),
     Code.CALL_NOT_FOUND: (_LIST_AGENTS, Way("older calls are in: spendguard ledger export")),
     Code.CALL_NOT_OPEN: (Way("nothing is to be done: the call has ended"),),

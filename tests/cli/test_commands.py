@@ -161,6 +161,21 @@ def test_budgets_are_set_topped_up_and_shown(served: Shell) -> None:
     assert (shown["remaining_cents"], shown["remaining_usd"], shown["locked_run_id"]) == (5000, "50.00", None)
 
 
+def test_a_limit_below_the_balance_says_what_it_takes_and_how_to_give_it_back(served: Shell) -> None:
+    agent_id = served.agent(name(), cents=5000)
+    same = served.ok("budget", "set", "--agent", agent_id, "--limit", "6000")
+    assert same.err == ""
+    less = served.ok("budget", "set", "--agent", agent_id, "--limit", "4000")
+    assert less.err.splitlines()[0].startswith("warning: $10.00 was taken from the balance")
+    assert "a shell makes 0" not in less.err
+    slip = served.ok("budget", "set", "--agent", agent_id, "--limit", "0")
+    taken, shell, back = slip.err.splitlines()
+    assert taken.startswith("warning: $40.00 was taken from the balance")
+    assert "a shell makes 0 of an unquoted $50" in shell
+    served.ok(*back.removeprefix("try: spendguard ").split())
+    assert served.ok("budget", "get", "--agent", agent_id).keys["remaining_usd"] == "40.00"
+
+
 def test_a_word_that_is_no_choice_is_refused_in_plain_words(served: Shell) -> None:
     """Without what the library below calls it."""
     refused = served.run("ledger", "export", "--by", "week")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from shell import Quick
 from spendguard_cli.context import Flags
-from spendguard_cli.doctor.examine import CHECKS
+from spendguard_cli.doctor.examine import CHECKS, whole_groups
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.fixing import mend
 from spendguard_cli.doctor.world import World
@@ -37,9 +37,10 @@ FINDINGS = [
 ]
 
 
-def shown(value: object, width: int) -> str:
+def shown(value: object, width: int, height: int = 1000) -> str:
     text = io.StringIO()
-    Console(file=text, width=width, markup=False, highlight=False, emoji=False).print(view(value), crop=False)
+    console = Console(file=text, width=width, height=height, markup=False, highlight=False, emoji=False)
+    console.print(view(value), crop=False)
     return text.getvalue()
 
 
@@ -62,6 +63,86 @@ def test_verbose_shows_what_is_well_line_by_line() -> None:
     assert "✓ daemon.port is so" in text
     assert "ok: daemon" not in text
     assert shown(Diagnosis(findings=FINDINGS[2:], worst="ok"), 100).splitlines()[-1].rstrip() == "all is well"
+
+
+MANY = [
+    found(
+        Level.RED, "agents.frozen", remedy=["spendguard agent unfreeze a"], evidence=[*"123", "or: wait", "5"]
+    ),
+    found(Level.RED, "failures.refused", remedy=["spendguard agent unfreeze a"], evidence=["refused twice"]),
+    found(Level.WARNING, "money.unconfirmed", evidence=["one", "two", "three", "or: four"]),
+    *(found(Level.NOTE, f"failures.no{number}", evidence=["old"], deed="look " * 40) for number in range(9)),
+    found(Level.NOTE, "prices.catalogue", remedy=[COMMAND.strip()]),
+]
+
+
+def test_old_notes_are_a_line_each_and_long_evidence_is_told_where_it_is_asked_for() -> None:
+    """The cause keeps its other ways out; what the same line mends is not told twice."""
+    whole = Diagnosis(findings=MANY, worst="red")
+    lines = [line.rstrip() for line in shown(whole, 60).splitlines()]
+    assert lines == [
+        "✗ agents.frozen is so  (agents.frozen)",
+        *("  1", "  2", "  3", "  or: wait", "  $ spendguard agent unfreeze a"),
+        "✗ failures.refused is so  (failures.refused, mended by the",
+        "  same)",
+        *("! money.unconfirmed is so  (money.unconfirmed)", "  one", "  two", "  three"),
+        *(f"· failures.no{number} is so  (failures.no{number})" for number in range(9)),
+        *("· prices.catalogue is so  (prices.catalogue)", f"  $ {COMMAND.strip()}"),
+        "2 red findings, 1 warning, 10 notes; -v shows all that is",
+        "known",
+    ]
+    told = shown(DiagnosisDetail(diagnosis=whole, verbose=True), 60)
+    assert {"5", "or: four", "refused twice"} <= {line.strip() for line in told.splitlines()}
+    assert told.count("  old") == 9
+
+
+def test_the_cause_stays_in_sight_on_a_small_terminal() -> None:
+    """It stands again below what does not fit, and nowhere else."""
+    whole = Diagnosis(findings=MANY, worst="red")
+    for verbose in (True, False):
+        last = shown(DiagnosisDetail(diagnosis=whole, verbose=verbose), 100, height=20).splitlines()[-20:]
+        seen = [line.rstrip() for line in last]
+        cause = [
+            "mend this first:",
+            "✗ agents.frozen is so  (agents.frozen)",
+            "  $ spendguard agent unfreeze a",
+        ]
+        assert seen[-4:-1] == cause, seen
+    assert "mend this first" not in shown(whole, 100, height=40)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_command_in_prose_is_never_broken(width: int) -> None:
+    """It has a line of its own where the sentence does not fit on one."""
+    typed = (
+        "spendguard budget adjust --call 0a89ec47-0e88-4b0e-b30f-62347a8604f0 --to 0.5 --reason 'the bill'"
+    )
+    said = [f"or: enter it: {typed}; spendguard status", f"ask for it with `{typed}`, then look again"]
+    one = found(Level.RED, "money.totals", evidence=said, deed=f"compare, then enter it: {typed}")
+    lines = [line.rstrip() for line in shown(Diagnosis(findings=[one], worst="red"), width).splitlines()]
+    assert lines.count(f"  $ {typed}") == 3
+    assert {"  $ spendguard status", "  or: enter it:", "  ask for it with"} <= {*lines}
+    assert all(len(line) <= width for line in lines if not line.startswith("  $"))
+    assert f"  ask for it with `{typed}`, then look again" in shown(
+        Diagnosis(findings=[one], worst="red"), 200
+    )
+
+
+def test_what_is_well_is_named_as_it_was_asked_for() -> None:
+    """A check by its name, a group by its own only where all of it was looked at."""
+    proxies = next(one for one in CHECKS if one.name == "clients.proxies")
+    assert whole_groups([proxies]) == []
+    assert whole_groups(CHECKS)[:2] == ["daemon", "home"]
+    one = DiagnosisDetail(
+        diagnosis=Diagnosis(findings=[found(Level.OK, "clients.proxies")], worst="ok"), whole=[]
+    )
+    assert shown(one, 80).splitlines()[0].rstrip() == "✓ ok: clients.proxies"
+
+
+def test_sentences_begin_with_a_capital_and_names_stay_as_they_are() -> None:
+    said = [Finding(level=Level.RED, finding=text) for text in ("agent toy is frozen", "openai answered 401")]
+    lines = shown(Diagnosis(findings=said, worst="red"), 80).splitlines()
+    assert [line.rstrip() for line in lines[:2]] == ["✗ Agent toy is frozen", "✗ openai answered 401"]
 
 
 def test_fix_does_what_each_check_knows_and_one_failure_stops_nothing(bare: Quick) -> None:
@@ -93,6 +174,7 @@ def test_the_checks_are_listed_by_name(bare: Quick) -> None:
     listed = bare.ok("doctor", "--list", "--json").json
     assert [one["name"] for one in listed] == [check.name for check in CHECKS]
     assert len(bare.ok("doctor", "--list").out.splitlines()) == len(CHECKS)
+    assert all(one["about"][0].isupper() for one in listed)
 
 
 @pytest.mark.parametrize("ref", ["nobody", "ffffffff-0000-4000-8000-000000000000"])

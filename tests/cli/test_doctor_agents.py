@@ -10,7 +10,7 @@ import pytest
 from patients import Flight, ask, code_of, first, is_mended, look, with_key
 from quick_typist import QuickTypist
 from shell import Quick
-from spendguard_cli.doctor.groups import agents_in_flight
+from spendguard_cli.doctor import lately
 from until import until
 
 LONG = {"max_tokens": 16_384}
@@ -65,7 +65,11 @@ def test_an_agent_that_is_frozen(served: Quick, typist: QuickTypist) -> None:
     cause = first(typist, "frozen")
     assert (cause["check"], cause["remedy"]) == ("agents.frozen", ["spendguard agent unfreeze frozen"])
     assert cause["evidence"][0].startswith("the reason: loops") and "\x1b" not in cause["evidence"][0]
+    told = [one for one in typist.doctor("--agent", "frozen") if one["code"] == "agent_frozen"]
+    assert [one["check"] for one in told] == ["agents.frozen"]  # and not once more, as a refusal
     is_mended(typist, "frozen", cause)
+    past = look(typist, "frozen", "failures")
+    assert (past["level"], past["evidence"], past["remedy"]) == ("note", [], [])  # one line
     assert served.call(agent_id).status_code == 200
 
 
@@ -97,6 +101,10 @@ def test_an_agent_that_has_spent_all(served: Quick, typist: QuickTypist) -> None
     assert (cause["check"], cause["level"]) == ("agents.budget", "red")
     assert cause["finding"] == "agent spent has spent its budget: nothing remains"
     is_mended(typist, "spent", cause)
+    assert served.agent("none", cents=0)
+    limited = first(typist, "none")
+    assert (limited["level"], limited["finding"]) == ("red", "agent none can spend nothing: its limit is $0")
+    is_mended(typist, "none", limited)
     assert served.call(agent_id, max_tokens=100).status_code == 200
 
 
@@ -176,11 +184,15 @@ def test_a_draining_call_holds_the_money(served: Quick, typist: QuickTypist, fli
     flights.append(flight)
     flight.leave()
     until(lambda: served.ok("agent", "get", "drained").keys["locked_run_id"] == "")
+    cut = f"spendguard run abort --call {flight.call_id}"
+    quiet = look(typist, "drained", "agents.held")
+    assert (quiet["level"], quiet["remedy"]) == ("note", [cut])
     asked = {"max_tokens": 1500, "headers": {"x-spendguard-wait": "0"}}
     assert code_of(ask(served, agent_id, **asked)) == (402, "budget_held")
     cause = first(typist, "drained")
     assert (cause["check"], cause["level"]) == ("agents.held", "red")
     assert "calls of agent drained whose clients have left hold $" in cause["finding"]
+    assert any(line.startswith("or: ") and line.endswith(cut) for line in cause["evidence"])
     is_mended(typist, "drained", cause)
     assert ask(served, agent_id, **asked).status_code == 200
 
@@ -194,6 +206,18 @@ def test_the_lock_is_held_by_a_live_call(served: Quick, typist: QuickTypist, fli
     assert (cause["check"], cause["level"]) == ("agents.lock", "red")
     assert cause["finding"] == "run nightly has the lock of agent locked: other runs are refused"
     assert any(flights[0].call_id in line and "its client waits" in line for line in cause["evidence"])
+    assert "1 call of other runs was refused, the last " in "\n".join(cause["evidence"])
+    cut = "spendguard run abort --agent locked --run nightly"
+    assert any(line.startswith("or: cut the run") and line.endswith(cut) for line in cause["evidence"])
+    assert typist.type(cut).code == 0
+    flights.append(Flight(served, agent_id, "nightly"))
+    newer = look(typist, "locked", "agents.lock")
+    assert newer["level"] == "note"  # nobody was refused for this one
+    assert look(typist, "locked", "failures")["level"] == "note"
+    assert code_of(ask(served, agent_id, run="other")) == (409, "budget_locked")
+    cause = first(typist, "locked")
+    expires = served.ok("budget", "get", "--agent", "locked").keys["locked_expires_at"]
+    assert f"its deadline is {expires}" in cause["evidence"]
     is_mended(typist, "locked", cause)
     assert ask(served, agent_id, run="other").status_code == 200
 
@@ -201,7 +225,7 @@ def test_the_lock_is_held_by_a_live_call(served: Quick, typist: QuickTypist, fli
 def test_the_lock_is_held_by_a_stuck_call(
     served: Quick, typist: QuickTypist, flights: list[Flight], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents_in_flight, "STUCK_SECONDS", 0)
+    monkeypatch.setattr(lately, "STUCK_SECONDS", 0)
     agent_id = served.agent("stuck", cents=5000)
     flights.append(Flight(served, agent_id, "nightly"))
     cause = first(typist, "stuck")
@@ -211,6 +235,11 @@ def test_the_lock_is_held_by_a_stuck_call(
     assert (cause["check"], cause["level"]) == ("agents.stuck", "red")
     assert "a call of agent stuck is stuck: the provider says nothing" in cause["finding"]
     assert cause["remedy"] == [f"spendguard run abort --call {flights[0].call_id}"]
+    [asked, *_] = typist.doctor("409", "--agent", "stuck")
+    assert asked["remedy"] == cause["remedy"]  # before any policy is changed
+    assert any(
+        line.startswith(f"now: call {flights[0].call_id} of run nightly") for line in asked["evidence"]
+    )
     is_mended(typist, "stuck", cause)
     assert ask(served, agent_id, run="other").status_code == 200
 

@@ -230,6 +230,7 @@ def test_what_is_no_url_leads_nowhere(url: str) -> None:
 @pytest.mark.parametrize(
     ("code", "level", "said"),
     [
+        ("unauthorized", Level.NOTE, "asked the control API, without the admin token"),
         ("key_unknown", Level.RED, "this agent key is not known"),
         ("agent_not_found", Level.RED, "names an agent that is none"),
         ("subscription_token", Level.RED, "Subscription tokens cannot be used"),
@@ -259,6 +260,7 @@ def test_other_strangers_are_told_with_their_cause(desk: Desk, code: str, level:
     assert said in found.finding
     assert found.deed
     assert "3 times" in found.evidence[0]
+    assert ("spendguard exec" in str(found.evidence)) is (code != "unauthorized")
     long_ago = msgspec.structs.replace(stranger, last_at="2026-01-01T00:00:00Z")
     world.__dict__["status"] = msgspec.structs.replace(world.status, strangers=[long_ago])
     assert [one.level for one in clients.strangers(world)] == [Level.OK]

@@ -305,6 +305,29 @@ def test_the_port_is_squatted(alone: Typist, stranger: int) -> None:
     assert first(alone, *GROUPS)[0] == "ok"
 
 
+def test_the_port_is_that_of_a_sidecar_of_another_home(typist: Typist, alone: Typist) -> None:
+    """As where SPENDGUARD_HOME was forgotten: no second sidecar is offered first, and no home is made."""
+    port = str(typist.shell.daemon()["port"])
+    alone.env |= {"SPENDGUARD_DAEMON_PORT": port}
+    ran = alone.type("spendguard agent list")
+    assert (ran.code, "The port is taken" in ran.err) == (1, True), ran
+    assert "spendguard doctor, which names who has it" in ran.err
+    assert not alone.shell.home.exists()
+    found = alone.look(*GROUPS)[0]
+    assert (found["check"], found["code"]) == ("daemon.port", "port_taken")
+    if sys.platform != "linux":
+        return
+    assert "another home" in found["finding"]
+    assert found["evidence"][0] == f"it is the sidecar of {typist.shell.home}"
+    assert found["remedy"] == [f"export SPENDGUARD_HOME={typist.shell.home}"]
+    assert (
+        "spendguard config set daemon.port" in found["deed"]
+        or "export SPENDGUARD_DAEMON_PORT=" in (found["deed"])
+    )
+    alone.mends(found)
+    assert alone.type("spendguard agent list").code == 0
+
+
 def test_the_port_of_the_environment_is_squatted(alone: Typist, stranger: int) -> None:
     alone.env["SPENDGUARD_DAEMON_PORT"] = str(stranger)
     found = alone.look(*GROUPS)[0]

@@ -1,18 +1,21 @@
 """One failure explained: by status, by code, from the body of its answer, with and without a sidecar."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from patients import ask, code_of
+from patients import Flight, ask, code_of
 from quick_typist import QuickTypist
 from shell import Quick, Shell, Terminal
 from spendguard_cli.doctor import bodies
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
 from spendguard_daemon.providers import format_for
+from until import until
 
+NOBODY = "0199a9a6-3c0b-4f57-9a7e-0c9a4f1d2b3c"
 ROUTES = {
     "openai": "chat/completions",
     "anthropic": "messages",
@@ -78,9 +81,41 @@ def test_a_request_without_an_agent(served: Quick, typist: QuickTypist) -> None:
     assert cause["finding"] == "400 missing_agent: Missing x-cynsta-agent-id header"
     typist.mends(cause)
     [stranger, *_] = typist.doctor("missing_agent")
+    assert stranger["level"] == cause["level"] == "red"
     assert "named no agent that is known: Missing x-cynsta-agent-id header" in stranger["finding"]
     assert "money: nothing was charged" in stranger["evidence"]
     typist.mends(stranger)
+
+
+def test_a_call_that_named_no_agent_is_not_kept_and_that_is_said(served: Quick) -> None:
+    refused = ask(served, "")
+    ran = served.run("explain", refused.json()["spendguard"]["call_id"])
+    assert ran.code == 4
+    assert "of calls refused together only the first is kept, and none that named no agent" in ran.err
+    assert "of one that named no agent: spendguard doctor 400" in ran.err
+
+
+def test_an_agent_that_was_named_without_its_key(served: Quick, typist: QuickTypist) -> None:
+    agent_id = served.agent("keyed", cents=100)
+    assert typist.type("spendguard agent key keyed").code == 0
+    refused = ask(served, agent_id)
+    assert code_of(refused) == (401, "key_required")
+    [cause, *_] = typist.doctor("401")
+    assert "named keyed without its key" in cause["finding"]
+    assert cause["remedy"] == ["spendguard agent key keyed"]
+
+
+def test_what_a_home_that_was_never_made_knows(tmp_path: Path) -> None:
+    """No refusal, and nothing red; a pasted body names its agent itself."""
+    fresh = QuickTypist(Quick(tmp_path / "home"))
+    ran = fresh.type("spendguard doctor 402 --json")
+    assert (ran.code, ran.json["worst"]) == (0, "note"), ran
+    assert "the ledger has no call refused with 402" in ran.out
+    body = body_of(
+        Code.INSUFFICIENT_BUDGET, "openai", agent_id=NOBODY, worst_case_usd="0.5", remaining_usd="0.1"
+    )
+    [cause, *_] = fresh.doctor("-", stdin=body)
+    assert f"--agent {NOBODY} " in cause["remedy"][0]
 
 
 @pytest.mark.parametrize("provider", sorted(ROUTES))
@@ -177,8 +212,15 @@ def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
     refused = shell.call(agent_id, n=8, max_tokens=16_384)
     assert refused.status_code == 402
     quick = shell.quick
-    quick.ok("down")
+    flight = Flight(quick, agent_id, "r1", max_tokens=100)
+    held = quick.ok("agent", "get", "gone").keys["held_usd"]
+    until(
+        lambda: any(b'"t":"refused"' in one.read_bytes() for one in (shell.home / "ledger").glob("*.jsonl"))
+    )
+    shell.crash()
+    flight.leave()
     typist = QuickTypist(quick)
+    unasked(typist, held)
     [cause, down] = typist.doctor("402", "--agent", "gone")
     assert cause["finding"] == "agent gone was refused with 402 insufficient_budget, 1 time in all"
     assert (
@@ -188,8 +230,51 @@ def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
     assert down["remedy"] == ["spendguard up"]
     [body] = typist.doctor("-", stdin=refused.text)
     assert body["finding"] == "402 insufficient_budget: Insufficient budget"
+    assert body["remedy"][0].startswith(f"spendguard budget set --agent {agent_id} --limit ")
     [_, none] = typist.doctor("409")
     assert none["finding"] == "the ledger has no call refused with 409"
+    assert typist.type("spendguard up").code == 0
+    found = typist.doctor("--check", "money", "--check", "failures")
+    assert not [
+        one for one in found if one["check"] in ("money.left", "failures.providers") and one["level"] != "ok"
+    ]
+    assert next(one for one in found if one["check"] == "money.unconfirmed")["level"] == "warning"
+
+
+def unasked(typist: QuickTypist, held_usd: str) -> None:
+    """Nothing is said to be well that nobody looked at; what the next start charges is told."""
+    found = typist.doctor()
+    for group, verb in (("agents", "were"), ("money", "was"), ("failures", "were")):
+        said = [one for one in found if one["group"] == group and one["check"] != "money.left"]
+        assert [one["level"] for one in said] == ["note"], said
+        assert said[0]["finding"] == f"{group} {verb} not looked at: the sidecar is down"
+    [left] = [one for one in found if one["check"] == "money.left"]
+    assert (left["level"], left["remedy"]) == ("warning", ["spendguard up"])
+    assert f"1 call had no end when the sidecar ended: ${held_usd} is held" in left["finding"]
+
+
+def test_inside_exec_a_program_is_told_of_its_own_agent(served: Quick, typist: QuickTypist) -> None:
+    """By its key, from the sidecar: no other agent, no file of the ledger, nothing that operators type."""
+    own, other = served.agent("inside", cents=1), served.agent("outside", cents=1)
+    for agent_id in (own, other):
+        assert ask(served, agent_id, n=8, max_tokens=16_384).status_code == 402
+    secret = served.ok("agent", "key", "inside").keys["key"]
+    inside = {
+        "SPENDGUARD_EXEC": "1",
+        "SPENDGUARD_AGENT_ID": own,
+        "CAP_BASE_URL": f"http://127.0.0.1:{served.daemon()['port']}",
+        "CAP_API_KEY": secret,
+    }
+    for arguments in (("402",), ("--check", "failures"), ("--check", "agents")):
+        ran = served.run("doctor", *arguments, "--json", **inside)
+        assert ran.code in (0, 1), ran
+        assert "outside" not in ran.out and "Permission" not in ran.out
+        assert "--limit" not in ran.out and "budget topup" not in ran.out
+    [cause, *_] = json.loads(served.run("doctor", "402", "--json", **inside).out)["findings"]
+    assert cause["finding"].startswith("agent inside was refused 1 time with 402 insufficient_budget")
+    nobody = served.run("doctor", "402", "--json", **inside | {"SPENDGUARD_AGENT_ID": ""})
+    [said] = nobody.json["findings"]
+    assert said["finding"].startswith("refusals were not looked at: inside spendguard exec")
 
 
 def test_agent_get_and_status_tell_the_way_out(served: Quick, typist: QuickTypist) -> None:

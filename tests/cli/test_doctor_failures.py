@@ -1,5 +1,7 @@
 """Refusals and failures of late, each provoked for real: what the doctor says first, and what mends it."""
 
+import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from patients import Flight, ask, code_of, first, is_mended, look
 from quick_typist import QuickTypist
 from shell import Quick, finish
+from until import until
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +52,15 @@ def test_a_model_that_has_no_price(served: Quick, typist: QuickTypist) -> None:
     assert (cause["check"], cause["level"], cause["code"]) == ("failures.refused", "red", "unknown_model")
     assert "use a model that has a price: gpt-4o-mini" in cause["deed"]
     assert any('[prices.overrides.openai."gpt-4o-minni"]' in line for line in cause["evidence"])
+    post(served, "/openai/v1/chat/completions", asks(model="gpt-9"), **{"x-cynsta-agent-id": agent_id})
+    both = typist.doctor("400", "--agent", "unknown")
+    assert [one["level"] for one in both] == ["red", "red"]
+    assert all(any("[prices.overrides." in line for line in one["evidence"]) for one in both)
     typist.mends(cause)
 
 
 def test_a_request_that_cannot_be_read(served: Quick, typist: QuickTypist) -> None:
-    """Mended where a later call of the same kind gets through."""
+    """That other calls get through proves nothing of this one: it is not known whether it was corrected."""
     agent_id = served.agent("malformed", cents=500)
     assert code_of(ask(served, agent_id, max_tokens="many")) == (400, "malformed_request")
     cause = first(typist, "malformed")
@@ -61,8 +68,80 @@ def test_a_request_that_cannot_be_read(served: Quick, typist: QuickTypist) -> No
     assert cause["deed"].startswith("correct max_tokens in the request: ")
     assert ask(served, agent_id, max_tokens=100).status_code == 200
     after = look(typist, "malformed", "failures")
-    assert (after["level"], after["code"]) == ("note", "malformed_request")
-    assert after["finding"].endswith("would not be refused for that now")
+    assert (after["level"], after["code"]) == ("warning", "malformed_request")
+    assert after["finding"].endswith("may be refused again")
+    assert any("proves nothing of the very same request" in line for line in after["evidence"])
+    assert after["deed"] == cause["deed"]
+
+
+def test_two_faults_of_requests_are_told_apart(served: Quick, typist: QuickTypist) -> None:
+    """Both are one code, and each has a way out of its own; refused over again, each is counted."""
+    agent_id = served.agent("faults", cents=500)
+    for fields in ({"foo_bar": 1}, {"messages": "none"}, {"messages": "none"}):
+        assert code_of(ask(served, agent_id, **fields)) == (400, "malformed_request")
+    found = [one for one in typist.doctor("--agent", "faults") if one["code"] == "malformed_request"]
+    for said in (found, typist.doctor("400", "--agent", "faults")):
+        assert [one["level"] for one in said] == ["red", "red"]
+        assert ["--allow" in "".join(one["remedy"]) for one in said] == [
+            False,
+            True,
+        ]
+    assert "was refused 2 times with" in found[0]["finding"]
+
+
+def test_a_mock_model_of_an_agent_that_is_none(served: Quick, typist: QuickTypist) -> None:
+    """Another call that passes does not mend it, nor is what was refused the way out."""
+    agent_id = served.agent("real", cents=500, mock=False)
+    refused = ask(served, agent_id)
+    assert code_of(refused) == (403, "mock_only")
+    cause = first(typist, "real")
+    assert (cause["check"], cause["level"], cause["code"]) == ("failures.refused", "red", "mock_only")
+    assert cause["deed"] == "use a real model with this agent: it is no mock agent"
+    [pasted] = typist.doctor("-", stdin=refused.text)
+    assert (pasted["level"], pasted["deed"]) == ("red", cause["deed"])
+    [remedy] = cause["remedy"]
+    made = typist.type(remedy).keys["agent_id"]
+    served.ok("budget", "set", "--agent", made, "--limit", "100")
+    assert ask(served, made).status_code == 200
+
+
+def test_a_call_that_an_operator_cut_is_no_failure_of_its_provider(
+    served: Quick, typist: QuickTypist
+) -> None:
+    """Nor was it a refusal; once its cost is entered, nothing is left of it."""
+    agent_id = served.agent("cut", cents=5000)
+    answers: list[httpx.Response] = []
+    asked = {"metadata": {"mock": "hang"}, "max_tokens": 100}
+    caller = threading.Thread(target=lambda: answers.append(ask(served, agent_id, **asked)))
+    caller.start()
+    until(lambda: served.ok("agent", "get", "cut").keys["calls_in_flight"] == "1")
+    served.ok("run", "abort", "--agent", "cut", "--run", "default")
+    caller.join(20)
+    [body] = answers
+    assert code_of(body) == (502, "upstream_failed")
+    call_id = body.json()["spendguard"]["call_id"]
+    [pasted] = typist.doctor("-", stdin=body.text)
+    assert pasted["level"] == "warning"
+    assert "an operator cut it, or the sidecar ended: it is no fault of the provider" in pasted["evidence"]
+    assert not any("would be refused" in line for line in pasted["evidence"])
+    found = typist.doctor("--agent", "cut")
+    assert [one["check"] for one in found if one["level"] == "warning"] == ["money.unconfirmed"]
+    served.ok("budget", "adjust", "--call", call_id, "--to", "0", "--reason", "never ran")
+    assert look(typist, "cut", "failures")["level"] == "ok"
+    [after] = typist.doctor("-", stdin=body.text)
+    assert (after["level"], after["remedy"]) == ("note", [])
+
+
+def test_a_failure_whose_cost_was_entered_is_over(served: Quick, typist: QuickTypist) -> None:
+    """The reason of the correction is an operator's, and is not told as the provider's."""
+    agent_id = served.agent("entered", cents=500)
+    answer = ask(served, agent_id, metadata={"mock": "fail:500"}, max_tokens=100)
+    assert look(typist, "entered", "failures")["level"] == "warning"
+    call_id = answer.headers["x-spendguard-call-id"]
+    served.ok("budget", "adjust", "--call", call_id, "--to", "0", "--reason", "by the bill")
+    found = typist.doctor("--agent", "entered")
+    assert not any("by the bill" in json.dumps(one) for one in found)
+    assert look(typist, "entered", "failures")["level"] == "ok"
 
 
 def test_a_field_that_no_list_has(served: Quick, typist: QuickTypist) -> None:

@@ -60,7 +60,12 @@ def test_the_home_is_open_to_others(typist: Typist) -> None:
     assert f"{typist.shell.home} is open to other users" in found["finding"]
     assert found["remedy"] == [f"chmod 700 {typist.shell.home}"]
     assert found["safe"]
+    anew = f"spendguard down && rm {typist.shell.home}/admin.token && spendguard up"
+    assert found["deed"].endswith(anew)
+    before = (typist.shell.home / "admin.token").read_text()
     typist.mends(found)
+    assert typist.type(anew).code == 0
+    assert (typist.shell.home / "admin.token").read_text() != before
     assert typist.look(*GROUPS)[0]["level"] == "ok"
 
 

@@ -87,6 +87,7 @@ def test_the_mock_call_falls_through_every_leg_and_leaves_nothing(sidecar: Sidec
     told = ran.json
     assert list(said(ran)) == LEGS
     assert {one["level"] for one in told["findings"]} == {"ok"}
+    assert "all is well: the call went the whole way, and cost what was said" in ran.err
     cost, before, after = (parse_usd(told[f"{name}_usd"]) for name in ("cost", "before", "after"))
     assert 0 < cost < parse_usd(told["held_usd"]) < before == after + cost
     assert "its record is in the journal on disk" in said(ran)["held"]["evidence"]
@@ -145,6 +146,7 @@ def test_what_goes_wrong_is_said_in_words(sidecar: Sidecar, quick: Quick, upstre
     sidecar.control("PATCH", f"/v1/agents/{agent}", {"frozen": True, "reason": "looked at"})
     frozen = quick.run(*words)
     assert list(said(frozen)) == ["reachable", "identified", "held"]
+    assert "the way is broken at held: " in frozen.err
     assert (said(frozen)["held"]["code"], said(frozen)["held"]["level"]) == ("agent_frozen", "red")
     assert "looked at" in said(frozen)["held"]["finding"]
     assert all("\x1b" not in ran.out + ran.err for ran in (rejected, broken, frozen))

@@ -97,7 +97,7 @@ def test_every_refusal_is_told(quick: Quick, told: Told, code: str) -> None:
         "0.00",
         False,
     )
-    assert "stands for 1 more like it" in found["refused"]["said"]
+    assert "stands for 1 more with the same code" in found["refused"]["said"]
     assert found["charged"]["said"] == "Nothing left this machine, and nothing was charged."
     assert ("worst_case" in found) is ("worst_case_usd" in REFUSALS[found["code"]])
     if "worst_case" in found:

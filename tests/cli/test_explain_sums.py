@@ -1,12 +1,19 @@
 """The sums of `explain`, by hand: what is equal, what is worked out, and what must not be."""
 
+import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from spendguard_cli.explain.life import Held
+from spendguard_cli.explain import refusing, telling
+from spendguard_cli.explain.life import Ended, Held, Life, Turned
 from spendguard_cli.explain.refusing import _adds_up
+from spendguard_cli.explain.story import Step, Story
 from spendguard_cli.explain.sums import cost_sum, hold_sum
+from spendguard_cli.views import explaining
+from spendguard_daemon.errors import Code, Fact
 
 RATES = {"input": 150_000, "cache_read": 75_000, "output": 600_000}
 
@@ -81,3 +88,56 @@ def test_the_parts_of_a_refusal_are_added_exactly() -> None:
     assert _adds_up(["0.0000150001", "0.000006"], "0.000021001")
     assert not _adds_up(["0.0000150001", "0.000006"], "0.000021")
     assert not _adds_up(["much", "0.000006"], "0.000021")
+
+
+def refused(code: Code, **facts: Fact) -> dict[str, Step]:
+    at = "2026-11-29T15:00:00Z"
+    turned = Turned(at=at, until=at, code=code, http_status=402, detail="no", count=1, facts=facts)
+    life = Life(
+        call_id="c", agent_id="a", run_id="r", provider="mock", endpoint="e", model="m", turned=turned
+    )
+    return {step.step: step for step in refusing.steps(life, turned, [])}
+
+
+def test_what_would_have_fitted_is_less_than_what_was_asked_for() -> None:
+    """And what nobody knows is not told."""
+    held = refused(Code.BUDGET_HELD, affordable_max_tokens=4000, asked_output_tokens=4000)
+    assert held["fits"].more == ["This request as it is, once enough calls in flight have ended."]
+    assert "fits" not in refused(Code.KEY_LIMIT, affordable_max_tokens=4000, asked_output_tokens=4000)
+    less = refused(Code.INSUFFICIENT_BUDGET, affordable_max_tokens=177, asked_output_tokens=4000)
+    assert less["fits"].more == ["This request with max_tokens of at most 177."]
+    told = refused(Code.BUDGET_LOCKED, locked_run_id="nightly", next_run_id=None)["refused"].more
+    assert told == ["code budget_locked", "locked run id nightly"]
+
+
+def test_a_call_that_nothing_of_left_is_not_on_its_way() -> None:
+    at = "2026-11-29T15:00:00Z"
+    ended = Ended(at=at, state="voided", cost_nusd=0, usage={}, lines=(), http_status=None, reason="not sent")
+    life = Life(call_id="c", agent_id="a", run_id="r", provider="mock", endpoint="e", model="m", sent_at=at)
+    for end, sent in (
+        (ended, "Let go; but nothing of it reached the provider."),
+        (replace(ended, http_status=429), "On its way to the provider."),
+        (None, "On its way to the provider."),
+    ):
+        told = telling.steps(replace(life, ended=end), operator=True, up=True)
+        assert [step.said for step in told if step.step == "sent"] == [sent]
+
+
+def test_the_heading_of_ways_out_stands_once() -> None:
+    steps = [Step(step="ways_out", said=said) for said in ("wait", "give more")]
+    text = io.StringIO()
+    Console(file=text, width=60).print(explaining.story(made_story(steps)))
+    assert [line.strip() for line in text.getvalue().splitlines()][1:] == [
+        "",
+        "ways out",
+        "wait",
+        "give more",
+    ]
+
+
+def made_story(steps: list[Step]) -> Story:
+    words = dict.fromkeys(
+        ("call_id", "agent_id", "agent_name", "run_id", "provider", "endpoint", "model"), "x"
+    )
+    rest: dict[str, Any] = {"sources": [], "damage": [], "notes": [], "wrong": False, "steps": steps}
+    return Story(state="refused", code=None, hold_usd="0.00", cost_usd="0.00", **words, **rest)

@@ -63,6 +63,20 @@ def test_an_agent_that_needs_something_comes_before_refusals(up: Quick, found: d
     up.ok("agent", "delete", agent_id, "--yes")
 
 
+def test_a_refusal_that_still_stands_is_told_whatever_comes_next(up: Quick) -> None:
+    agent_id, other = up.agent("broke", cents=1), up.agent("bare")
+    assert up.call(agent_id, n=8, max_tokens=16_384).status_code == 402
+    shown = up.ok("--json").json
+    assert shown["next"] == "spendguard budget set --agent bare --limit 5000"
+    [line] = [line for line in shown["warnings"] if "agent broke" in line]
+    assert line.startswith("agent broke was refused with insufficient_budget ")
+    assert line.endswith(" ago, and still would be: spendguard doctor")
+    up.ok("budget", "set", "--agent", "broke", "--limit", "100", "--topup", "100")
+    assert not [line for line in up.ok("--json").json.get("warnings", []) if "agent broke" in line]
+    for gone in (agent_id, other):
+        up.ok("agent", "delete", gone, "--yes")
+
+
 def test_a_sidecar_that_is_down_and_ill_leads_to_the_doctor(shell: Shell, found: dict[str, Finding]) -> None:
     found["daemon"] = finding(Level.RED, "another program has the port")
     ran = shell.quick.ok()

@@ -178,8 +178,41 @@ def test_strict_is_not_what_runs(shell: Shell) -> None:
     assert "spendguard restart --strict" in ran.err
 
 
+def test_a_strict_restart_costs_no_sidecar_that_runs(shell: Shell, page: PricePage) -> None:
+    """The price server is asked first; and what is tried again by hand is the strict start, no other."""
+    shell.ok("up")
+    before = shell.daemon()["pid"]
+    page.status = 500
+    ran = shell.run("restart", "--strict", **page.env)
+    assert ran.code == 8
+    assert "it answered 500; so the sidecar was not stopped, and runs on with the prices it has" in ran.err
+    assert "try: spendguard restart --strict tries again" in ran.err
+    assert shell.quick.ok("status", "--json").json["pid"] == before
+    shell.quick.ok("down", "--now")
+    ran = shell.run("up", "--strict", **page.env)
+    assert ran.code == 8
+    assert "try: spendguard up --strict tries again" in ran.err
+
+
+def test_prices_of_our_own_that_a_server_gave_bar_no_way_back(shell: Shell, page: PricePage) -> None:
+    """From local to remote and back, on one key: no dead end."""
+    shell.ok("up")
+    (own,) = documents(shell)
+    page.body = (shell.home / "pricing" / own).read_bytes()
+    shell.quick.ok("config", "set", "prices.url", page.url)
+    shell.quick.ok("config", "set", "prices.source", "remote")
+    assert shell.ok("restart").keys["self_signed"] == "false"
+    ran = shell.quick.ok("config", "unset", "prices.source")
+    assert "prices.url is set, and so prices come from there" in ran.err
+    assert "try: spendguard config unset prices.url" in ran.err
+    shell.quick.ok("config", "unset", "prices.url")
+    assert shell.ok("restart").keys["self_signed"] == "true"
+
+
 def test_strict_takes_the_address_that_is_set(shell: Shell, page: PricePage) -> None:
     """And its key; whatever CAP_PRICING_SOURCE says."""
     ran = shell.ok("up", "--strict", **page.env, CAP_PRICING_SOURCE="local")
     assert ran.keys["self_signed"] == "false"
     assert shell.ok("up", "--strict", **page.env).keys["changed"] == "false"
+    page.status = 500  # it has a document of that server, and may be started again with it
+    assert shell.ok("restart", "--strict", **page.env).keys["self_signed"] == "false"

@@ -66,12 +66,18 @@ def test_a_call_is_cut_and_its_charge_is_told(served: Quick, agent: str) -> None
     """It is charged at its hold; said again, it is over; and the lock is free for another run."""
     with hanging(served, agent, "nightly") as call:
         assert served.call(agent).status_code == 409
-        cut = served.ok("run", "abort", "--call", call.call_id, "--json")
+        cut = served.ok("run", "abort", "--call", call.call_id[:8], "--json")
         assert (cut.json["call_id"], cut.json["state"]) == (call.call_id, "settled_worst")
         assert cut.json["cost_usd"] == cut.json["hold_usd"]
         assert (cut.json["attached"], cut.json["idle_seconds"]) == (None, None)
         assert f"1 call ended; charged ${cut.json['hold_usd']}, 1 of them at the hold" in cut.err
         assert f"try: spendguard budget adjust --call {call.call_id} --to <usd>" in cut.err
+    adjusted = served.ok("budget", "adjust", "--call", call.call_id[:8], "--to", cut.json["cost_usd"])
+    assert adjusted.keys["call_id"] == call.call_id
+    for short, code, words in (("00000000", 4, "Call not found: 00000000"), ("xyz", 2, "is no call's id")):
+        for verb in (["run", "abort"], ["budget", "adjust", "--to", "0"]):
+            ran = served.run(*verb, "--call", short)
+            assert (ran.code, words in ran.err) == (code, True), ran
     again = served.run("run", "abort", "--call", call.call_id)
     assert (again.code, again.out) == (1, "")
     assert f"error: Call has ended: it is settled_worst, and was charged ${cut.json['cost_usd']}" in again.err

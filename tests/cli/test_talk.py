@@ -22,8 +22,11 @@ def test_a_topup_that_does_not_fit_says_what_was_added(served: Shell) -> None:
     none = served.ok("budget", "topup", "--agent", agent_id, "--amount", "5")
     assert none.keys["topup_applied_cents"] == "0"
     assert "warning: nothing was added: the balance may not be above the limit of $1.00" in none.err
-    assert f"try: spendguard budget set --agent {agent_id} --limit <higher>" in none.err
-    half = served.ok("budget", "set", agent_id, "--limit", "103", "--topup", "5")
+    (mend,) = [line.removeprefix("try: ") for line in none.err.splitlines() if line.startswith("try: ")]
+    assert mend == f"spendguard budget set --agent {agent_id} --limit 105 --topup 5"
+    mended = served.ok(*mend.split()[1:])
+    assert (mended.keys["remaining_cents"], mended.err) == ("105", "")
+    half = served.ok("budget", "set", agent_id, "--limit", "108", "--topup", "5")
     assert "warning: only $0.03 of $0.05 was added" in half.err
     whole = served.ok("budget", "set", agent_id, "--limit", "200", "--topup", "5")
     assert whole.err == ""
@@ -37,6 +40,7 @@ def test_the_cap_of_all_says_what_was_added_and_what_to_do_without_one(served: S
     served.ok("budget", "daemon", "set", "--limit", "1000000")
     told = served.ok("budget", "daemon", "topup", "--amount", "5")
     assert "warning: nothing was added" in told.err
+    assert "try: spendguard budget daemon set --limit 1000005 --topup 5" in told.err
     served.ok("budget", "daemon", "set", "--off")
 
 
@@ -134,6 +138,14 @@ def test_a_mock_agents_base_url_takes_mock_models(served: Shell) -> None:
         body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}]}
         answer = httpx.post(f"{url}/chat/completions", json=body, trust_env=False)
         assert answer.status_code == 200, answer.text
+
+
+def test_a_real_probe_without_a_key_asks_nobody(served: Shell) -> None:
+    agent = name()
+    served.agent(agent, cents=100)
+    ran = served.run("doctor", "--probe", "--provider", "openai", "--agent", agent)
+    assert "The sidecar has no key for openai: nothing was sent" in ran.err
+    assert "try: spendguard provider set-key openai" in ran.err
 
 
 @pytest.mark.parametrize(

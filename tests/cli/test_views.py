@@ -247,6 +247,42 @@ def test_money_ids_and_reasons_are_never_broken(width: int) -> None:
     assert all(len(line.rstrip()) <= width for line in tables)
 
 
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_ids_and_what_stands_beside_them_are_whole(width: int) -> None:
+    """An id has a line of its own before a column is left out: it is what the next command needs."""
+    sums = {"state": "held", "hold_usd": "0.010649600", "cost_usd": None, "attached": False}
+    sums |= {"created_at": "2026-11-29T15:00:00.123Z", "idle_seconds": 49, "run_id": "nightly"}
+    held = made_fields(wire.Call, {"call_id": UUID, "model": "gpt-4.1-mini", **sums})
+    named = {"agent_id": UUID, "name": "my-agent", "remaining_usd": "49.99974", "frozen": False}
+    named |= {"restored": False, "locked_run_id": "nightly", "hard_limit_cents": 5000}
+    agent = made_fields(wire.Agent, named)
+    said = narrow(shapes.AgentDetail(agent=agent, calls=[held], now_ns=1_795_964_412_500_000_000), width)
+    said = said[said.index("IN FLIGHT") :]
+    assert [UUID in line for line in said.splitlines()].count(True) == 2
+    for word in ("nightly", "12 s", "its client has left", "gpt-4.1-mini", "held", "$0.010649600"):
+        assert word in said, said
+    assert ("2026-11-29 15:00:00Z" in said) is (width > 60)
+    listed = narrow([agent], width)
+    for word in (UUID, "my-agent", "$49.99974", "$50.00", "run nightly in flight"):
+        assert word in listed, listed
+    key = {"key_id": "local-" + "0" * 16, "public_key": "pGH2ErN2+qDohE7ULbRtKvj5stzyIkCuYoGLD9k/n6Y="}
+    good = {"state": "good", "not_after": None}
+    pinned = made_fields(prices.Trusted, {"keys": [made_fields(prices.TrustedKey, key | good)]})
+    trusted = narrow(pinned, width)
+    assert key["key_id"] in trusted
+    assert key["public_key"] in trusted
+    assert all(len(line.rstrip()) <= width for line in (said + listed).splitlines())
+
+
+def test_the_next_step_never_falls_out_of_its_column() -> None:
+    fields = {"next": "spendguard demo", "agents": [], "warnings": []}
+    fields["why"] = "see it work first: no key, no network, nothing left behind; then spendguard up"
+    said = narrow(made_fields(shapes.Overview, fields), 60)
+    below = said[said.index("next  ") :].splitlines()
+    assert below[0].rstrip() == "next  spendguard demo"
+    assert all(line.startswith("      ") for line in below[1:])
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_keys_fit_with_what_their_lineage_leaves(width: int) -> None:
     """A child has no more left than the key above it, whatever it says itself; models come from above too."""

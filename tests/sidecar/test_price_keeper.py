@@ -12,15 +12,16 @@ from nacl.signing import SigningKey
 
 import signed_prices
 from ledger_kit import Failures, open_ledger
-from local_home import Home
-from remote_home import NOT_MODIFIED, RemoteHome, answer
+from local_home import FOLDER, TRUST, Home
+from remote_home import NOT_MODIFIED, STATE, RemoteHome, answer
 from signed_prices import DAY_NS, NOW_NS, PINNED, document
 from sim import SimDisk
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import views
 from spendguard_daemon.ledger.ledger import Ledger
-from spendguard_daemon.price_keeper import PriceClock, PriceKeeper
+from spendguard_daemon.price_keeper import PriceClock, PriceKeeper, PriceOrigin
 from spendguard_daemon.pricing.answers import failed
+from spendguard_daemon.pricing.local import LocalPrices
 from spendguard_daemon.pricing.trust import PinnedKey
 
 GOOD = document()
@@ -39,13 +40,18 @@ class Daemon:
     def __init__(self, home: RemoteHome) -> None:
         self.home, self.disk, self.failures = home, SimDisk(), Failures()
 
-    def life(self, work: Callable[[PriceKeeper, Ledger], Coroutine[Any, Any, None]], **terms: Any) -> None:
-        """Run one life of it from start to clean stop."""
+    def life(
+        self,
+        work: Callable[[PriceKeeper, Ledger], Coroutine[Any, Any, None]],
+        source: PriceOrigin | None = None,
+        **terms: Any,
+    ) -> None:
+        """Run one life of it from start to clean stop; its prices come from elsewhere, or from `source`."""
 
         async def live() -> None:
             ledger = open_ledger(self.disk, self.home.clock, self.failures)
             ledger.start(asyncio.get_running_loop())
-            keeper = PriceKeeper(self.home.source(**terms), ledger, self.home.clock)
+            keeper = PriceKeeper(source or self.home.source(**terms), ledger, self.home.clock)
             try:
                 await work(keeper, ledger)
             finally:
@@ -53,6 +59,10 @@ class Daemon:
 
         asyncio.run(live())
         assert not self.home.server.answers
+
+    def local(self) -> LocalPrices:
+        """Return the source of a start that signs its own prices, in the same home."""
+        return LocalPrices(FOLDER, TRUST, disk=self.home.disk, clock=self.home.clock, rng=self.home.rng)
 
 
 @pytest.fixture
@@ -100,6 +110,65 @@ def test_no_rollback_after_a_restart_without_the_files(daemon: Daemon) -> None:
     for path in daemon.home.files:
         del daemon.home.disk.files[path]
     daemon.life(second)
+
+
+@pytest.fixture
+def served_own(daemon: Daemon) -> bytes:
+    """Sign prices here, and take the same document from a price server then; it is returned."""
+    kept: list[bytes] = []
+
+    async def signs(keeper: PriceKeeper, _: Ledger) -> None:
+        await keeper.load()
+        sha256 = keeper.current(NOW_NS).document_sha256
+        kept.append(daemon.home.disk.files[FOLDER / f"{sha256}.json"])
+
+    async def is_served(keeper: PriceKeeper, ledger: Ledger) -> None:
+        daemon.home.server.answers.append(answer(kept[0]))
+        await keeper.load()
+        assert [mark.source for mark in ledger.state.high_water.values()] == ["remote"]
+
+    daemon.life(signs, daemon.local())
+    daemon.life(is_served)
+    return kept[0]
+
+
+def test_who_served_a_document_of_its_own_can_sign_again(daemon: Daemon, served_own: bytes) -> None:
+    """From remote back to local: the next one goes above the mark, as the ledger takes nothing beside it."""
+
+    async def same(keeper: PriceKeeper, _: Ledger) -> None:
+        await keeper.load()
+        assert keeper.current(NOW_NS).sequence == 1
+
+    async def nears_its_end(keeper: PriceKeeper, ledger: Ledger) -> None:
+        await keeper.load()
+        assert keeper.current(NOW_NS).sequence == 2
+        (mark,) = ledger.state.high_water.values()
+        assert (mark.source, mark.sequence) == ("local", 2)
+
+    async def replayed(keeper: PriceKeeper, _: Ledger) -> None:
+        daemon.home.server.answers.append(answer(served_own))
+        assert (await refused(keeper.load())).code is Code.PRICING_ROLLBACK
+
+    daemon.life(same, daemon.local())
+    daemon.home.clock.now_ns += 6 * DAY_NS + SECOND_NS
+    daemon.life(nears_its_end, daemon.local())
+    del daemon.home.disk.files[STATE]
+    daemon.life(replayed)
+
+
+def test_no_number_of_another_key_moves_our_own(daemon: Daemon) -> None:
+    """A price server may give the highest number there is: prices are signed here as before it."""
+
+    async def served(keeper: PriceKeeper, _: Ledger) -> None:
+        daemon.home.server.answers.append(answer(document(sequence=2**53 - 1)))
+        await keeper.load()
+
+    async def signs(keeper: PriceKeeper, _: Ledger) -> None:
+        await keeper.load()
+        assert keeper.current(NOW_NS).sequence == 1
+
+    daemon.life(served)
+    daemon.life(signs, daemon.local())
 
 
 def test_the_mark_of_a_revoked_key_binds_nobody(daemon: Daemon) -> None:

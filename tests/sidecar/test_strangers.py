@@ -18,6 +18,8 @@ CHAT = match("POST", "/grok/v1/chat/completions")
 MISSING = SpendGuardError(Code.MISSING_AGENT, "Missing x-cynsta-agent-id header")
 AGENT_KEY = "sg_agent_0123456789abcdef.0123456789abcdef"
 
+AGENT_ID = "0199a9a6-3c0b-4f57-9a7e-0c9a4f1d2b3c"
+
 
 class Steps:
     """A clock that goes on by a second at each look."""
@@ -55,6 +57,15 @@ def test_who_names_itself_is_forgotten_there_and_for_that_alone() -> None:
         assert len(strangers.shown()) == 3
     strangers.forget("curl/8 again", "chat/completions")
     assert [one.code for one in strangers.shown()] == ["subscription_token"]
+
+
+@pytest.mark.parametrize(("said", "kept"), [(AGENT_ID, AGENT_ID), (AGENT_KEY, ""), ("", "")])
+def test_an_agent_that_was_named_without_its_key_is_known(said: str, kept: str) -> None:
+    """By its id alone, whatever else may stand there; other codes tell nobody's name."""
+    strangers = Strangers(Steps())
+    for code in (Code.AGENT_NOT_FOUND, Code.KEY_REQUIRED):
+        strangers.note(SpendGuardError(code, "no", facts={"agent_id": said}), "curl", CHAT, "/")
+    assert [one.agent_id for one in strangers.shown()] == [kept, ""]
 
 
 def test_there_are_never_many() -> None:

@@ -5,6 +5,7 @@ word of a request but the name of its program and the kind of its path: a key th
 is never kept.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from spendguard_daemon import wire
@@ -22,6 +23,8 @@ WORDS_MAX = 4
 
 NAMED_NOBODY = (Code.MISSING_AGENT, Code.AGENT_NOT_FOUND, Code.KEY_UNKNOWN, Code.KEY_REQUIRED)
 """Refusals that are over once the same program says who it is."""
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 OTHER = "other"
 """The kind of a path of which nothing is known."""
@@ -87,6 +90,7 @@ class _Seen:
     first_ns: int
     last_ns: int
     count: int
+    agent_id: str = ""
 
 
 class Strangers:
@@ -104,7 +108,12 @@ class Strangers:
         detail = safe(without_keys(error.detail), DETAIL_LENGTH_MAX)
         seen = self._seen.pop(key, None) or _Seen(detail, provider, now_ns, now_ns, 0)
         self._seen[key] = replace(
-            seen, detail=detail, provider=provider, last_ns=now_ns, count=seen.count + 1
+            seen,
+            detail=detail,
+            provider=provider,
+            last_ns=now_ns,
+            count=seen.count + 1,
+            agent_id=_named(error),
         )
         if len(self._seen) > KEPT_MAX:
             del self._seen[next(iter(self._seen))]
@@ -131,9 +140,16 @@ class Strangers:
                 count=seen.count,
                 first_at=iso(seen.first_ns),
                 last_at=iso(seen.last_ns),
+                agent_id=seen.agent_id,
             )
             for (code, name, endpoint), seen in latest
         ]
+
+
+def _named(error: SpendGuardError) -> str:
+    """Return the agent that was named without its key: an id, and nothing else that may stand there."""
+    named = str(error.facts.get("agent_id", "")) if error.code is Code.KEY_REQUIRED else ""
+    return named if _ID.fullmatch(named) else ""
 
 
 def program(user_agent: str) -> str:

@@ -85,9 +85,14 @@ class LocalPrices:
     async def ask(self) -> None:
         """Do nothing: whom there is to ask is here, and `refresh` asks it."""
 
-    def counts(self, _key_id: str) -> bool:
-        """Say that every mark counts: a key made anew goes on counting from the one before it."""
-        return True
+    def counts(self, source: str, key_id: str) -> bool:
+        """Tell whether a mark counts: any of this source, as a key made anew goes on from the one before it.
+
+        And that of our own key wherever its document came from: an operator may have served one that was
+        signed here. The ledger takes no lower number of that key, so the next one signed goes above it. A
+        document of another's key never counts, whatever number it bears.
+        """
+        return source == self.mark_source or key_id == self._own_key_id()
 
     def key_ids(self) -> tuple[str, ...]:
         """Return the key that signs here."""
@@ -103,6 +108,10 @@ class LocalPrices:
             raise unavailable("none has been loaded yet")
         trust.check_unexpired(self._book.expires_ns, now_ns)
         return self._book
+
+    def _own_key_id(self) -> str | None:
+        raw = self._files.read(self._files.path("authority.key"))
+        return None if raw is None else Authority.from_key_file(raw).key_id
 
     def _find_or_sign(self, high_water: HighWater | None) -> PriceBook:
         authority, pinned = self._authority()

@@ -146,8 +146,10 @@ class RemotePrices:
         trust.check_unexpired(self._book.expires_ns, max(now_ns, self._book.issued_ns), self._terms.skew_ns)
         return self._book
 
-    def counts(self, key_id: str) -> bool:
-        """Tell whether the mark of a key counts: one that is pinned, and not revoked."""
+    def counts(self, source: str, key_id: str) -> bool:
+        """Tell whether the mark of a key counts: one of this source, that is pinned, and not revoked."""
+        if source != self.mark_source:
+            return False
         return not self._terms.verifies or key_id in self._trust().names()
 
     def key_ids(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from spendguard_cli.doctor import lately
+from spendguard_cli.doctor import judging, lately
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import first_commands, ways_out
@@ -21,7 +21,7 @@ def _keys(world: World) -> Iterator[Finding]:
 
 def _of(world: World, agent: wire.Agent) -> Iterator[Finding]:
     limited = lately.of(world, agent, Code.KEY_LIMIT)
-    hindered = limited if limited is not None and lately.again(world, limited) else None
+    hindered = limited if limited is not None and judging.again(world, limited) else None
     if hindered is not None:
         yield Finding(
             level=Level.RED,

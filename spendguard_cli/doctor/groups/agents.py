@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from spendguard_cli.doctor import lately
+from spendguard_cli.doctor import judging, lately
+from spendguard_cli.doctor.asking import asks
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.groups import agent_keys, agents_in_flight
 from spendguard_cli.doctor.world import World
@@ -69,7 +70,7 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
         refused = lately.of(world, agent, Code.INSUFFICIENT_BUDGET)
         yield Finding(
             level=Level.RED,
-            finding=f"{lately.named(agent)} has spent its budget: nothing remains",
+            finding=f"{lately.named(agent)} {_why_empty(agent)}",
             evidence=evidence + _refusals(world, refused),
             remedy=remedy(_ways(world, agent, Code.INSUFFICIENT_BUDGET, worst)),
             code=Code.INSUFFICIENT_BUDGET,
@@ -88,10 +89,19 @@ def _purse(world: World, agent: wire.Agent) -> Iterator[Finding]:
         )
 
 
+def _why_empty(agent: wire.Agent) -> str:
+    """Say why nothing remains: it was spent, or never given."""
+    if agent.hard_limit_cents == 0:
+        return "can spend nothing: its limit is $0"
+    if not nusd(agent.settled_usd):
+        return "can spend nothing: it was given no money, or all was taken back"
+    return "has spent its budget: nothing remains"
+
+
 def _is_low(world: World, agent: wire.Agent, remaining_nusd: int, worst_nusd: int) -> bool:
     """Tell whether a budget is low, and no refusal for it says so already."""
     refused = lately.of(world, agent, Code.INSUFFICIENT_BUDGET)
-    if refused is not None and lately.again(world, refused):
+    if refused is not None and judging.again(world, refused):
         return False
     limit_nusd = (agent.hard_limit_cents or 0) * NUSD_PER_CENT
     return remaining_nusd * 100 < limit_nusd * LOW_PERCENT or remaining_nusd < worst_nusd
@@ -132,7 +142,7 @@ def _cap(world: World) -> Iterator[Finding]:
     if cap is None or remaining is None:
         yield ok("there is no cap above all agents")
         return
-    refused = [one for one in world.refused if one.code == Code.DAEMON_CAP and lately.again(world, one)]
+    refused = [one for one in world.refused if one.code == Code.DAEMON_CAP and judging.again(world, one)]
     if remaining > 0 and not refused:
         yield ok(f"${cap.remaining_usd} remains of the cap above all agents")
         return
@@ -175,11 +185,14 @@ def _waiting(world: World) -> Iterator[Finding]:
         yield ok("no call waits for money or a lock")
 
 
-CHECKS: tuple[Check, ...] = (
-    Check("agents.frozen", "Agents that are frozen", _frozen),
-    *agents_in_flight.CHECKS,
-    Check("agents.budget", "Agents with no budget, or with little or no money left", _budget),
-    Check("agents.cap", "The cap above all agents", _cap),
-    *agent_keys.CHECKS,
-    Check("agents.waiting", "Calls that wait for money or a lock", _waiting),
+CHECKS: tuple[Check, ...] = tuple(
+    asks(check)
+    for check in (
+        Check("agents.frozen", "Agents that are frozen", _frozen),
+        *agents_in_flight.CHECKS,
+        Check("agents.budget", "Agents with no budget, or with little or no money left", _budget),
+        Check("agents.cap", "The cap above all agents", _cap),
+        *agent_keys.CHECKS,
+        Check("agents.waiting", "Calls that wait for money or a lock", _waiting),
+    )
 )

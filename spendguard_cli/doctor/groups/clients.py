@@ -225,6 +225,8 @@ def _stranger(world: World, one: wire.Stranger) -> Finding:
     times = "once" if one.count == 1 else f"{one.count} times"
     evidence = [f"{one.endpoint}, {times}, last at {one.last_at}: {one.detail}", with_exec(world)]
     code = Code(one.code) if one.code in set(Code) else Code.INTERNAL
+    if code is Code.UNAUTHORIZED or (code is Code.ROUTE_NOT_FOUND and not one.provider):
+        return _no_caller(one, who, evidence[:1])
     level = Level.RED if code in STOPS and one.count > 1 else Level.WARNING  # once may be a slip of the hand
     client = next((client for client in CLIENTS if client.provider == one.provider), CLIENTS[0])
     if code in (Code.MISSING_AGENT, Code.AGENT_NOT_FOUND):
@@ -245,6 +247,23 @@ def _stranger(world: World, one: wire.Stranger) -> Finding:
         finding=f"{who} is refused before it is known which agent pays: {entry.title}",
         evidence=[*evidence, entry.cause],
         deed=f"{entry.operator_remedy[:1].upper()}{entry.operator_remedy[1:]}.",
+        code=one.code,
+    )
+
+
+def _no_caller(one: wire.Stranger, who: str, evidence: list[str]) -> Finding:
+    """Tell of who asked for no model: a look at the control API without its token, or at no path of ours."""
+    lost = one.code == Code.ROUTE_NOT_FOUND
+    return Finding(
+        level=Level.NOTE,
+        finding=f"{who} asked for a path that is not served"
+        if lost
+        else f"{who} asked the control API, without the admin token",
+        evidence=evidence,
+        deed=""
+        if lost
+        else "If it is a tool of yours, such as one that reads /metrics, give it the admin token: "
+        "Authorization: Bearer, and the word in admin.token of the home.",
         code=one.code,
     )
 

@@ -1,9 +1,10 @@
 """Is the sidecar up, ours, of this version, and is its port its own; is this `spendguard` the one on PATH."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from spendguard_cli.doctor import listeners
+from spendguard_cli.doctor import listeners, other_home
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.groups import addressing
 from spendguard_cli.doctor.last_words import LastWords, last_words
@@ -27,6 +28,9 @@ def port(world: World) -> Iterable[Finding]:
     number = world.set_port
     if number is None or listeners.is_free(number):
         return [ok(f"Port {number} is free for the sidecar" if number else "The sidecar takes any free port")]
+    other = other_home.at(number)
+    if other is not None and other != world.home.root:
+        return [_other_home(world, number, other)]
     free, who = listeners.free_port(number), listeners.listener(number)
     return [
         Finding(
@@ -138,6 +142,20 @@ def version(world: World) -> Iterable[Finding]:
             deed="" if own else "Use the command line of the sidecar's version",
         )
     ]
+
+
+def _other_home(world: World, number: int, other: Path) -> Finding:
+    """Say whose sidecar has the port: whoever forgot to set SPENDGUARD_HOME is not to start a second one."""
+    free = listeners.free_port(number)
+    second = "" if free is None else f": {_move(world, free)}, then spendguard up"
+    return Finding(
+        level=Level.RED,
+        finding=f"A SpendGuard sidecar of another home has port {number}: is SPENDGUARD_HOME set rightly?",
+        evidence=[f"it is the sidecar of {safe(str(other))}", f"this shell means {world.home.root}"],
+        remedy=[f"export SPENDGUARD_HOME={shlex.quote(str(other))}"] if str(other).isprintable() else [],
+        deed=f"Or start a second one, with agents and budgets of its own{second}",
+        code=Code.PORT_TAKEN,
+    )
 
 
 def _hangs(world: World) -> Finding:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from spendguard_cli.doctor import lately
+from spendguard_cli.doctor import judging, lately
+from spendguard_cli.doctor.asking import asks
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.world import World
-from spendguard_cli.remedies import Way, first_commands, ways_out
+from spendguard_cli.remedies import told, ways_out
 from spendguard_cli.render import count
 from spendguard_cli.ways.case import nusd
 from spendguard_daemon import wire
@@ -33,48 +34,49 @@ TOLD_ELSEWHERE = frozenset(
 )
 """Codes whose cause another check names: here they are but its consequence."""
 
+GROUP = "failures"
+TOLD_BY_PROVIDERS = frozenset({Code.PROVIDER_KEY_REJECTED})
+"""Codes of failed calls whose cause the checks of the providers name, where it is so still."""
+
 LEVELS: Mapping[bool | None, Level] = {True: Level.RED, None: Level.WARNING, False: Level.NOTE}
 NOW: Mapping[bool | None, str] = {
     True: "would be refused again now",
     None: "may be refused again",
     False: "would not be refused for that now",
 }
-
-
-def told(ways: list[Way]) -> tuple[list[str], list[str], str]:
-    """Return of ways out: the commands of the best, the others as evidence, and the first deed."""
-    commands = first_commands(ways)
-    deeds = [one.about for one in ways if not one.commands]
-    others = [
-        f"or: {one.about}: {'; '.join(one.commands)}"
-        for one in ways
-        if one.commands and one.commands != commands
-    ]
-    others += [f"or: {deed}" for deed in deeds[1:]]
-    return list(commands), others, deeds[0] if deeds else ""
+OTHERS_PASSED = "other calls have passed since, which proves nothing of the very same request"
+CUT = frozenset({"aborted", "crash"})
+"""Why a call ended that an operator cut, or the end of its sidecar: no provider has to do with it."""
 
 
 def finding_of(world: World, one: lately.Refused, *, extra: tuple[str, ...] = ()) -> Finding:
-    """Say of refusals what happened, how often, and what is so now."""
-    again = lately.again(world, one)
+    """Say of refusals what happened, how often, and what is so now; of those of the past in one line.
+
+    `extra` is what is told where this very failure is asked for: then nothing is left out.
+    """
+    again = judging.again(world, one)
     call, entry = one.newest, TABLE.get(Code(one.code)) if one.code in set(Code) else None
     ways = lately.ways(world, one) if again is not False else []
     commands, others, deed = told(ways)
     status = call.http_status or (entry.status if entry else "")
     title = entry.title if entry else safe(call.reason or "")
     empty = (nusd(one.agent.remaining_usd) or 0) <= 0 and one.code == Code.INSUFFICIENT_BUDGET
+    when, whole = lately.ago(world.now_ns, call.created_at), again is not False or bool(extra)
     return Finding(
         level=LEVELS[again],
         finding=f"{lately.named(one.agent)} was refused {count(one.count, 'time')} with {status} "
-        f"{safe(one.code)} ({title}); the same {NOW[again]}",
+        f"{safe(one.code)} ({title}){'' if whole else f', last {when}'}; the same {NOW[again]}",
         evidence=[
-            f"last {lately.ago(world.now_ns, call.created_at)}, call {call.call_id}"
+            f"last {when}, call {call.call_id}"
             + (f" for {safe(call.model)}" if call.model else "")
             + (f": {safe(call.reason, 300)}" if call.reason else ""),
             *lately.sums(call),
+            *([OTHERS_PASSED] if again is None and one.code in lately.FAULTS else []),
             *extra,
             *others,
-        ],
+        ]
+        if whole
+        else [],
         remedy=commands,
         deed=deed,
         code=one.code,
@@ -102,7 +104,7 @@ def _providers(world: World) -> Iterator[Finding]:
     failed: dict[tuple[str, str], _Failed] = {}
     for agent in world.agents:
         for call in world.calls(agent.agent_id):
-            if call.state not in ("voided", "settled_worst") or not _is_recent(world, call):
+            if not _has_failed(world, call):
                 continue
             one = failed.setdefault((call.provider, _end(call)), _Failed(call))
             one.newest = max(one.newest, call, key=lambda call: call.ended_at or "")
@@ -113,6 +115,23 @@ def _providers(world: World) -> Iterator[Finding]:
         yield _provider_finding(world, provider, end, one)
     if not failed:
         yield ok("no provider failed in the last hour")
+
+
+def _has_failed(world: World, call: wire.Call) -> bool:
+    """Tell whether its provider failed it lately, and nobody has entered yet what it cost."""
+    ended_badly = call.state in ("voided", "settled_worst") and call.reason not in CUT
+    return ended_badly and _is_recent(world, call) and not is_confirmed(world, call)
+
+
+def is_confirmed(world: World, call: wire.Call) -> bool:
+    """Tell whether an operator has entered what a call cost that had been charged at a bound."""
+    if call.state != "settled_worst" or world.status is None:
+        return False
+    shown = world.status.unconfirmed
+    if call.call_id in [one.call_id for one in shown]:
+        return False
+    all_are_shown = world.status.unconfirmed_calls <= len(shown)
+    return all_are_shown or (call.ended_at or "") > min(one.ended_at for one in shown)
 
 
 def _is_recent(world: World, call: wire.Call) -> bool:
@@ -131,9 +150,12 @@ def _end(call: wire.Call) -> str:
 
 def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Finding:
     call, rejected = one.newest, end in ("answered 401", "answered 403")
-    mended = _served_since(world, call)
+    since = "calls have passed since" if _served_since(world, call) else ""
+    if not since and end == "answered 401":
+        since = _key_now(world, provider)
+    mended = bool(since)
     level = Level.NOTE if mended else Level.RED if rejected else Level.WARNING
-    charged = one.charged_nusd > 0
+    charged, when = one.charged_nusd > 0, lately.ago(world.now_ns, call.ended_at or "")
     code = Code.PROVIDER_KEY_REJECTED if rejected else _code(call)
     commands, others, deed = told(
         ways_out(code, {"provider": provider, "call_id": call.call_id}) if not mended else []
@@ -143,10 +165,12 @@ def _provider_finding(world: World, provider: str, end: str, one: _Failed) -> Fi
     return Finding(
         level=level,
         finding=f"{safe(provider)} {end} to {count(one.count, 'call')}"
-        + (": it rejects the sidecar's key" if rejected else "")
-        + ("; calls have passed since" if mended else ""),
-        evidence=[
-            f"last {lately.ago(world.now_ns, call.ended_at or '')}, call {call.call_id}, {safe(call.model)}"
+        + (": it rejects the sidecar's key" if rejected and not mended else "")
+        + (f", last {when}; {since}" if mended else ""),
+        evidence=[]
+        if mended and not charged
+        else [
+            f"last {when}, call {call.call_id}, {safe(call.model)}"
             + (f": {safe(call.reason, 300)}" if call.reason else ""),
             "these calls are charged at their holds, until an operator corrects it"
             if charged
@@ -177,7 +201,20 @@ def _served_since(world: World, failed: wire.Call) -> bool:
     )
 
 
+def _key_now(world: World, provider: str) -> str:
+    """Say in what a key that was rejected is no more the cause; "" where it still may be.
+
+    The provider itself tells, for a free question. That there is no key is told where keys are looked at.
+    """
+    known = world.status.providers if world.status else []
+    if any(one.name == provider and one.key == "absent" for one in known):
+        return "the sidecar has no key of it now"
+    tested = world.key_tests.get(provider)
+    takes = isinstance(tested, wire.ProviderTest) and tested.ok
+    return "it takes the key that the sidecar has now" if takes else ""
+
+
 CHECKS: tuple[Check, ...] = (
-    Check("failures.refused", "Calls that were refused in the last hour", _refused),
-    Check("failures.providers", "Calls that providers refused or lost in the last hour", _providers),
+    asks(Check("failures.refused", "Calls that were refused in the last hour", _refused)),
+    asks(Check("failures.providers", "Calls that providers refused or lost in the last hour", _providers)),
 )

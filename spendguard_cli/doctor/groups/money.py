@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from spendguard_cli.doctor import lately
+from spendguard_cli.doctor.asking import asks
 from spendguard_cli.doctor.findings import Check, Finding, Level, ok
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import first_commands, ways_out
@@ -165,10 +166,35 @@ def _sum(agents: Sequence[wire.Agent]) -> int:
     return sum(nusd(agent.settled_usd) or 0 for agent in agents)
 
 
+def _left_open(world: World) -> Iterator[Finding]:
+    """Say what the next start will charge at worst: the ledger's files tell it while no sidecar does."""
+    left = None if world.answers else world.left_open
+    if left is None or not left.calls:
+        yield ok("no sidecar that ended left calls in flight")
+        return
+    held = format_usd(left.held_nusd)
+    yield Finding(
+        level=Level.WARNING,
+        finding=f"{count(left.calls, 'call')} had no end when the sidecar ended: ${held} is held, and "
+        "the next start charges all of it",
+        evidence=[
+            "nobody knows what the provider did with them",
+            "correct each by the provider's bill afterwards: spendguard ledger export --unconfirmed",
+        ],
+        remedy=["spendguard up"],
+    )
+
+
 CHECKS: tuple[Check, ...] = (
-    Check("money.restored", "Agents that came back with a backup", _restored),
-    Check("money.overruns", "Calls that were billed above their hold", _overruns),
-    Check("money.negative", "Accounts below zero", _negative),
-    Check("money.totals", "Whether the ledger's sums agree", _totals_agree),
-    Check("money.unconfirmed", "Calls whose cost is only a bound", _unconfirmed),
+    Check("money.left", "Calls that a sidecar which is down left in flight", _left_open),
+    *(
+        asks(check)
+        for check in (
+            Check("money.restored", "Agents that came back with a backup", _restored),
+            Check("money.overruns", "Calls that were billed above their hold", _overruns),
+            Check("money.negative", "Accounts below zero", _negative),
+            Check("money.totals", "Whether the ledger's sums agree", _totals_agree),
+            Check("money.unconfirmed", "Calls whose cost is only a bound", _unconfirmed),
+        )
+    ),
 )
