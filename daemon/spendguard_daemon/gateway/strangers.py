@@ -21,9 +21,10 @@ PROGRAM_LENGTH_MAX = 60
 DETAIL_LENGTH_MAX = 300
 WORDS_MAX = 4
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAMED_NOBODY = (Code.MISSING_AGENT, Code.AGENT_NOT_FOUND, Code.KEY_UNKNOWN, Code.KEY_REQUIRED)
 """Refusals that are over once the same program says who it is."""
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 OTHER = "other"
 """The kind of a path of which nothing is known."""

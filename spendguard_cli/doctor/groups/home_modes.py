@@ -12,6 +12,11 @@ from spendguard_cli.doctor.world import World
 from spendguard_daemon.errors import Code
 from spendguard_daemon.text import safe
 
+REVEALED = (
+    "If others may have read them: make new provider keys (spendguard provider set-key), and a new admin "
+    "token, which a start makes where there is none: "
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Mode:
@@ -41,21 +46,12 @@ def modes(world: World) -> Iterable[Finding]:
             + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
             evidence=[f"{each.path} has mode {each.has:o}, wanted is {each.wanted:o}" for each in wrong],
             remedy=[each.command for each in wrong if not each.through_link],
-            deed=". ".join([*_links(wrong), _revealed(world)]),
+            deed=". ".join([*_links(wrong), f"{REVEALED}{_new_token(world)}"]),
             code=Code.HOME_UNSAFE,
             safe=not all(each.through_link for each in wrong),
         )
         for one in wrong[:1]
     ]
-
-
-def _revealed(world: World) -> str:
-    """Say what to do about keys that others may have read."""
-    anew = f"spendguard down && rm {shlex.quote(str(world.home.admin_token))} && spendguard up"
-    return (
-        "If others may have read them: make new provider keys (spendguard provider set-key), and a new admin "
-        f"token, which a start makes where there is none: {anew}"
-    )
 
 
 def mend(world: World) -> Iterable[str]:
@@ -86,16 +82,20 @@ def _wrong_modes(world: World) -> Iterator[_Mode]:
 def _is_through_link(world: World, path: Path) -> bool:
     """Tell whether a link within the home leads to it: what is there is not for the doctor to change."""
     root = world.home.root
-    return path.resolve() != root.resolve() / path.relative_to(root)
+    return os.path.realpath(path) != str(Path(os.path.realpath(root)) / path.relative_to(root))
 
 
 def _links(wrong: list[_Mode]) -> list[str]:
     return [
-        f"{each.path} is reached by a link, to {safe(str(each.path.resolve()))}: put that in the link's "
+        f"{each.path} is reached by a link, to {safe(os.path.realpath(each.path))}: put that in the link's "
         "place, or take the link away"
         for each in wrong
         if each.through_link
     ]
+
+
+def _new_token(world: World) -> str:
+    return f"spendguard down && rm {shlex.quote(str(world.home.admin_token))} && spendguard up"
 
 
 def _what(one: _Mode) -> str:
