@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spendguard_cli.explain.life import Adjusted, Ended, Held, Life, Money, of_call
-from spendguard_cli.ledger.refused import call_of
+from spendguard_cli.ledger.refused_call import call_of
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.folder import LedgerFolder, SegmentFile
 from spendguard_daemon.ledger.lines import LineError, open_line, read_event, read_time

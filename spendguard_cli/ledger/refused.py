@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spendguard_cli.ledger.journal import Journal
 from spendguard_cli.ledger.one_call import search
+from spendguard_cli.ledger.refused_call import call_of
 from spendguard_cli.ways_on import refs_of
 from spendguard_daemon import wire
 from spendguard_daemon.ledger import events as ev
@@ -60,29 +61,3 @@ def _told(event: ev.Refused, names: Mapping[str, str], count: int) -> Told:
     agent_id = event.agent_id
     ref = refs_of(names).get(agent_id, agent_id)
     return Told(call_of(event), names.get(agent_id) or agent_id, ref, count)
-
-
-def call_of(event: ev.Refused) -> wire.Call:
-    """Return the call of a record as the sidecar tells it, which ended when the last one like it did."""
-    return wire.Call(
-        call_id=event.call_id,
-        agent_id=event.agent_id,
-        run_id=event.run_id,
-        provider=event.provider,
-        endpoint=event.endpoint,
-        model=event.model,
-        state="refused",
-        hold_usd="0",
-        cost_usd="0",
-        usage=None,
-        lines=[],
-        changed=[],
-        document_sha256=None,
-        http_status=event.http_status,
-        code=event.code,
-        reason=event.detail,
-        created_at=event.at,
-        ended_at=event.until,
-        count=event.count,
-        facts=dict(event.facts),
-    )
