@@ -289,7 +289,7 @@ def test_unconfirmed_money_is_shown_by_agent_and_adjusted_once(served: Shell) ->
     ]
     listed = served.ok("ledger", "export", "--unconfirmed", "--agent", "unsure", "--json").out.splitlines()
     assert [json.loads(line)["call_id"] for line in listed] == [ids[1]]
-    assert served.run("budget", "adjust", "--call", "none", "--to", "0").code == 4
+    assert served.run("budget", "adjust", "--call", "fd315823", "--to", "0").code == 4
     dear = served.ok("budget", "adjust", "--call", ids[0], "--to", "0.5")
     assert dear.err.startswith("warning: $0.50 is more than the $")
     served.ok("budget", "adjust", "--call", ids[0], "--to", "0.0001", "--reason", "the bill")

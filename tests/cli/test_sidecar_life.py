@@ -154,7 +154,7 @@ def test_a_stranger_on_the_configured_port_is_named_with_a_remedy(shell: Shell, 
     refused = shell.run("up", SPENDGUARD_DAEMON_PORT=str(squatter.port))
     assert refused.code == 1
     assert "port" in refused.err
-    assert "try: spendguard up --port" in refused.err
+    assert "spendguard up --port" in refused.err
     assert not any("sg_admin" in heard for heard in squatter.heard)
 
 

@@ -6,6 +6,7 @@ Modes of all files, refusal to start on wrong ones, answers that unpack to much,
 import gzip
 import json
 import os
+import shlex
 import stat
 import zlib
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def assert_refused(home: Path, path: Path, remedy: str) -> None:
     sidecar.stop()
     said = str(refused.value)
     assert "home_unsafe" in said
-    assert f"{remedy} '{path}'" in said
+    assert f"{remedy} {shlex.quote(str(path))}" in said
     assert not (home / "run" / "daemon.json").exists()
 
 

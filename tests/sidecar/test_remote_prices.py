@@ -222,8 +222,8 @@ class TestKeys:
         assert looked(home, answer(of_b(8))).key_id == "b"
         assert home.server.asked[-1] == (URL, "")  # the tag was for the keys of before
         home.pin(replace(PINNED, revoked=True), B)
-        assert home.prices.counts("b")
-        assert not home.prices.counts("test-key")
+        assert home.prices.counts(home.prices.mark_source, "b")
+        assert not home.prices.counts(home.prices.mark_source, "test-key")
         assert looked(home, answer(of_b(8))) is None
         assert home.prices.current(NOW_NS).key_id == "b"
         assert home.prices.key_ids() == ("b",)
@@ -346,7 +346,7 @@ class TestUnverified:
         book = looked(home, answer(of_b(2**53 - 1)))
         assert (book.verified, book.key_id) == (False, "unverified")
         assert home.prices.mark_source == "insecure"
-        assert home.prices.counts("unverified")
+        assert home.prices.counts("insecure", "unverified")
         assert home.prices.key_ids() == ()
 
     def test_what_it_kept_is_nothing_to_one_that_verifies(self) -> None:
