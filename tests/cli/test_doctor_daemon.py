@@ -203,6 +203,7 @@ def test_no_spendguard_on_path_is_a_note(typist: Typist) -> None:
     assert first(typist, "--check", "daemon.program")[0] == "ok"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # httpx leaks one
 def test_the_sidecar_is_down_and_why(alone: Typist) -> None:
     """Stopped, killed, and ended at its start by what it could not read: each is told from the other."""
     assert alone.type("spendguard up").code == 0

@@ -10,9 +10,11 @@ from patients import Flight, ask, code_of
 from quick_typist import QuickTypist
 from shell import Quick, Shell, Terminal
 from spendguard_cli.doctor import bodies, checked
+from spendguard_cli.holder import is_held
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
 from spendguard_daemon.providers import format_for
+from spendguard_daemon.runtime import Home
 from until import until
 
 NOBODY = "0199a9a6-3c0b-4f57-9a7e-0c9a4f1d2b3c"
@@ -271,6 +273,7 @@ def test_a_refusal_is_told_while_the_sidecar_is_down(shell: Shell) -> None:
         lambda: any(b'"t":"refused"' in one.read_bytes() for one in (shell.home / "ledger").glob("*.jsonl"))
     )
     shell.crash()
+    until(lambda: not is_held(Home(shell.home)))
     flight.leave()
     typist = QuickTypist(quick)
     unasked(typist, held)

@@ -12,6 +12,7 @@ from ledger_files import archived_history, put_down
 from shell import Quick, Shell, Terminal
 from spendguard_daemon.ledger.lines import open_line, seal
 from spendguard_daemon.money import format_usd
+from until import until
 
 
 @pytest.fixture
@@ -112,7 +113,11 @@ def test_a_live_ledger_is_never_taken_for_a_damaged_one(shell: Shell) -> None:
     for thread in threads:
         thread.start()
     try:
+        until(lambda: answered)
         found = [quick.ok("ledger", "verify", "--json").json for _ in range(8)]
+        before = len(answered)
+        until(lambda: len(answered) > before)
+        found.append(quick.ok("ledger", "verify", "--json").json)
         copy = quick.ok("ledger", "backup", str(shell.home.parent / "copy")).keys
     finally:
         stop.set()
