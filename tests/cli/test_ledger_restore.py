@@ -12,6 +12,7 @@ import pytest
 from ledger_files import records
 from shell import Ran, Shell, Terminal
 from spendguard_daemon.money import format_usd, parse_usd
+from until import until
 
 
 def typed(shell: Shell, order: str) -> Ran:
@@ -38,6 +39,7 @@ def test_a_backup_is_put_back_and_its_agents_go_on(shell: Shell, tmp_path: Path)
     quick, copy = shell.quick, tmp_path / "a copy"
     shell.call(one, max_tokens=50)
     before = settled_nusd(quick, one)
+    until(lambda: records(shell.home / "ledger")[-1]["t"] == "settle")  # its end is on disk a moment later
     made = quick.ok("ledger", "backup", str(copy), "--json").json
     assert (made["generation"], made["agents"], made["path"]) == (1, 2, str(copy))
     shell.call(one, metadata={"mock": "lie:missing"})
