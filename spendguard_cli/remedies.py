@@ -27,7 +27,7 @@ def ways_out(
     """Return the ways out of a refusal, the best first, by its code, its numbers and its agent's money now.
 
     `facts` are those of the refusal's body or of `wire.Call.facts`; `ref` is how a command names the agent.
-    None where the code is not known here.
+    Nothing where the code is not known here.
     """
     try:
         known = Code(code)

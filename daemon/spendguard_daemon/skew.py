@@ -5,6 +5,7 @@ says its time in the `Date` of its answer; who sees an answer notes it here. Hol
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from spendguard_daemon.ports import Clock
@@ -27,12 +28,14 @@ class Skew:
     def note(self, headers: Mapping[str, str]) -> None:
         """Note an answer's `Date`; one that a cache kept is as old as its `Age` says."""
         try:
-            said = parsedate_to_datetime(headers.get("date", "")).timestamp()
-        except (ValueError, OverflowError):
-            return
+            said = parsedate_to_datetime(headers.get("date", ""))
+            # A date without a zone, or with -0000, is UTC (RFC 5322 3.3), and never this machine's own time.
+            seconds = (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError, TypeError, IndexError):
+            return  # whatever stands there, an answer must not be lost for it
         age = headers.get("age", "")
         kept_seconds = int(age) if age.isascii() and age.isdigit() and len(age) <= _AGE_DIGITS_MAX else 0
-        server_ns = (int(said) + kept_seconds) * _SECOND_NS
+        server_ns = (int(seconds) + kept_seconds) * _SECOND_NS
         self._ahead_ns = self._clock.wall_ns() - server_ns
         self._server_ns = server_ns - self._clock.monotonic_ns()
 

@@ -6,6 +6,7 @@ from spendguard_cli.session import Session
 from spendguard_daemon.text import safe
 
 if TYPE_CHECKING:
+    from spendguard_cli.doctor.world import World
     from spendguard_cli.shapes import Overview
     from spendguard_daemon import wire
 
@@ -20,6 +21,7 @@ LATELY = ("failures",)
 
 def show(session: Session) -> None:
     """Show where things stand."""
+    from spendguard_cli.doctor.world import World
     from spendguard_cli.holder import is_held
     from spendguard_cli.shapes import Overview
 
@@ -37,7 +39,7 @@ def show(session: Session) -> None:
             )
             return
         if control is None:
-            ill = _ill(session, AROUND)
+            ill = _ill(World(session), AROUND)
             if ill is not None:
                 session.out.show(Overview(state="down", home=home, next=DOCTOR, why=ill))
                 return
@@ -58,15 +60,14 @@ def show(session: Session) -> None:
         session.close()
 
 
-def _ill(session: Session, groups: tuple[str, ...], level: str = "red") -> str | None:
+def _ill(world: "World", groups: tuple[str, ...], level: str = "red") -> str | None:
     """Return what `doctor` finds first, where that is as bad as `level`; inside `exec` it is not asked."""
     from spendguard_cli.doctor.examine import CHECKS, examine
     from spendguard_cli.doctor.findings import RANK, Level
-    from spendguard_cli.doctor.world import World
 
-    if session.connection.in_exec:
+    if world.connection.in_exec:
         return None
-    found = examine(World(session), [check for check in CHECKS if check.group in groups])
+    found = examine(world, [check for check in CHECKS if check.group in groups])
     return found[0].finding if found and RANK[found[0].level] <= RANK[Level(level)] else None
 
 
@@ -74,9 +75,11 @@ def _overview(
     session: Session, base_url: str, status: "wire.Status", agents: "list[wire.Agent]"
 ) -> "Overview":
     """Return where things stand; what is broken around all agents comes before what one of them needs."""
+    from spendguard_cli.doctor.world import World
     from spendguard_cli.shapes import Overview
 
-    ill, warnings = _ill(session, AROUND), list(status.warnings)
+    world = World(session)
+    ill, warnings = _ill(world, AROUND), list(status.warnings)
     if status.state == "draining":
         step, why = (
             "spendguard up",
@@ -87,13 +90,13 @@ def _overview(
     else:
         step, why = next_step(base_url, status, agents)
     if step.startswith(("spendguard ledger export", "OPENAI_BASE_URL=")):
-        red, lately = _ill(session, OF_AGENTS), _ill(session, LATELY, "warning")
+        red, lately = _ill(world, OF_AGENTS), _ill(world, LATELY, "warning")
         if red is not None:
             step, why = DOCTOR, red
         elif lately is not None and step.startswith("OPENAI"):
             step, why = DOCTOR, lately
     if step != DOCTOR and not session.connection.in_exec:
-        warnings += _standing(session)
+        warnings += _standing(world)
     return Overview(
         state=status.state,
         home=status.home,
@@ -105,13 +108,11 @@ def _overview(
     )
 
 
-def _standing(session: Session) -> list[str]:
+def _standing(world: "World") -> list[str]:
     """Return a line on calls that were refused lately, and would be again: a next step may hide that."""
     from spendguard_cli.doctor import lately
     from spendguard_cli.doctor.advice import AGENTS_MAX, still_true
-    from spendguard_cli.doctor.world import World
 
-    world = World(session)
     one = still_true(world) if len(world.everyone) <= AGENTS_MAX else None
     if one is None:
         return []

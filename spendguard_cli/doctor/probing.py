@@ -10,7 +10,7 @@ from spendguard_cli.prove import Found
 from spendguard_cli.session import Session
 from spendguard_cli.shapes import Probed
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.money import cents_ceil, format_usd
+from spendguard_daemon.money import NUSD_PER_CENT, cents_ceil, format_usd
 from spendguard_daemon.settings import PROVIDERS
 from spendguard_daemon.system import SystemClock, SystemDisk
 from spendguard_daemon.text import safe
@@ -111,7 +111,7 @@ def _check_key(session: Session, provider: str) -> None:
 
 
 def _limit_nusd(chosen: Cheapest) -> int:
-    return cents_ceil(chosen.worst_nusd) * 10_000_000
+    return cents_ceil(chosen.worst_nusd) * NUSD_PER_CENT
 
 
 def _cheapest(session: Session, provider: str, model: str | None) -> Cheapest:

@@ -1,5 +1,6 @@
 """How far the clock is off: by the last answer's `Date`, and by no more than is still so."""
 
+import time
 from email.utils import formatdate
 
 import pytest
@@ -65,3 +66,16 @@ def test_sleep_is_no_skew() -> None:
     skew.note(said(NOW_SECONDS))
     clock.wall += DAY
     assert skew.seconds() == 0
+
+
+def test_a_date_without_a_zone_is_no_time_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        skew = Skew(TwoClocks())
+        for zone in ("-0000", ""):
+            skew.note({"date": formatdate(NOW_SECONDS, usegmt=True).replace("GMT", zone).strip()})
+            assert skew.seconds() == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
