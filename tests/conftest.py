@@ -2,5 +2,12 @@
 
 import signal
 
+import pytest
+
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A job that a script put into the background is born deaf to Ctrl-C, and so would be all that it starts."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the looks of `watch` be written anew: see tests/support/looks.py."""
+    parser.addoption("--new-looks", action="store_true", help="write tests/watch/looks anew")

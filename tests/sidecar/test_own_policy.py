@@ -3,8 +3,9 @@
 import pytest
 
 from ledger_kit import AGENT, NOW, funded_book, hold_call
+from spendguard_daemon import shown
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, views
+from spendguard_daemon.gateway import access
 from spendguard_daemon.ledger.commands import SetDaemonLimit
 from spendguard_daemon.ledger.events import AgentPolicy
 from spendguard_daemon.ledger.waiting import Waiter
@@ -61,12 +62,12 @@ async def test_what_is_lacking_is_told_in_whole_cents(code: Code, lacking_cents:
     book = funded_book(10**7)
     book.execute(SetDaemonLimit(0, None, "test"))
     command = hold_call("c", output_tokens=200_001)
-    shown = views.waiting_call(Waiter(command, SpendGuardError(code, "x"), NOW, 30, 1), book.state)
-    assert (shown.call_id, shown.agent_id, shown.run_id, shown.model) == (
+    told = shown.waiting_call(Waiter(command, SpendGuardError(code, "x"), NOW, 30, 1), book.state)
+    assert (told.call_id, told.agent_id, told.run_id, told.model) == (
         "c",
         AGENT,
         "run-1",
         "gpt-4o-mini",
     )
-    assert (shown.code, shown.lacking_cents, shown.worst_case_usd) == (code, lacking_cents, "0.0200001")
-    assert (shown.since, shown.until) == ("2027-01-15T08:00:00.000000Z", "2027-01-15T08:00:30.000000Z")
+    assert (told.code, told.lacking_cents, told.worst_case_usd) == (code, lacking_cents, "0.0200001")
+    assert (told.since, told.until) == ("2027-01-15T08:00:00.000000Z", "2027-01-15T08:00:30.000000Z")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from spendguard_daemon import __version__, wire
+from spendguard_daemon import __version__, shown, wire
 from spendguard_daemon.aside import LARGE_BYTES, aside
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
@@ -99,8 +99,8 @@ class Control:
         state, now = self._ledger.state, self._now()
         live = [account for account in state.accounts.values() if not account.deleted]
         waiting = self._ledger.waiting
-        shown = [views.agent(account, state, now, waiting(account.agent_id)) for account in live]
-        return respond.value(wire.Agents(shown))
+        listed = [shown.agent(account, state, now, waiting(account.agent_id)) for account in live]
+        return respond.value(wire.Agents(listed))
 
     async def _create_agent(self, asked: Asked) -> web.Response:
         new = bodies.decode(asked.body, wire.NewAgent)
@@ -127,7 +127,7 @@ class Control:
     async def _get_agent(self, asked: Asked) -> web.Response:
         state = self._ledger.state
         account, waiting = live_account(state, asked.agent_id), self._ledger.waiting(asked.agent_id)
-        return respond.value(views.agent(account, state, self._now(), waiting))
+        return respond.value(shown.agent(account, state, self._now(), waiting))
 
     async def _change_agent(self, asked: Asked) -> web.Response:
         change = bodies.decode(asked.body, wire.ChangeAgent)
@@ -183,14 +183,14 @@ class Control:
     def _granted(self, asked: Asked, events: tuple[Event, ...]) -> web.Response:
         state = self._ledger.state
         grant = next((event for event in events if isinstance(event, BudgetSet)), None)
-        shown = views.budget(
+        granted = views.budget(
             state.accounts[asked.agent_id],
             state,
             self._now(),
             applied_nusd=grant.applied_nusd if grant else 0,
             ignored_nusd=grant.ignored_nusd if grant else 0,
         )
-        return respond.value(shown)
+        return respond.value(granted)
 
     # -- runs and calls -------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from spendguard_daemon import __version__, wire
+from spendguard_daemon import __version__, shown, wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.gateway import bodies, respond, views
 from spendguard_daemon.gateway.asked import Asked
@@ -157,8 +157,8 @@ class DaemonControl:
         reasons = [*self._reasons(), *(["the sidecar is stopping"] if self._stop.asked else [])]
         status = "not ready" if reasons else "ready"
         dangers = [said for said in self._settings.warnings if said.startswith(DANGER)]
-        shown = wire.Ready(status=status, reasons=reasons, warnings=dangers or msgspec.UNSET)
-        return respond.value(shown, 503 if reasons else 200)
+        told = wire.Ready(status=status, reasons=reasons, warnings=dangers or msgspec.UNSET)
+        return respond.value(told, 503 if reasons else 200)
 
     def _root(self, _: web.BaseRequest, __: Door) -> web.Response:
         return web.Response(text="SpendGuard sidecar\n")
@@ -205,7 +205,7 @@ class DaemonControl:
             unconfirmed=views.unconfirmed(state),
             unconfirmed_agents=views.unconfirmed_agents(state),
             calls_waiting=len(waiting),
-            waiting=[views.waiting_call(waiter, state) for waiter in waiting[: views.WAITING_SHOWN]],
+            waiting=[shown.waiting_call(waiter, state) for waiter in waiting[: shown.WAITING_SHOWN]],
             clock_skew_seconds=self._skew.seconds(),
             strangers=self._strangers.shown(),
         )

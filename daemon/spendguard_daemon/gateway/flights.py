@@ -2,8 +2,7 @@
 
 import msgspec
 
-from spendguard_daemon import wire
-from spendguard_daemon.gateway import views
+from spendguard_daemon import shown, wire
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.state import State
 from spendguard_daemon.ledger.times import NS_PER_SECOND
@@ -16,12 +15,12 @@ def call(view: CallView, state: State, heard_ns: int | None, now: Now) -> wire.C
     `heard_ns` is when the provider was last heard of (monotonic), None before the call was sent: then it is
     silent since the hold.
     """
-    shown, in_flight = views.call(view), state.open_calls.get(view.call_id)
+    told, in_flight = shown.call(view), state.open_calls.get(view.call_id)
     if in_flight is None:
-        return shown
+        return told
     silent_ns = now.wall_ns - in_flight.held_ns if heard_ns is None else now.monotonic_ns - heard_ns
     return msgspec.structs.replace(
-        shown,
+        told,
         attached=state.turns.attached(view.call_id),
         idle_seconds=max(0, silent_ns) // NS_PER_SECOND,
     )

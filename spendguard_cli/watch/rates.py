@@ -1,0 +1,70 @@
+"""How fast money goes, and for how long it lasts: reckoned from what was settled, when. Pure.
+
+Owns the last fifteen minutes of one agent's spending in steps of ten seconds, by the daemon's clock. What it
+is told are absolute sums, so that a message lost or told twice changes nothing. A correction downwards counts
+as no spending, never as earning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from spendguard_daemon.feed_wire import SPEND_STEP_SECONDS, SPEND_STEPS
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(slots=True)
+class Spend:
+    """What one agent spent in each step, the newest last; `step` is the newest one's number since the epoch.
+
+    `settled_nusd` is the sum that was told last.
+    """
+
+    settled_nusd: int
+    step: int
+    steps: list[int] = field(default_factory=lambda: [0] * SPEND_STEPS)
+
+    @classmethod
+    def of(cls, settled_nusd: int, spent_nusd: Sequence[int], now_seconds: float) -> "Spend":
+        """Begin with the steps of a snapshot, oldest first; those before are empty."""
+        spend = cls(settled_nusd, int(now_seconds) // SPEND_STEP_SECONDS)
+        known = list(spent_nusd)[-SPEND_STEPS:]
+        spend.steps[SPEND_STEPS - len(known) :] = known
+        return spend
+
+    def settle(self, settled_nusd: int, at_seconds: float) -> None:
+        """Note how much was settled in all by a time."""
+        self._advance(at_seconds)
+        more = settled_nusd - self.settled_nusd
+        self.settled_nusd = settled_nusd
+        if more > 0:
+            self.steps[-1] += more
+
+    def per_minute_nusd(self, minutes: int, now_seconds: float) -> int:
+        """Return what a minute costs, on the average of the last `minutes` (1 to 15)."""
+        self._advance(now_seconds)
+        return sum(self.steps[-minutes * 60 // SPEND_STEP_SECONDS :]) // minutes
+
+    def seconds_to_empty(self, remaining_nusd: int, now_seconds: float) -> int | None:
+        """Return for how long `remaining_nusd` lasts at the pace of now; None where nothing is spent.
+
+        The pace is the faster one of the last minute and the last fifteen: who is warned early can act.
+        """
+        pace = max(self.per_minute_nusd(1, now_seconds), self.per_minute_nusd(15, now_seconds))
+        return None if pace <= 0 else max(0, remaining_nusd) * 60 // pace
+
+    def spark(self, cells: int, now_seconds: float) -> str:
+        """Draw the last fifteen minutes in so many cells; a blank where nothing was spent."""
+        self._advance(now_seconds)
+        sums = [
+            sum(self.steps[SPEND_STEPS * i // cells : SPEND_STEPS * (i + 1) // cells]) for i in range(cells)
+        ]
+        most = max(sums, default=0)
+        return "".join(SPARKS[(one * 8 - 1) // most] if one > 0 else " " for one in sums)
+
+    def _advance(self, now_seconds: float) -> None:
+        step = int(now_seconds) // SPEND_STEP_SECONDS
+        passed = min(max(0, step - self.step), SPEND_STEPS)
+        if passed:
+            self.steps = self.steps[passed:] + [0] * passed
+        self.step = max(self.step, step)

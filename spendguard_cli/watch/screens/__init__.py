@@ -1,0 +1,1 @@
+"""The screens of `watch`: each shows one side of the board."""
