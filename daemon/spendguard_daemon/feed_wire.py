@@ -4,7 +4,7 @@ A feed is one `Snapshot` and then `Event`s. Within an `epoch` (one life of one d
 the one before and one more, so that a reader knows when it lost some, and asks for a snapshot. Every event says what happened and carries the ABSOLUTE state of what it is about, as it stood
 when it was told: a reader that lost, repeated or reordered events is never wrong by a sum, only behind, and
 the event with the greatest `seq` about a thing is the truth about it. Amounts are exact decimals in USD,
-times ISO 8601 with zone. On the wire each is one SSE message: `event:` is `snapshot` or the event's kind, `id:`
+times ISO 8601 with zone. On the wire each is one SSE message: `event:` is `snapshot` or the kind, `id:`
 `<epoch>.<seq>`, `data:` this shape as JSON. Unknown fields and kinds are ignored on reading.
 """
 

@@ -1,4 +1,4 @@
-"""What all screens have in common: they show one board, a few times a second, and know what the cursor is on."""
+"""What all screens have in common: they show one board, now and then, and know what the cursor is on."""
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
