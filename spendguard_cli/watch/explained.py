@@ -10,14 +10,24 @@ from rich.text import Text
 from spendguard_cli.doctor.lately import needed_nusd, sums
 from spendguard_cli.remedies import Way, facts_of, ways_out
 from spendguard_cli.render import count
-from spendguard_cli.ways.case import SOME_AGENT
-from spendguard_cli.ways.money import AGAIN
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.failing import Failed, is_confirmed, kind
 from spendguard_cli.watch.telling import (
-    agent_now, ago, key_of, known_code, least_usd, name, ref, span, title, usd,
+    agent_now,
+    ago,
+    begin,
+    key_of,
+    known_code,
+    least_usd,
+    name,
+    ref,
+    span,
+    title,
+    usd,
 )  # fmt: skip
+from spendguard_cli.ways.case import SOME_AGENT
+from spendguard_cli.ways.money import AGAIN
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
@@ -56,7 +66,7 @@ def advice(board: Board, call: wire.Call, now_seconds: float) -> Iterator[Text]:
     """Yield what is so now, and which key acts on it; in the past, where nothing can be done, no key."""
     state, style = _now(board, call, now_seconds)
     if state:
-        yield Text("-> ", style=style).append(state, style="bold")
+        yield begin("-> ", style=style).append(state, style="bold")
     if board.link != "past":
         yield Text(f"   press {key_of('explain')} to explain the latest call, {key_of('copy')} to copy its id",
                    style=QUIET)  # fmt: skip
@@ -94,9 +104,11 @@ def typed(found: list[Way]) -> Text:
 
 def stranger(one: wire.Stranger, now_seconds: float) -> Text:
     """Explain requests that named no agent."""
-    said = Text(f"{title(one.code)}: {count(one.count, 'request')} that named no agent", style="bold")
+    said = begin(f"{title(one.code)}: {count(one.count, 'request')} that named no agent", style="bold")
     whom = " ".join(safe(word) for word in (one.provider, one.endpoint) if word)
-    said.append(f"\nof {safe(one.program) or 'a program'} to {whom}, last {ago(one.last_at, now_seconds)} ago")
+    said.append(
+        f"\nof {safe(one.program) or 'a program'} to {whom}, last {ago(one.last_at, now_seconds)} ago"
+    )
     said.append(f"\nwhy: {safe(one.detail, 400)}")
     if one.agent_id:
         said.append(f"\nit named agent {safe(one.agent_id)} without its key")
@@ -111,7 +123,10 @@ def _what(code: str) -> tuple[str, str]:
         return f"{known.value}: {TABLE[known].title}", TABLE[known].cause
     if code in _HAPPENED:
         return _HAPPENED[code]
-    return f"The provider {safe(code)}", "The provider refused or failed the call; it says why in its own words."
+    return (
+        f"The provider {safe(code)}",
+        "The provider refused or failed the call; it says why in its own words.",
+    )
 
 
 def _whose(board: Board, group: Failed) -> str:
@@ -121,7 +136,9 @@ def _whose(board: Board, group: Failed) -> str:
     if len(names) == 1:
         return f"agent {name(board, call.agent_id)}, run {safe(call.run_id)}{model}"
     rest = f" and {len(names) - AGENTS_SHOWN} more" if len(names) > AGENTS_SHOWN else ""
-    return f"agents {', '.join(names[:AGENTS_SHOWN])}{rest}; the latest of {name(board, call.agent_id)}{model}"
+    return (
+        f"agents {', '.join(names[:AGENTS_SHOWN])}{rest}; the latest of {name(board, call.agent_id)}{model}"
+    )
 
 
 def _told(call: wire.Call) -> Text:
@@ -177,7 +194,7 @@ def _refused(board: Board, call: wire.Call, now_seconds: float) -> tuple[str, st
                 return f"{who} is not locked any more: send it again", GOOD
             since = ago(row.money.locked_since, now_seconds)
             does = "press {view('locks')} to see its calls in flight, which can be cut there"
-            return _acting(board, f"run {safe(agent.locked_run_id)} has had {who} for {since}", does), CARE
+            return _acting(board, f"run {safe(agent.locked_run_id)} has held {who} for {since}", does), CARE
         case Code.BUDGET_HELD:
             if nusd(row.money.held_usd) == 0:
                 return "what was held is free again: send it again", GOOD
@@ -192,7 +209,9 @@ def needs(board: Board, agent: wire.Agent, who: str, needed: int | None) -> tupl
         want = f" of {least_usd(needed)} or more" if needed else ""
         return _acting(board, f"{who} has no budget", f"press {{limit}} to give it one{want}"), BAD
     if needed is None:
-        return _acting(board, f"{who} has {usd(agent.remaining_usd)} left", "press {topup} to top it up"), CARE
+        return _acting(
+            board, f"{who} has {usd(agent.remaining_usd)} left", "press {topup} to top it up"
+        ), CARE
     lacking = needed - nusd(agent.remaining_usd)
     if lacking <= 0:
         return f"{who} has {usd(agent.remaining_usd)} now, which is enough: send it again", GOOD
@@ -221,10 +240,16 @@ def waiting(board: Board, one: wire.Waiting, now_seconds: float) -> Text:
     """Explain a call that waits for money or a lock."""
     who, row = name(board, one.agent_id), board.rows.get(one.agent_id)
     until = span(seconds_left(one, now_seconds))
-    said = Text(f"a call of {who} waits: {title(one.code)}", style="bold")
-    said.append(f"\n{safe(one.model)}, run {safe(one.run_id)}; it can cost {usd(one.worst_case_usd)} at worst")
+    said = begin(f"a call of {who} waits: {title(one.code)}", style="bold")
+    said.append(
+        f"\n{safe(one.model)}, run {safe(one.run_id)}; it can cost {usd(one.worst_case_usd)} at worst"
+    )
     said.append(f"\nit has waited for {ago(one.since, now_seconds)}, and is refused in {until}")
-    lacks = "" if one.lacking_cents is None else f"{_owner(one, who)} lacks {least_usd(from_cents(one.lacking_cents))}"
+    lacks = (
+        ""
+        if one.lacking_cents is None
+        else f"{_owner(one, who)} lacks {least_usd(from_cents(one.lacking_cents))}"
+    )
     if board.link != "past" and row is not None:
         does = f"press {key_of('let')} to let it through"
         if one.lacking_cents is not None and one.code != Code.DAEMON_CAP:

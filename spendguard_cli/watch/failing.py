@@ -88,7 +88,12 @@ def is_confirmed(board: Board, call: wire.Call) -> bool:
 
 def _groups(code: str, agents: dict[str, list[wire.Call]]) -> list[Failed]:
     each = [
-        Failed(code, max(calls, key=_when), sum(one.count for one in calls), {agent_id: sum(one.count for one in calls)})
+        Failed(
+            code,
+            max(calls, key=_when),
+            sum(one.count for one in calls),
+            {agent_id: sum(one.count for one in calls)},
+        )
         for agent_id, calls in agents.items()
     ]
     each.sort(key=lambda one: _when(one.newest), reverse=True)

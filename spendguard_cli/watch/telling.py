@@ -3,10 +3,10 @@
 import msgspec
 from rich.text import Text
 
-from spendguard_cli.ways.case import dollars
-from spendguard_cli.ways_on import refs_of
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, STATE_STYLES, nusd
 from spendguard_cli.watch.board import Board, Row, seconds
+from spendguard_cli.ways.case import dollars
+from spendguard_cli.ways_on import refs_of
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
@@ -19,6 +19,8 @@ UNKNOWN = "-"
 CUT = frozenset({"aborted", "crash"})
 """Why a call ended that an operator cut, or the end of its sidecar: no provider has to do with it."""
 
+_PRINTED = {"slash": "/", "question_mark": "?"}
+
 STATES = {
     "held": "in flight",
     "settled": "paid",
@@ -28,6 +30,11 @@ STATES = {
     "refused": "refused",
 }
 """The states of a call, in words."""
+
+
+def begin(text: str, style: str = "") -> Text:
+    """Begin a text whose style ends with its first words."""
+    return Text().append(text, style=style)
 
 
 def usd(amount: str | None) -> str:
@@ -157,4 +164,5 @@ def key_of(action: str) -> str:
     """Return the key that runs an act, as it is printed on it."""
     from spendguard_cli.watch.keys import KEYS
 
-    return next((key.key for key in KEYS if key.action in (action, f"act('{action}')")), "?")
+    found = next((key.key for key in KEYS if key.action in (action, f"act('{action}')")), "")
+    return _PRINTED.get(found, found)
