@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -32,6 +33,14 @@ class View(Screen[None]):
     def board(self) -> Board:
         """What is known."""
         return self.program.board
+
+    def compose(self) -> ComposeResult:
+        """What this view is made of."""
+        yield from self.body()
+
+    def body(self) -> ComposeResult:
+        """The widgets of this view, beside what all have."""
+        yield from ()
 
     def on_screen_resume(self) -> None:
         """Show what is so now, after another screen was shown."""
