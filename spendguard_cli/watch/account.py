@@ -1,14 +1,14 @@
-"""One agent's money in words: what was granted, is gone, held, left, how fast it goes and how long it lasts. Pure."""
+"""One agent's money and calls in words: what was granted, is held, is left, and for how long. Pure."""
 
 from rich.text import Text
 
+from spendguard_cli.explain.sums import cost_sum
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
 from spendguard_cli.watch.board import Board, Flight, Row
 from spendguard_cli.watch.danger import STYLES, danger, reason
 from spendguard_cli.watch.figures import bar
 from spendguard_cli.watch.telling import ago, begin, left, span, standing, state, usd, usd_of
-from spendguard_cli.explain.sums import cost_sum
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
 
@@ -64,7 +64,10 @@ def _pace(row: Row, now_seconds: float) -> Text:
     lasts = row.spend.seconds_to_empty(nusd(row.money.remaining_usd), now_seconds)
     if lasts is None:
         return said.append("nothing is spent now", style=QUIET)
-    return said.append(f"lasts {span(lasts)} at this pace" if lasts else "nothing is left", style=STYLES[danger(row, now_seconds)])
+    return said.append(
+        f"lasts {span(lasts)} at this pace" if lasts else "nothing is left",
+        style=STYLES[danger(row, now_seconds)],
+    )
 
 
 def _spark(row: Row, now_seconds: float, width: int) -> Text:
@@ -98,12 +101,18 @@ def client(flight: Flight) -> str:
 def flight(board: Board, one: Flight, now_seconds: float) -> Text:
     """Tell all of a call in flight."""
     call, row = one.call, board.rows.get(one.call.agent_id)
-    said = begin(f"{safe(call.provider)}:{safe(call.model)}", "bold").append(f", in flight for {ago(call.created_at, now_seconds)}")
+    said = begin(f"{safe(call.provider)}:{safe(call.model)}", "bold").append(
+        f", in flight for {ago(call.created_at, now_seconds)}"
+    )
     said.append(f"\nholds {usd(call.hold_usd)}, so far {so_far(one)}; output tokens {tokens(one)}")
     if call.output_tokens_held is not None:
         said.append(f" of {call.output_tokens_held} held")
     told = one.progress
-    silent = "" if told is None or not told.idle_seconds else f"; the provider is silent for {span(told.idle_seconds)}"
+    silent = (
+        ""
+        if told is None or not told.idle_seconds
+        else f"; the provider is silent for {span(told.idle_seconds)}"
+    )
     said.append(f"\nits client {'is ' if client(one) == 'attached' else ''}{client(one)}{silent}")
     if row is not None and row.money.locked_run_id == call.run_id and row.money.locked_expires_at:
         said.append(f"\nis cut at the latest {left(row.money.locked_expires_at, now_seconds)}")
@@ -120,7 +129,9 @@ def ended(call: wire.Call, now_seconds: float) -> Text:
         said.append(f"; stands for {count(call.count, 'call')}")
     if call.reason:
         said.append(f"\n{safe(call.reason, 400)}")
-    used = [f"{word} {call.usage[name]}" for name, word in _USED.items() if call.usage and call.usage.get(name)]
+    used = [
+        f"{word} {call.usage[name]}" for name, word in _USED.items() if call.usage and call.usage.get(name)
+    ]
     if used:
         said.append(f"\nused {', '.join(used)} tokens")
     for line in _bill(call):
@@ -137,6 +148,7 @@ def _bill(call: wire.Call) -> list[str]:
         return []
     per = {"token": "1M tokens", "event": "1,000"}
     return [
-        f"{safe(term.name)}: {term.quantity} {safe(term.unit)}s at ${term.rate} for {per.get(term.unit, '1M')} = ${term.usd}"
-        for term in made.terms
+        f"{safe(one.name)}: {one.quantity} {safe(one.unit)}s at ${one.rate} for {per.get(one.unit, '1M')}"
+        f" = ${one.usd}"
+        for one in made.terms
     ]
