@@ -40,10 +40,7 @@ ORDERS = tuple(RANKS)
 def ranked(rows: Iterable[Row], order: str, is_reversed: bool, now_seconds: float) -> list[str]:
     """Return the ids of agents in an order; the same rows always come in the same one."""
     rank = RANKS[order]
-    judged = [
-        (rank(row, now_seconds), row.agent.name.casefold(), row.agent.agent_id)
-        for row in rows
-    ]
+    judged = [(rank(row, now_seconds), row.agent.name.casefold(), row.agent.agent_id) for row in rows]
     return [agent_id for _, _, agent_id in sorted(judged, reverse=is_reversed)]
 
 
@@ -69,4 +66,6 @@ def matching(rows: Iterable[Row], text: str, now_seconds: float) -> list[Row]:
     parts = text.casefold().split()
     if not parts:
         return list(rows)
-    return [row for row in rows if all(part in found for found in [words(row, now_seconds)] for part in parts)]
+    return [
+        row for row in rows if all(part in found for found in [words(row, now_seconds)] for part in parts)
+    ]
