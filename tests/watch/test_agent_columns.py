@@ -16,7 +16,15 @@ from spendguard_daemon.feed_wire import Money
 
 NOW_SECONDS = NOW.timestamp()
 WIDTHS = st.integers(0, 220)
-HOSTILE = ("\x1b[31mred\x1b[0m", "[red]markup[/red]", "\u202eevil", "x" * 200, "名前" * 100, "e\u0301" * 50, "")
+HOSTILE = (
+    "\x1b[31mred\x1b[0m",
+    "[red]markup[/red]",
+    "\u202eevil",
+    "x" * 200,
+    "名前" * 100,
+    "e\u0301" * 50,
+    "",
+)
 
 
 def row(name: str = "a", shown: Money | None = None, number: int = 1, **more: object) -> Row:
@@ -49,11 +57,10 @@ def test_no_name_breaks_a_line(name: str, width: int) -> None:
     assert "\u202e" not in written.plain
 
 
-@given(st.integers(-(10**15), 10**15), st.integers(0, 10**15), st.integers(0, 10**9), WIDTHS)
+@given(st.integers(0, 400_000), st.integers(0, 400_000), st.integers(0, 10**9), WIDTHS)
 def test_no_sum_breaks_a_line(limit: int, settled: int, calls: int, width: int) -> None:
     """However much money and however many calls: every column keeps its place."""
-    limit_usd, settled_usd = str(abs(limit) // 10**9), str(settled // 10**9)
-    shown = money(limit_usd, settled_usd, calls_in_flight=calls, calls_waiting=calls, refusals=calls)
+    shown = money(str(limit), str(settled), calls_in_flight=calls, calls_waiting=calls, refusals=calls)
     written = line(row("a", shown), NOW_SECONDS, width).plain
     assert cell_len(written) == width
     for one in placed(width)[1:]:

@@ -193,7 +193,7 @@ def placed(width: int) -> tuple[Placed, ...]:
 def head(width: int, order: str, is_reversed: bool) -> Text:
     """Write what stands above the columns; the one that all are sorted by has ▼, or ▲ where reversed.
 
-    Where that column is not there at this width, the name of the order stands beside the agents' head.
+    Where that column is not there at this width, the name of the order stands above the agents.
     """
     arrow = "▲" if is_reversed else "▼"
     columns = placed(width)
@@ -204,7 +204,7 @@ def head(width: int, order: str, is_reversed: bool) -> Text:
         if one.column.order == order:
             word = f"{word[: one.cells - 1]}{arrow}"
         elif one.name == "name" and not is_shown:
-            word = f"{word} by {order}{arrow}"
+            word = f"by {order}{arrow}"
         _put(line, Text(word), one)
     return _exact(line, width)
 
