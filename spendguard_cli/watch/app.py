@@ -62,6 +62,10 @@ class WatchApp(App[None]):
         """Return the time of what is shown."""
         return self.board.now_seconds(self._local_seconds())
 
+    def banner(self) -> str:
+        """Return what stands above every screen; empty where it shows what is so now."""
+        return ""
+
     def redraw(self) -> None:
         """Draw the screen in sight, where there is anything new to see."""
         now = self._local_seconds()
