@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from spendguard_cli.views.ink import nusd
+from spendguard_cli.watch.deeds import Deed, note
 from spendguard_cli.watch.messages import Away, Happened, Message, Snapped
 from spendguard_cli.watch.rates import Spend
 from spendguard_daemon import wire
@@ -24,7 +25,10 @@ Link = Literal["connecting", "live", "away", "past"]
 
 @dataclass(slots=True)
 class Row:
-    """One agent. `seq` is that of the event that told `money`; `settings_seq` of what told `agent`."""
+    """One agent. `seq` is that of the event that told `money`; `settings_seq` of what told `agent`.
+
+    `deeds` are what people did to it since the last snapshot, the newest last.
+    """
 
     agent: wire.Agent
     money: Money
@@ -33,6 +37,7 @@ class Row:
     seq: int
     settings_seq: int
     waiting_seq: int
+    deeds: list[Deed] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -152,6 +157,7 @@ class Board:
         if row is None:
             return
         if event.money is not None and event.seq > row.seq:
+            note(row.deeds, row.money, event)
             row.money, row.seq = event.money, event.seq
             row.spend.settle(nusd(event.money.settled_usd), seconds(event.at))
         if event.agent is not None and event.seq > row.settings_seq:
