@@ -15,7 +15,7 @@ from spendguard_cli.watch import replay as replay_module
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.messages import Happened, Message, Snapped
-from spendguard_cli.watch.past_app import NOTHING, PastApp
+from spendguard_cli.watch.past_app import PastApp
 from spendguard_cli.watch.replay import Player, Replay
 from spendguard_daemon.system import SystemDisk
 from until import until
@@ -238,7 +238,7 @@ async def test_no_key_acts(past: Past) -> None:
             await pilot.press(key.key)
             await pilot.pause()
             assert len(app._notifications) == number
-        assert {one.message for one in app._notifications} == {NOTHING}
+        assert {one.message for one in app._notifications} == {"This is the past: nothing can be done here"}
         assert len(app.screen_stack) == 1
         assert app.screen.query(Toast)
 
