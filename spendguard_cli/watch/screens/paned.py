@@ -65,6 +65,8 @@ class PanedView(View):
 
     def on_line_table_moved(self, _: LineTable.Moved) -> None:
         """Explain the line on which the cursor stands now."""
+        if not self.query("#pane"):
+            return  # the screen is being taken down
         self.draw()
         self.query_one("#scroll", VerticalScroll).scroll_home(animate=False)
 
