@@ -22,7 +22,6 @@ from spendguard_cli.watch.errands import (
     Unfreeze,
 )
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd
 from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.money import cents_floor, format_usd, from_cents
@@ -77,11 +76,11 @@ def _topup(row: Row, typed: str | None) -> Question | Impossible:
     ignored_nusd = from_cents(given) - applied_nusd
     then = f"it then has {usd_of_nusd(remaining_nusd + applied_nusd)} left"
     said = [
-        f"adds {usd_of_nusd(applied_nusd)} to {who}: {then} of a limit of {usd(money.hard_limit_usd)}",
+        f"adds {usd_of_nusd(applied_nusd)} to {who}: {then} of a limit of {letting.exact(money.hard_limit_usd)}",
     ]
     if ignored_nusd:
         said.append(
-            f"{usd_of_nusd(ignored_nusd)} of it is ignored: the hard limit is {usd(money.hard_limit_usd)}"
+            f"{usd_of_nusd(ignored_nusd)} of it is ignored: the hard limit is {letting.exact(money.hard_limit_usd)}"
             " (key l sets it)"
         )
     said += _held(row) + _still_frozen(row)
@@ -106,14 +105,14 @@ def _limit(row: Row, typed: str | None) -> Question:
         )
     else:
         remaining_nusd = nusd(remaining_usd)
-        said.append(f"the limit of {who} was {usd(old_usd)}, it then is {usd_of(given)}")
+        said.append(f"the limit of {who} was {letting.exact(old_usd)}, it then is {usd_of(given)}")
         if remaining_nusd > limit_nusd:
             said.append(
-                f"it has {usd(remaining_usd)} left: {usd_of_nusd(remaining_nusd - limit_nusd)} of that is"
+                f"it has {letting.exact(remaining_usd)} left: {usd_of_nusd(remaining_nusd - limit_nusd)} of that is"
                 f" taken away, it then has {usd_of(given)} left"
             )
         else:
-            said.append(f"it keeps the {usd(remaining_usd)} that it has left; nothing is added")
+            said.append(f"it keeps the {letting.exact(remaining_usd)} that it has left; nothing is added")
         wrong = "that is its limit already" if limit_nusd == nusd(old_usd) else ""
     said += _held(row) + _still_frozen(row)
     errand = None if wrong else SetLimit(row.agent.agent_id, given)
@@ -154,10 +153,10 @@ def _unfreeze(row: Row) -> Question | Impossible:
         said.append("it has no budget yet: its calls are refused until its limit is set (key l)")
     elif nusd(row.money.remaining_usd) <= 0:
         said.append(
-            f"it has {usd(row.money.remaining_usd)} left: its calls are refused until a top-up (key t)"
+            f"it has {letting.exact(row.money.remaining_usd)} left: its calls are refused until a top-up (key t)"
         )
     else:
-        said.append(f"it has {usd(row.money.remaining_usd)} left")
+        said.append(f"it has {letting.exact(row.money.remaining_usd)} left")
     return Question(f"Unfreeze {who}", "unfreeze", tuple(said), errand=Unfreeze(agent_id))
 
 
@@ -177,18 +176,18 @@ def _abort(board: Board, subject: Subject) -> Question | Impossible:
         ended = board.ended.get(call_id)
         if ended is None:
             return Impossible("This call is not in flight any more")
-        charged = f" and was charged {usd(ended.cost_usd)}" if ended.cost_usd is not None else ""
+        charged = f" and was charged {letting.exact(ended.cost_usd)}" if ended.cost_usd is not None else ""
         return Impossible(f"This call has ended: it is {safe(ended.state)}{charged}")
     call, row = flight.call, board.rows.get(flight.call.agent_id)
     who = "a deleted agent" if row is None else letting.called(row)
-    hold = f"it is charged at its hold, {usd(call.hold_usd)}, until that is confirmed (key c)"
+    hold = f"it is charged at its hold, {letting.exact(call.hold_usd)}, until that is confirmed (key c)"
     said = [
         f"cuts call {safe(call.call_id)} of {who} ({safe(call.model)}) in flight",
         f"if its cost is not known by then {hold}",
         "if it never left this machine it costs nothing",
     ]
     if flight.progress is not None and nusd(flight.progress.cost_usd):
-        said.append(f"by what has come so far it costs at least {usd(flight.progress.cost_usd)}")
+        said.append(f"by what has come so far it costs at least {letting.exact(flight.progress.cost_usd)}")
     if row is not None and row.money.locked_run_id == call.run_id:
         said.append(f"once none of its calls is left, run {safe(call.run_id)} lets go of the lock")
     return Question("Abort a call", "abort", tuple(said), errand=Abort(call_id), grave=True)
@@ -214,7 +213,7 @@ def _confirm(board: Board, subject: Subject, typed: str | None) -> Question | Im
         cost_nusd = dollars("cost", field.default if typed is None else typed)
     except SpendGuardError as error:
         return Question(title, "confirm", field=field, wrong=_said(error))
-    said = [f"call {safe(call_id)} was charged {usd(charged_usd)}, a bound"]
+    said = [f"call {safe(call_id)} was charged {letting.exact(charged_usd)}, a bound"]
     said += _adjusted(board.rows.get(agent_id), nusd(charged_usd), cost_nusd)
     return Question(title, "confirm", tuple(said), field, Confirm(call_id, format_usd(cost_nusd)))
 
@@ -255,7 +254,7 @@ def _held(row: Row) -> list[str]:
     if not nusd(row.money.held_usd):
         return []
     return [
-        f"{usd(row.money.held_usd)} of what is left is held by {count(row.money.calls_in_flight, 'call')}"
+        f"{letting.exact(row.money.held_usd)} of what is left is held by {count(row.money.calls_in_flight, 'call')}"
     ]
 
 
