@@ -70,8 +70,8 @@ def let(board: Board, subject: Subject) -> Question | Impossible:
             )
         case Code.BUDGET_HELD:
             return Impossible(
-                f"The money is there, but calls in flight hold {exact(row.money.held_usd)} of it: it goes on as"
-                " they end; key x cuts one"
+                f"The money is there, but calls in flight hold {exact(row.money.held_usd)} of it: it goes"
+                " on as they end; key x cuts one"
             )
     return Impossible(f"No money lets it through: it waits for {safe(waits.code)}")
 

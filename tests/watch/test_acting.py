@@ -1,4 +1,4 @@
-"""Every action, by its keys, against a real sidecar and a provider that waits: asked once, done once, told."""
+"""Every action, by its keys, against a real sidecar and a provider that waits: asked and done once, told."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

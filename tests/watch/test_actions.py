@@ -1,4 +1,4 @@
-"""What a question promises, in numbers: against the ledger's own arithmetic, and for every kind of subject."""
+"""What a question promises, in numbers: against the ledger's own arithmetic; every kind of subject."""
 
 import msgspec
 import pytest
