@@ -1,5 +1,6 @@
 """The past of a ledger: the same shapes as the live feed, made from the journal alone."""
 
+import hashlib
 import tempfile
 import threading
 from pathlib import Path
@@ -285,6 +286,22 @@ def test_a_damaged_ledger_and_a_missing_one(tmp_path: Path) -> None:
     assert damaged.value.code is Code.LEDGER_DAMAGED
     assert path.name in damaged.value.detail
     assert damaged.value.remedy
+
+
+def test_a_record_without_a_time(tmp_path: Path) -> None:
+    """Somebody wrote it so, and its hash fits: it is damage with a place, like any other."""
+    disk, _, _ = exclusive()
+    put_down(disk, tmp_path / "ledger")
+    path = next((tmp_path / "ledger").glob("seg-*"))
+    first = path.read_bytes().splitlines()[0].replace(b'"ts":"2027', b'"ts":"once')
+    begun = first[: first.rindex(b',"h":')]
+    digest = hashlib.sha256(begun).hexdigest()[:32].encode()
+    path.write_bytes(begun + b',"h":"' + digest + b'"}\n')
+    (tmp_path / "ledger" / "head").unlink()
+    with pytest.raises(SpendGuardError) as damaged:
+        read(tmp_path / "ledger")
+    assert damaged.value.code is Code.LEDGER_DAMAGED
+    assert "is not a time" in damaged.value.detail
 
 
 def test_progress_is_told_while_it_reads_and_never_after(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.messages import Happened, Message, Snapped
 from spendguard_cli.watch.past_app import PastApp
 from spendguard_cli.watch.replay import Player, Replay
+from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.system import SystemDisk
 from until import until
 
@@ -36,6 +37,7 @@ def past(tmp_path: Path) -> Past:
     ledger = open_ledger(disk, clock)
     ledger.post(new_agent(name=HOSTILE))
     ledger.post(grant(100_000))
+    ledger.post(cmd.AcceptPrices(7, "d" * 64, "key-1", "local"))
     for number in range(1, 6):
         clock.advance(10)
         ledger.post(hold_call(f"c{number}"))
@@ -228,6 +230,22 @@ async def test_the_keys_of_the_past(past: Past) -> None:
         assert app.now_seconds() == app.player.at_seconds
         await pilot.press("left_square_bracket", "space")
         await pilot.pause()
+
+
+async def test_what_the_journal_does_not_tell(past: Past) -> None:
+    """The views say that it is not known: which calls waited, when prices expire, keys and runs."""
+    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await seen(lambda: AGENT in app.board.rows)
+        for key, says in (
+            ("2", "1 agent locked; which calls waited the journal does not tell"),
+            ("4", "not known: the journal does not tell"),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert says in look(app)
+            assert "EXPIRED" not in look(app)
+        assert " waiting" not in look(app)
 
 
 async def test_no_key_acts(past: Past) -> None:
