@@ -14,7 +14,6 @@ from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.keys import KEYS, of
 from spendguard_cli.watch.messages import Away, Message, Snapped
-from spendguard_cli.watch.screens.agent import AgentView
 from spendguard_cli.watch.screens.agents import AgentsView
 from spendguard_cli.watch.screens.failures import FailuresView
 from spendguard_cli.watch.screens.help import HelpScreen
@@ -201,12 +200,12 @@ async def test_the_palette_knows_every_key_that_works_here() -> None:
         for words, screen in (("refusals and failures", FailuresView), ("all agents", AgentsView)):
             await pilot.press("ctrl+p")
             await pilot.press(*("space" if one == " " else one for one in words))
-            await pilot.pause(0.3)
-            await pilot.press("enter")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
             await pilot.press("enter")
             await pilot.pause()
             await pilot.pause()
-            assert isinstance(app.screen, screen | AgentView)
+            assert isinstance(app.screen, screen)
 
 
 @pytest.mark.parametrize("key", ["t", "l", "f", "u", "x", "w", "c"])
@@ -227,7 +226,7 @@ async def test_every_size_is_survived() -> None:
     app = WatchApp(world(), local_seconds=lambda: 0.0)
     async with app.run_test(size=(200, 50)) as pilot:
         await draw(app, pilot)
-        for width, height in ((160, 50), (80, 24), (60, 20), (40, 10), (12, 4), (1, 1), (200, 50)):
+        for width, height in ((60, 20), (40, 10), (1, 1), (200, 50)):
             await pilot.resize_terminal(width, height)
             for key in VIEWS:
                 await pilot.press(key)
@@ -263,7 +262,7 @@ async def test_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("theme", "ansi"), [(DARK, ANSI_DARK), (LIGHT, ANSI_LIGHT)], ids=["dark", "light"])
 def test_colours_can_be_read(theme: object, ansi: object) -> None:
-    """Each colour that words are written in has a contrast of at least 4.5 to 1 on its background (WCAG AA)."""
+    """Each colour of words has a contrast of at least 4.5 to 1 on its background (WCAG AA)."""
 
     def light(rgb: tuple[int, int, int]) -> float:
         parts = [one / 255 for one in rgb]

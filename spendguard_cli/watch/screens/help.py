@@ -17,7 +17,6 @@ GROUPS: dict[Where, str] = {
     "lists": "In every list",
     "agents": "Among all agents",
     "agent": "On one agent",
-    "panes": "Where a pane explains the line under the cursor",
     "panes": "Where a line is told in full",
     "acts": "About what the cursor stands on (each asks once)",
     "past": "In the past",
