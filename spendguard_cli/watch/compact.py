@@ -1,0 +1,29 @@
+"""One line for a status bar: what is left, what is going on, how long it lasts. Pure."""
+
+from spendguard_cli.views.ink import nusd
+from spendguard_cli.watch import short
+from spendguard_cli.watch.once import Glance
+
+CELLS_MAX = 80
+AWAY = "sg away"
+"""What is said where no sidecar answers, or none in time."""
+
+
+def line(shown: Glance) -> str:
+    """Return the line, at most CELLS_MAX cells: what fits, the most important first. It holds no name."""
+    sums = shown.sums
+    parts = [f"{short.left(nusd(sums.left_usd))} left"]
+    parts += ["draining"] if shown.state == "draining" else []
+    parts += [f"{sums.calls_in_flight} in flight"]
+    parts += [f"{sums.calls_waiting} waiting"] if sums.calls_waiting else []
+    parts += [f"{sums.refusals} refused"] if sums.refusals else []
+    pace = max(nusd(sums.usd_per_minute), nusd(sums.usd_per_minute_of_15))
+    parts += [f"burn {short.spent(pace)}/m"] if pace else []
+    if sums.seconds_to_empty is not None:
+        parts.append(f"{short.span(sums.seconds_to_empty)} to empty")
+    parts += [f"{sums.unconfirmed_calls} unconfirmed"] if sums.unconfirmed_calls else []
+    told = f"sg {parts[0]}"
+    for part in parts[1:]:
+        longer = f"{told} · {part}"
+        told = longer if len(longer) <= CELLS_MAX else told
+    return told

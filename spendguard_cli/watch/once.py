@@ -1,0 +1,296 @@
+"""All agents as they stand, once: what `watch --once` prints, and what `--compact` makes a line of. Pure.
+
+The same facts as in the agents view, reckoned by the same board. Amounts are exact decimals in USD; what is
+spent a minute is the average of the last minute, and of the last fifteen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+import msgspec
+
+from spendguard_cli.remedies import facts_of, first_commands, ways_out
+from spendguard_cli.views.ink import nusd
+from spendguard_cli.watch.board import Board, Row, seconds
+from spendguard_cli.ways_on import refs, ways_on
+from spendguard_daemon import wire
+from spendguard_daemon.money import format_usd
+
+Order = Literal["danger", "name", "remaining", "burn", "empty", "refusals", "waiting", "in-flight"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+State = Literal["ready", "in flight", "waiting", "low", "empty", "frozen", "no budget"]
+"""What an agent is doing or suffering: the word that says in a table what colour says too."""
+
+LATELY_SECONDS = 15 * 60
+"""For how long a refusal is told."""
+
+REFUSALS_SHOWN = 5
+LOW_SECONDS = 15 * 60
+"""An agent that is empty in less than this, at its pace, is low."""
+
+LOW_PART = 10
+"""And so is one with less than a tenth of its limit left."""
+
+DANGER: tuple[State, ...] = ("empty", "waiting", "frozen", "low", "in flight", "ready", "no budget")
+"""Whom to look at first."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent. Money is null until a budget is set, `seconds_to_empty` while nothing is spent.
+
+    `spent_usd` are the last fifteen minutes of spending in steps of ten seconds, oldest first.
+    """
+
+    agent_id: str
+    name: str
+    state: State
+    limit_usd: str | None
+    remaining_usd: str | None
+    available_usd: str | None
+    settled_usd: str
+    held_usd: str
+    usd_per_minute: str
+    usd_per_minute_of_15: str
+    seconds_to_empty: int | None
+    calls_in_flight: int
+    calls_waiting: int
+    refusals: int
+    frozen_reason: str | None
+    locked_run_id: str | None
+    locked_since: str | None
+    locked_expires_at: str | None
+    spent_usd: list[str]
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one agent that were refused with one code lately; `next` is what to type, where that helps."""
+
+    agent_id: str
+    name: str
+    code: str
+    times: int
+    reason: str
+    last_at: str
+    next: list[str]
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """The sums over the agents shown. `left_usd` is what they may still spend, no more than the cap of all.
+
+    `cap_remaining_usd` is null while there is no cap above all agents.
+    """
+
+    agents: int
+    left_usd: str
+    settled_usd: str
+    held_usd: str
+    usd_per_minute: str
+    usd_per_minute_of_15: str
+    seconds_to_empty: int | None
+    calls_in_flight: int
+    calls_waiting: int
+    refusals: int
+    cap_remaining_usd: str | None
+    unconfirmed_usd: str
+    unconfirmed_calls: int
+
+
+class Glance(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it, as of `at`. `state` is up, draining, or past; `next` are the commands that help first."""
+
+    at: str
+    state: str
+    sums: Sums
+    agents: list[Seen]
+    waiting: list[wire.Waiting]
+    refused: list[Refusal]
+    unconfirmed: list[wire.Unconfirmed]
+    next: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which agents are shown, in which order: one by its id, those whose name or id holds a text, or all."""
+
+    agent_id: str | None = None
+    text: str = ""
+    order: Order = "danger"
+
+
+def glance(board: Board, now_seconds: float, wanted: Wanted | None = None) -> Glance:
+    """Return what the board knows, as of `now_seconds` of the source's clock."""
+    asked = wanted or Wanted()
+    rows = [row for row in board.rows.values() if _is_wanted(row, asked)]
+    agents = sorted((_seen(row, now_seconds) for row in rows), key=lambda one: _rank(one, asked.order))
+    ids = {row.agent.agent_id for row in rows}
+    whole = len(ids) == len(board.rows)
+    unconfirmed = board.totals.unconfirmed if board.totals else []
+    past = board.link == "past"
+    refused = _refused(board, ids, now_seconds)
+    told = [] if past else _next(board, rows, refused)
+    return Glance(
+        at=datetime.fromtimestamp(int(now_seconds), UTC).isoformat().replace("+00:00", "Z"),
+        state="past" if past else board.totals.state if board.totals else "unknown",
+        sums=_sums(board, rows, now_seconds, whole=whole),
+        agents=agents,
+        waiting=[one for row in rows for one in row.waiting],
+        refused=[msgspec.structs.replace(one, next=[]) for one in refused] if past else refused,
+        unconfirmed=[one for one in unconfirmed if one.agent_id in ids or whole],
+        next=told,
+    )
+
+
+def without_steps(shown: Glance) -> Glance:
+    """Return the same without each step of spending, for who reads lines."""
+    return msgspec.structs.replace(
+        shown, agents=[msgspec.structs.replace(one, spent_usd=[]) for one in shown.agents]
+    )
+
+
+def _is_wanted(row: Row, wanted: Wanted) -> bool:
+    if wanted.agent_id is not None:
+        return row.agent.agent_id == wanted.agent_id
+    text = wanted.text.casefold()
+    return text in row.agent.name.casefold() or text in row.agent.agent_id
+
+
+def _seen(row: Row, now_seconds: float) -> Seen:
+    money, spend = row.money, row.spend
+    remaining = None if money.remaining_usd is None else nusd(money.remaining_usd)
+    to_empty = None if remaining is None else spend.seconds_to_empty(remaining, now_seconds)
+    pace, slow_pace = spend.per_minute_nusd(1, now_seconds), spend.per_minute_nusd(15, now_seconds)
+    return Seen(
+        agent_id=row.agent.agent_id,
+        name=row.agent.name,
+        state=_state(row, remaining, to_empty),
+        limit_usd=money.hard_limit_usd,
+        remaining_usd=money.remaining_usd,
+        available_usd=money.available_usd,
+        settled_usd=money.settled_usd,
+        held_usd=money.held_usd,
+        usd_per_minute=format_usd(pace),
+        usd_per_minute_of_15=format_usd(slow_pace),
+        seconds_to_empty=to_empty,
+        calls_in_flight=money.calls_in_flight,
+        calls_waiting=money.calls_waiting,
+        refusals=money.refusals,
+        frozen_reason=money.frozen_reason,
+        locked_run_id=money.locked_run_id,
+        locked_since=money.locked_since,
+        locked_expires_at=money.locked_expires_at,
+        spent_usd=[format_usd(step) for step in spend.steps],
+    )
+
+
+def _state(row: Row, remaining_nusd: int | None, seconds_to_empty: int | None) -> State:
+    """Say the worst that is so of an agent."""
+    money = row.money
+    if money.frozen_reason is not None or row.agent.restored:
+        return "frozen"
+    if money.calls_waiting:
+        return "waiting"
+    if remaining_nusd is None or money.hard_limit_usd is None:
+        return "no budget"
+    if remaining_nusd <= 0:
+        return "empty"
+    soon = seconds_to_empty is not None and seconds_to_empty < LOW_SECONDS
+    if soon or remaining_nusd * LOW_PART < nusd(money.hard_limit_usd):
+        return "low"
+    return "in flight" if money.calls_in_flight else "ready"
+
+
+def _rank(one: Seen, order: Order) -> tuple[int, int, str]:
+    """Return by what an agent is sorted: the order that was asked for, then danger, then its name."""
+    remaining = 0 if one.remaining_usd is None else nusd(one.remaining_usd)
+    to_empty = one.seconds_to_empty if one.seconds_to_empty is not None else 2**62
+    danger = DANGER.index(one.state)
+    first = {
+        "danger": danger,
+        "name": 0,
+        "remaining": remaining if one.remaining_usd is not None else 2**62,
+        "burn": -nusd(one.usd_per_minute),
+        "empty": to_empty,
+        "refusals": -one.refusals,
+        "waiting": -one.calls_waiting,
+        "in-flight": -one.calls_in_flight,
+    }[order]
+    then = {"danger": to_empty, "name": 0}.get(order, danger)
+    return first, then, one.name.casefold()
+
+
+def _sums(board: Board, rows: Sequence[Row], now_seconds: float, *, whole: bool) -> Sums:
+    moneys = [row.money for row in rows]
+    left = sum(max(0, nusd(money.remaining_usd)) for money in moneys if money.remaining_usd is not None)
+    totals = board.totals
+    cap = totals.cap.remaining_usd if totals else None
+    if cap is not None:
+        left = min(left, max(0, nusd(cap)))
+    pace = sum(row.spend.per_minute_nusd(1, now_seconds) for row in rows)
+    slow_pace = sum(row.spend.per_minute_nusd(15, now_seconds) for row in rows)
+    fastest = max(pace, slow_pace)
+    ids = {row.agent.agent_id for row in rows}
+    mine = [one for one in (totals.unconfirmed if totals else []) if one.agent_id in ids]
+    return Sums(
+        agents=len(rows),
+        left_usd=format_usd(left),
+        settled_usd=format_usd(sum(nusd(money.settled_usd) for money in moneys)),
+        held_usd=format_usd(sum(nusd(money.held_usd) for money in moneys)),
+        usd_per_minute=format_usd(pace),
+        usd_per_minute_of_15=format_usd(slow_pace),
+        seconds_to_empty=left * 60 // fastest if fastest else None,
+        calls_in_flight=sum(money.calls_in_flight for money in moneys),
+        calls_waiting=sum(money.calls_waiting for money in moneys),
+        refusals=totals.refusals if totals and whole else sum(money.refusals for money in moneys),
+        cap_remaining_usd=cap,
+        unconfirmed_usd=totals.unconfirmed_usd
+        if totals and whole
+        else format_usd(sum(nusd(one.cost_usd) for one in mine)),
+        unconfirmed_calls=totals.unconfirmed_calls if totals and whole else len(mine),
+    )
+
+
+def _refused(board: Board, ids: set[str], now_seconds: float) -> list[Refusal]:
+    """Return the refusals of the last minutes, by agent and code, the newest first."""
+    newest: dict[tuple[str, str], wire.Call] = {}
+    times: dict[tuple[str, str], int] = {}
+    for call in reversed(board.ended.values()):
+        late = seconds(call.created_at) < now_seconds - LATELY_SECONDS
+        if call.state != "refused" or call.code is None or call.agent_id not in ids or late:
+            continue
+        what = (call.agent_id, call.code)
+        newest.setdefault(what, call)
+        times[what] = times.get(what, 0) + call.count
+    named = refs([row.agent for row in board.rows.values()])
+    cap = board.totals.cap if board.totals else None
+    return [
+        _refusal(board.rows[agent_id], call, times[agent_id, code], named[agent_id], cap)
+        for (agent_id, code), call in list(newest.items())[:REFUSALS_SHOWN]
+    ]
+
+
+def _refusal(row: Row, call: wire.Call, times: int, ref: str, cap: wire.DaemonBudget | None) -> Refusal:
+    code = call.code or ""
+    commands = first_commands(ways_out(code, facts_of(call), row.agent, ref=ref, daemon=cap))
+    return Refusal(
+        agent_id=call.agent_id,
+        name=row.agent.name,
+        code=code,
+        times=times,
+        reason=call.reason or "",
+        last_at=call.created_at,
+        next=list(commands),
+    )
+
+
+def _next(board: Board, rows: Sequence[Row], refused: Sequence[Refusal]) -> list[str]:
+    """Return what to type: for calls that wait, then for what was refused, then for what is unconfirmed."""
+    named = refs([row.agent for row in board.rows.values()])
+    standing = [msgspec.structs.replace(row.agent, waiting=row.waiting) for row in rows]
+    commands = ways_on(standing, board.totals.cap if board.totals else None, named)
+    commands += [command for one in refused for command in one.next[:1]]
+    if board.totals and board.totals.unconfirmed_calls:
+        commands.append("spendguard ledger export --unconfirmed")
+    return list(dict.fromkeys(commands))
