@@ -221,6 +221,16 @@ def test_only_the_gateway_and_the_price_source_know_aiohttp() -> None:
         assert allowed or not knows, path
 
 
+def test_only_the_screens_of_watch_know_textual() -> None:
+    """What is known and what may be done is told without a screen, to `--once` and to tests."""
+    watch = CLI / "watch"
+    for path in [*CLI.rglob("*.py"), *DAEMON.rglob("*.py")]:
+        knows = any(name.split(".")[0] == "textual" for name in imports(path))
+        drawn = path.parent in (watch / "screens", watch / "widgets")
+        allowed = drawn or path in [watch / f"{name}.py" for name in ("app", "modals", "past_app", "themes")]
+        assert allowed or not knows, path
+
+
 def test_one_door_to_clock_chance_and_disk() -> None:
     """Time, randomness and files are read only where ports are implemented, or before there are any."""
     doors = {"system.py", "plain_files.py", "runtime.py", "__main__.py", "log.py"}
