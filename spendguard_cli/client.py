@@ -5,7 +5,7 @@ it means to a person at a command line. Redirects are not followed and no proxy 
 admin token of a sidecar on this machine. Answers are bounded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -13,11 +13,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from spendguard_cli.answers import UNREADABLE, first_message, has_message, read
 from spendguard_cli.prove import way
 from spendguard_cli.refused import refusal
 from spendguard_cli.trickle import Watch
-from spendguard_daemon import feed_wire, wire
+from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
 
@@ -26,9 +25,10 @@ Body = Mapping[str, object]
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_SECONDS = 30.0
-EVENTS = "/v1/events"
 PROVIDER_TEST_SECONDS = 90.0
 PRICE_REFRESH_SECONDS = 90.0
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What an answer may raise that is no JSON, of another form, or nested without end."""
 
 
 class Control:
@@ -86,13 +86,6 @@ class Control:
     def status(self) -> wire.Status:
         """Return the daemon at a glance."""
         return self._get("/v1/status", wire.Status)
-
-    def snapshot(self) -> feed_wire.Snapshot:
-        """Return all there is to see: the first message of the feed. Raises ROUTE_NOT_FOUND without one."""
-        status, raw = self._exchange("GET", EVENTS, None, {}, ANSWER_SECONDS, end=has_message)
-        if not httpx.codes.is_success(status):
-            raise refusal(status, raw)
-        return read(first_message(raw), feed_wire.Snapshot, f"GET {EVENTS}")
 
     def agents(self) -> list[wire.Agent]:
         """Return all agents that were not deleted."""
@@ -237,18 +230,18 @@ class Control:
             if error.code is Code.UNAUTHORIZED and self._named:
                 error.remedy = "check --api-key or CAP_API_KEY; a sidecar of this machine needs neither"
             raise error
-        return read(raw, shape, f"{method} {path}")
+        try:
+            return msgspec.json.decode(raw, type=shape)
+        except UNREADABLE as error:
+            raise SpendGuardError(
+                Code.INTERNAL,
+                f"The answer to {method} {path} is not of the form this version knows: {error}",
+                remedy="spendguard restart, if the sidecar is of another version",
+            ) from error
 
     def _exchange(
-        self,
-        method: str,
-        path: str,
-        content: bytes | None,
-        headers: Mapping[str, str],
-        seconds: float,
-        end: Callable[[bytes], bool] | None = None,
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], seconds: float
     ) -> tuple[int, bytes]:
-        """Return status and body, of which no more is read where `end` says that it is enough."""
         raw = bytearray()
         try:
             with (
@@ -266,8 +259,6 @@ class Control:
                     raw += chunk
                     if len(raw) > ANSWER_BYTES_MAX:
                         raise SpendGuardError(Code.INTERNAL, f"The answer to {method} {path} has no end")
-                    if end is not None and end(bytes(raw)):
-                        break
                 return answer.status_code, bytes(raw)
         except httpx.HTTPError as error:
             if self._watch.over or isinstance(error, httpx.TimeoutException):

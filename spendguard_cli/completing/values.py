@@ -5,13 +5,14 @@ a sidecar is asked. Invariant: nothing that could steer a terminal is among what
 """
 
 import contextlib
+import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 from spendguard_cli.completing.tree import Asked, Candidate, Kind
 from spendguard_cli.context import Flags
-from spendguard_cli.patience import LateError, within
 from spendguard_cli.session import Session
 from spendguard_daemon.text import safe
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 1.5
 CALLS_OFFERED = 50
+
+
+class LateError(BaseException):
+    """The sidecar took too long; no ordinary handler on the way may take this for its own error."""
 
 
 def values(asked: Asked, env: Mapping[str, str]) -> list[Candidate]:
@@ -41,11 +46,26 @@ def _from_sidecar(asked: Asked, env: Mapping[str, str]) -> list[Candidate]:
 
     session = Session(flags, env)
     try:
-        with contextlib.closing(session), within(PATIENCE_SECONDS):
+        with contextlib.closing(session), _patience():
             control = session.peek()
             return [] if control is None else LIVE[asked.kind](session, control, given)
     except (LateError, Exception):  # noqa: BLE001 - a word that is not completed says nothing
         return []
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _late(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise LateError
 
 
 def _agents(_session: Session, control: "Control", _given: Mapping[str, str]) -> list[Candidate]:

@@ -5,24 +5,16 @@ from rich.text import Text
 
 from spendguard_cli.render import count
 from spendguard_cli.views import accounts, ink
-from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
-from spendguard_cli.watch import short
+from spendguard_cli.views.ink import BAD, CARE, QUIET, nusd
 from spendguard_cli.watch.board import seconds
+from spendguard_cli.watch.danger import MARKS, STYLES
+from spendguard_cli.watch.figures import short_age, short_usd
 from spendguard_cli.watch.once import Glance, Refusal, Seen
 from spendguard_cli.watch.rates import Spend
 
+USD_CELLS = 10
 SPARK_CELLS = 12
 """For the last fifteen minutes of an agent's spending."""
-
-STATES = {
-    "empty": BAD,
-    "frozen": BAD,
-    "waiting": CARE,
-    "low": CARE,
-    "no budget": CARE,
-    "in flight": "cyan",
-    "ready": GOOD,
-}
 
 
 def glance(value: Glance) -> RenderableType:
@@ -54,9 +46,9 @@ def _head(value: Glance) -> RenderableType:
     said = [f"  {count(sums.agents, 'agent')}", f"${sums.left_usd} left", f"${sums.held_usd} held"]
     said.append(f"${sums.settled_usd} settled")
     pace = max(nusd(sums.usd_per_minute), nusd(sums.usd_per_minute_of_15))
-    said += [f"burn {short.spent(pace)}/m"] if pace else []
+    said += [f"burn {short_usd(pace, USD_CELLS, up=True)}/m"] if pace else []
     if sums.seconds_to_empty is not None:
-        said.append(f"{short.span(sums.seconds_to_empty)} to empty")
+        said.append(f"{short_age(sums.seconds_to_empty)} to empty")
     said.append(f"{sums.calls_in_flight} in flight")
     said += [f"{sums.calls_waiting} waiting"] if sums.calls_waiting else []
     said += [f"{sums.refusals} refused since start"] if sums.refusals else []
@@ -78,7 +70,7 @@ def _agents(values: list[Seen], now_seconds: float) -> RenderableType:
     for value in values:
         made.add_row(
             ink.foreign(value.name, "bold"),
-            Text(value.state, style=STATES[value.state]),
+            Text(f"{MARKS[value.danger]} {value.why}", style=STYLES[value.danger]),
             ink.usd(value.remaining_usd),
             ink.usd(value.limit_usd),
             _spent(value.held_usd),
@@ -87,7 +79,7 @@ def _agents(values: list[Seen], now_seconds: float) -> RenderableType:
             Text(Spend.of(0, [*map(nusd, value.spent_usd)], now_seconds).spark(SPARK_CELLS, now_seconds)),
             Text("-", style=QUIET)
             if value.seconds_to_empty is None
-            else Text(short.span(value.seconds_to_empty)),
+            else Text(short_age(value.seconds_to_empty)),
             _number(value.calls_in_flight),
             _number(value.calls_waiting, CARE),
             _number(value.refusals, BAD),
@@ -137,7 +129,7 @@ def _lock(value: Seen, now_ns: int) -> Text:
 
 def _spent(usd: str) -> Text:
     amount = nusd(usd)
-    return Text(short.spent(amount)) if amount else Text("-", style=QUIET)
+    return Text(short_usd(amount, USD_CELLS, up=True)) if amount else Text("-", style=QUIET)
 
 
 def _number(number: int, style: str = "") -> Text:

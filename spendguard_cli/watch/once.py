@@ -7,46 +7,35 @@ spent a minute is the average of the last minute, and of the last fifteen.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
 
 import msgspec
 
 from spendguard_cli.remedies import facts_of, first_commands, ways_out
 from spendguard_cli.views.ink import nusd
+from spendguard_cli.watch.asked import Order
 from spendguard_cli.watch.board import Board, Row, seconds
+from spendguard_cli.watch.danger import LEVELS, Danger, danger, reason
 from spendguard_cli.ways_on import refs, ways_on
 from spendguard_daemon import wire
 from spendguard_daemon.money import format_usd
-
-Order = Literal["danger", "name", "remaining", "burn", "empty", "refusals", "waiting", "in-flight"]
-ORDERS: tuple[Order, ...] = get_args(Order)
-
-State = Literal["ready", "in flight", "waiting", "low", "empty", "frozen", "no budget"]
-"""What an agent is doing or suffering: the word that says in a table what colour says too."""
 
 LATELY_SECONDS = 15 * 60
 """For how long a refusal is told."""
 
 REFUSALS_SHOWN = 5
-LOW_SECONDS = 15 * 60
-"""An agent that is empty in less than this, at its pace, is low."""
-
-LOW_PART = 10
-"""And so is one with less than a tenth of its limit left."""
-
-DANGER: tuple[State, ...] = ("empty", "waiting", "frozen", "low", "in flight", "ready", "no budget")
-"""Whom to look at first."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """One agent. Money is null until a budget is set, `seconds_to_empty` while nothing is spent.
 
-    `spent_usd` are the last fifteen minutes of spending in steps of ten seconds, oldest first.
+    `danger` is calm, care, bad or stopped; `why` says it in a few words, or what is going on. `spent_usd` are
+    the last fifteen minutes of spending in steps of ten seconds, oldest first.
     """
 
     agent_id: str
     name: str
-    state: State
+    danger: Danger
+    why: str
     limit_usd: str | None
     remaining_usd: str | None
     available_usd: str | None
@@ -165,7 +154,8 @@ def _seen(row: Row, now_seconds: float) -> Seen:
     return Seen(
         agent_id=row.agent.agent_id,
         name=row.agent.name,
-        state=_state(row, remaining, to_empty),
+        danger=danger(row, now_seconds),
+        why=reason(row, now_seconds) or _doing(row),
         limit_usd=money.hard_limit_usd,
         remaining_usd=money.remaining_usd,
         available_usd=money.available_usd,
@@ -185,30 +175,20 @@ def _seen(row: Row, now_seconds: float) -> Seen:
     )
 
 
-def _state(row: Row, remaining_nusd: int | None, seconds_to_empty: int | None) -> State:
-    """Say the worst that is so of an agent."""
-    money = row.money
-    if money.frozen_reason is not None or row.agent.restored:
-        return "frozen"
-    if money.calls_waiting:
-        return "waiting"
-    if remaining_nusd is None or money.hard_limit_usd is None:
-        return "no budget"
-    if remaining_nusd <= 0:
-        return "empty"
-    soon = seconds_to_empty is not None and seconds_to_empty < LOW_SECONDS
-    if soon or remaining_nusd * LOW_PART < nusd(money.hard_limit_usd):
-        return "low"
-    return "in flight" if money.calls_in_flight else "ready"
+def _doing(row: Row) -> str:
+    """Say what is going on where nothing is wrong."""
+    if row.money.calls_waiting:
+        return f"{row.money.calls_waiting} waiting"
+    return f"{row.money.calls_in_flight} in flight" if row.money.calls_in_flight else ""
 
 
 def _rank(one: Seen, order: Order) -> tuple[int, int, str]:
     """Return by what an agent is sorted: the order that was asked for, then danger, then its name."""
     remaining = 0 if one.remaining_usd is None else nusd(one.remaining_usd)
     to_empty = one.seconds_to_empty if one.seconds_to_empty is not None else 2**62
-    danger = DANGER.index(one.state)
+    worst_first = -LEVELS.index(one.danger)
     first = {
-        "danger": danger,
+        "danger": worst_first,
         "name": 0,
         "remaining": remaining if one.remaining_usd is not None else 2**62,
         "burn": -nusd(one.usd_per_minute),
@@ -217,7 +197,7 @@ def _rank(one: Seen, order: Order) -> tuple[int, int, str]:
         "waiting": -one.calls_waiting,
         "in-flight": -one.calls_in_flight,
     }[order]
-    then = {"danger": to_empty, "name": 0}.get(order, danger)
+    then = {"danger": to_empty, "name": 0}.get(order, worst_first)
     return first, then, one.name.casefold()
 
 
