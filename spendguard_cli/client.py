@@ -1,76 +1,31 @@
 """The control API as typed calls (design 6): one method a route, `wire` shapes in and out.
 
 Every failure leaves as a SpendGuardError: the sidecar's own refusals with their code, everything else as what
-it means to a person at a command line. Redirects are not followed and no proxy of the environment sees the
-admin token of a sidecar on this machine. Answers are bounded.
+it means to a person at a command line.
 """
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
-from spendguard_cli.prove import way
-from spendguard_cli.refused import refusal
-from spendguard_cli.trickle import Watch
+from spendguard_cli.line import ANSWER_SECONDS, Line
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
-from spendguard_daemon.text import safe
 
 T = TypeVar("T")
 Body = Mapping[str, object]
 
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-ANSWER_SECONDS = 30.0
 PROVIDER_TEST_SECONDS = 90.0
 PRICE_REFRESH_SECONDS = 90.0
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What an answer may raise that is no JSON, of another form, or nested without end."""
 
 
-class Control:
-    """One connection to one sidecar. `token` goes with every request; the place was proven before.
-
-    `named` tells that the operator named the token, by --api-key or CAP_API_KEY. `socket` is the path of the
-    Unix socket that is used where there is one; `base_url` is what people are shown all the same.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        token: str | None,
-        *,
-        local: bool,
-        named: bool = False,
-        socket: str | None = None,
-    ):
-        self.base_url = base_url
-        self._named = named
-        self._watch = Watch()
-        reached, transport = way(base_url, socket)
-        self._http = httpx.Client(
-            base_url=reached,
-            transport=transport,
-            headers={"x-spendguard-actor": "cli"} | ({"authorization": f"Bearer {token}"} if token else {}),
-            timeout=ANSWER_SECONDS,
-            trust_env=not local,
-            verify=not reached.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
-        )
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+class Control(Line):
+    """The calls that one sidecar answers, over one connection."""
 
     def not_ready(self) -> list[str]:
         """Return why the sidecar takes no calls yet; nothing when it does."""
@@ -226,10 +181,7 @@ class Control:
         headers = {} if body is None else {"content-type": "application/json"}
         status, raw = self._exchange(method, path, content, headers, seconds)
         if not httpx.codes.is_success(status):
-            error = refusal(status, raw)
-            if error.code is Code.UNAUTHORIZED and self._named:
-                error.remedy = "check --api-key or CAP_API_KEY; a sidecar of this machine needs neither"
-            raise error
+            raise self._refusal(status, raw)
         try:
             return msgspec.json.decode(raw, type=shape)
         except UNREADABLE as error:
@@ -237,40 +189,6 @@ class Control:
                 Code.INTERNAL,
                 f"The answer to {method} {path} is not of the form this version knows: {error}",
                 remedy="spendguard restart, if the sidecar is of another version",
-            ) from error
-
-    def _exchange(
-        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], seconds: float
-    ) -> tuple[int, bytes]:
-        raw = bytearray()
-        try:
-            with (
-                self._watch.within(seconds),
-                self._http.stream(
-                    method,
-                    path,
-                    content=content,
-                    headers=headers,
-                    timeout=seconds,
-                    extensions=self._watch.extensions,
-                ) as answer,
-            ):
-                for chunk in answer.iter_bytes():
-                    raw += chunk
-                    if len(raw) > ANSWER_BYTES_MAX:
-                        raise SpendGuardError(Code.INTERNAL, f"The answer to {method} {path} has no end")
-                return answer.status_code, bytes(raw)
-        except httpx.HTTPError as error:
-            if self._watch.over or isinstance(error, httpx.TimeoutException):
-                raise SpendGuardError(
-                    Code.NO_DAEMON,
-                    f"The sidecar at {self.base_url} did not answer within {seconds:g} s",
-                    remedy="spendguard restart, if it stays so",
-                ) from error
-            raise SpendGuardError(
-                Code.NO_DAEMON,
-                f"The sidecar at {self.base_url} could not be reached: {safe(str(error))}",
-                remedy="spendguard status",
             ) from error
 
 

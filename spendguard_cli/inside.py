@@ -3,8 +3,9 @@
 import os
 from typing import TypeVar
 
-from spendguard_cli.client import ANSWER_SECONDS, Body, Control
+from spendguard_cli.client import Body, Control
 from spendguard_cli.context import AGENT_ID
+from spendguard_cli.line import ANSWER_SECONDS
 from spendguard_daemon.errors import Code, SpendGuardError
 
 T = TypeVar("T")

@@ -34,6 +34,10 @@ class Watch:
         finally:
             timer.cancel()
 
+    def cut(self) -> None:
+        """End the answer that is being read, from any thread, and each that is begun until `within`."""
+        self._end()
+
     def _seen(self, event: str, info: dict[str, Any]) -> None:
         if event.startswith("connection.") and event.endswith(".complete"):
             self._socket = info["return_value"].get_extra_info("socket")

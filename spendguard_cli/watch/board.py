@@ -7,19 +7,24 @@ clock: `local_seconds` is handed in with each message, and the time that ages ar
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
 from spendguard_cli.views.ink import nusd
 from spendguard_cli.watch.messages import Away, Happened, Message, Snapped
 from spendguard_cli.watch.rates import Spend
 from spendguard_daemon import wire
 from spendguard_daemon.feed_wire import Event, Money, Progress, Snapshot, Totals
+from spendguard_daemon.text import safe
 
 ENDED_MAX = 2_000
 """How many ended and refused calls are kept, of all agents; the oldest go first."""
 
+EARLY_MAX = 1_000
+"""How many agents and calls are remembered of which something was told before they were, or that are gone."""
+
 Link = Literal["connecting", "live", "away", "past"]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -34,14 +39,25 @@ class Row:
     settings_seq: int
     waiting_seq: int
 
+    def hear(self, event: Event) -> None:
+        """Take up what is newer than what is known."""
+        if event.money is not None and event.seq > self.seq:
+            self.money, self.seq = event.money, event.seq
+            self.spend.settle(nusd(event.money.settled_usd), seconds(event.at))
+        if event.agent is not None and event.seq > self.settings_seq:
+            self.agent, self.settings_seq = event.agent, event.seq
+        if event.waiting is not None and event.seq > self.waiting_seq:
+            self.waiting, self.waiting_seq = event.waiting, event.seq
+
 
 @dataclass(slots=True)
 class Flight:
-    """A call in flight, and how far its answer has come."""
+    """A call in flight, and how far its answer has come; `seq` told the call, `progress_seq` the progress."""
 
     call: wire.Call
     progress: Progress | None
     seq: int
+    progress_seq: int = 0
 
 
 @dataclass(slots=True)
@@ -49,7 +65,8 @@ class Board:
     """What is known. Read it freely; only `hear` changes it.
 
     `link` tells whether the source is heard now, and `why` and `remedy` if not; `version` grows with each
-    change, so that who draws knows whether there is anything new.
+    change, so that who draws knows whether there is anything new. What is shown is as of `at_seconds`, the
+    time of event `seq` (seconds since the epoch, by the source's clock; 0 where nothing is known yet).
     """
 
     link: Link = "connecting"
@@ -65,10 +82,13 @@ class Board:
     ended: dict[str, wire.Call] = field(default_factory=dict)
     at_seconds: float = 0.0
     heard_seconds: float = 0.0
-    _ended_seq: dict[str, int] = field(default_factory=dict)
-    _gone: dict[str, int] = field(default_factory=dict)
+    _floor: int = 0
     _totals_seq: int = 0
     _status_seq: int = 0
+    _ended_seq: dict[str, int] = field(default_factory=dict)
+    _gone: dict[str, int] = field(default_factory=dict)
+    _early: dict[str, dict[str, Event]] = field(default_factory=dict)
+    _early_progress: dict[str, tuple[Progress, int]] = field(default_factory=dict)
 
     def hear(self, message: Message, local_seconds: float) -> None:
         """Take up a message that came at `local_seconds` (monotonic)."""
@@ -92,13 +112,23 @@ class Board:
 
     def of_agent(self, agent_id: str) -> list[wire.Call]:
         """Return the ended and refused calls of an agent, newest first."""
-        return [call for call in reversed(self.ended.values()) if call.agent_id == agent_id]
+        calls = [call for call in reversed(self.ended.values()) if call.agent_id == agent_id]
+        return sorted(calls, key=lambda call: seconds(call.ended_at or call.created_at), reverse=True)
+
+    def doubt(self) -> str:
+        """Say in a line, fit for a terminal, why what is shown may not be so now; empty while it is live."""
+        if self.link in ("live", "past"):
+            return ""
+        why = safe(self.why) or "looking for the sidecar"
+        if not self.at_seconds:
+            return f"{why}; nothing is known yet"
+        return f"{why}; shown as of {datetime.fromtimestamp(self.at_seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
 
     def _take(self, snapshot: Snapshot) -> None:
         """Begin anew with what is so as of a snapshot."""
         self.epoch, self.seq, self.at_seconds = snapshot.epoch, snapshot.seq, seconds(snapshot.at)
         self.status, self.totals = snapshot.status, snapshot.totals
-        self._totals_seq = self._status_seq = snapshot.seq
+        self._floor = self._totals_seq = self._status_seq = snapshot.seq
         told, now = {one.call_id: one for one in snapshot.progress}, self.at_seconds
         self.rows = {
             one.agent.agent_id: Row(
@@ -113,73 +143,96 @@ class Board:
             for one in snapshot.agents
         }
         self.flights = {
-            call.call_id: Flight(call, told.get(call.call_id), snapshot.seq) for call in snapshot.calls
+            call.call_id: Flight(call, told.get(call.call_id), snapshot.seq, snapshot.seq)
+            for call in snapshot.calls
         }
-        self.ended = {call.call_id: call for call in reversed(snapshot.ended)}
+        self.ended = {call.call_id: call for call in reversed(snapshot.ended[:ENDED_MAX])}
         self._ended_seq = dict.fromkeys(self.ended, snapshot.seq)
-        self._gone = {}
+        self._gone, self._early, self._early_progress = {}, {}, {}
 
     def _happen(self, events: Iterable[Event]) -> None:
         """Take up events; what is older than what is known of the same thing says nothing new."""
         for event in events:
-            self.at_seconds = max(self.at_seconds, seconds(event.at))
-            self.seq = max(self.seq, event.seq)
-            self._note_agent(event)
+            if event.seq <= self._floor:
+                continue  # the snapshot knew of it
+            if event.seq > self.seq:
+                self.seq, self.at_seconds = event.seq, seconds(event.at)
+            if event.agent_id is not None:
+                self._note_agent(event.agent_id, event)
             if event.call is not None:
                 self._note_call(event.call, event.seq)
             for one in event.progress:
-                flight = self.flights.get(one.call_id)
-                if flight is not None and event.seq > flight.seq:
-                    flight.progress, flight.seq = one, event.seq
+                self._note_progress(one, event.seq)
             if event.totals is not None and event.seq > self._totals_seq:
                 self.totals, self._totals_seq = event.totals, event.seq
             if event.status is not None and event.seq > self._status_seq:
                 self.status, self._status_seq = event.status, event.seq
 
-    def _note_agent(self, event: Event) -> None:
-        agent_id = event.agent_id
-        if agent_id is None or event.seq <= self._gone.get(agent_id, 0):
-            return
+    def _note_agent(self, agent_id: str, event: Event) -> None:
+        if agent_id in self._gone:
+            return  # who was deleted does not come back, also where its last calls end only now
         if event.deleted:
-            row = self.rows.pop(agent_id, None)
-            self._gone[agent_id] = event.seq
+            self.rows.pop(agent_id, None)
+            self._early.pop(agent_id, None)
+            _put(self._gone, agent_id, event.seq, EARLY_MAX)
             return
         row = self.rows.get(agent_id)
         if row is None and event.agent is not None and event.money is not None:
             spend = Spend.of(nusd(event.money.settled_usd), (), seconds(event.at))
-            self.rows[agent_id] = Row(event.agent, event.money, spend, [], event.seq, event.seq, event.seq)
-            return
-        if row is None:
-            return
-        if event.money is not None and event.seq > row.seq:
-            row.money, row.seq = event.money, event.seq
-            row.spend.settle(nusd(event.money.settled_usd), seconds(event.at))
-        if event.agent is not None and event.seq > row.settings_seq:
-            row.agent, row.settings_seq = event.agent, event.seq
-        if event.waiting is not None and event.seq > row.waiting_seq:
-            row.waiting, row.waiting_seq = event.waiting, event.seq
+            waiting = event.agent.waiting if event.waiting is None else event.waiting
+            row = Row(event.agent, event.money, spend, list(waiting), event.seq, event.seq, event.seq)
+            self.rows[agent_id] = row
+            for early in self._early.pop(agent_id, {}).values():
+                row.hear(early)
+        elif row is not None:
+            row.hear(event)
+        else:
+            self._note_early(agent_id, event)
+
+    def _note_early(self, agent_id: str, event: Event) -> None:
+        """Keep what was told of an agent that is not known yet, each part as it was told last."""
+        known = self._early.get(agent_id, {})
+        for part in ("money", "waiting"):
+            if getattr(event, part) is not None and (part not in known or known[part].seq < event.seq):
+                known[part] = event
+        _put(self._early, agent_id, known, EARLY_MAX)
 
     def _note_call(self, call: wire.Call, seq: int) -> None:
+        call_id = call.call_id
+        early, early_seq = self._early_progress.pop(call_id, (None, 0))
         if call.state == "held":
-            if call.call_id not in self.ended and seq > self._flight_seq(call.call_id):
-                known = self.flights.get(call.call_id)
-                self.flights[call.call_id] = Flight(call, known.progress if known else None, seq)
+            if call_id in self.ended:
+                return
+            flight = self.flights.get(call_id)
+            if flight is None:
+                self.flights[call_id] = Flight(call, early, seq, early_seq)
+            elif seq > flight.seq:
+                flight.call, flight.seq = call, seq
             return
-        self.flights.pop(call.call_id, None)
-        if seq > self._ended_seq.get(call.call_id, 0):
-            self.ended[call.call_id], self._ended_seq[call.call_id] = call, seq
-        while len(self.ended) > ENDED_MAX:
-            oldest = next(iter(self.ended))
-            del self.ended[oldest], self._ended_seq[oldest]
+        self.flights.pop(call_id, None)
+        if seq > self._ended_seq.get(call_id, 0):
+            _put(self.ended, call_id, call, ENDED_MAX)
+            _put(self._ended_seq, call_id, seq, ENDED_MAX)
 
-    def _flight_seq(self, call_id: str) -> int:
-        flight = self.flights.get(call_id)
-        return flight.seq if flight else 0
+    def _note_progress(self, one: Progress, seq: int) -> None:
+        flight = self.flights.get(one.call_id)
+        if flight is not None:
+            if seq > flight.progress_seq:
+                flight.progress, flight.progress_seq = one, seq
+        elif one.call_id not in self.ended and seq > self._early_progress.get(one.call_id, (one, 0))[1]:
+            _put(self._early_progress, one.call_id, (one, seq), EARLY_MAX)
+
+
+def _put(known: dict[str, T], key: str, value: T, most: int) -> None:
+    """Keep a value under a key; of more than `most`, those that came first go."""
+    known[key] = value
+    while len(known) > most:
+        del known[next(iter(known))]
 
 
 def seconds(iso: str) -> float:
     """Read a time of the wire, in seconds since the epoch; 0 for what is none."""
     try:
         return datetime.fromisoformat(iso).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
