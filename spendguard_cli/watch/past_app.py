@@ -1,0 +1,60 @@
+"""`watch --at` and `--replay`: the same program about the past, in which nothing can be done."""
+
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from spendguard_cli.watch.app import WatchApp
+from spendguard_cli.watch.board import Board
+from spendguard_cli.watch.replay import Replay
+from spendguard_cli.watch.screens.view import bindings
+from spendguard_cli.watch.when import shown
+
+LOOKING = frozenset({"copy", "explain"})
+"""What changes nothing, and so can be done about the past too."""
+
+NOTHING = "This is the past: nothing can be done here. spendguard watch shows what is so now."
+
+
+class PastApp(WatchApp):
+    """`spendguard watch` about the past; there is no desk, so that no key acts."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("past")
+
+    def __init__(self, replay: Replay, local_seconds: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(replay, Board(link="past"), local_seconds=local_seconds)
+        self.player = replay.player
+
+    def banner(self) -> str:
+        """Say which moment is shown, how fast time goes there, and that nothing can be done."""
+        player = self.player
+        pace = f"x{player.speed:g}" if player.speed >= 1 else f"x1/{1 / player.speed:g}"
+        stands = ("end of the journal" if player.at_end else "paused") if player.paused else "playing"
+        said = player.trouble or player.said
+        parts = ["PAST", shown(player.at_ns), pace, stands, *([said] if said else [])]
+        return "  ".join(parts) + " — nothing can be done here"
+
+    def now_seconds(self) -> float:
+        """Return the time there, by which ages and rates are reckoned."""
+        return max(self.board.at_seconds, self.player.at_seconds)
+
+    def action_act(self, name: str) -> None:
+        """Say that nothing can be done about the past; what only looks is done."""
+        if name in LOOKING:
+            self.look(name)
+        else:
+            self.notify(NOTHING, severity="warning", markup=False)
+
+    def action_pause(self) -> None:
+        """Stand still, or go on."""
+        self.player.pause()
+
+    def action_step(self, records: int) -> None:
+        """Stand still one record on, or back."""
+        self.player.step(records)
+
+    def action_speed(self, times: float) -> None:
+        """Play faster, or slower."""
+        self.player.faster(times)
