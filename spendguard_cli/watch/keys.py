@@ -32,6 +32,7 @@ KEYS: tuple[Key, ...] = (
     Key("d", "theme", "light or dark", "everywhere"),
     Key("escape", "back", "back", "everywhere"),
     Key("q", "quit", "quit", "everywhere", "quit"),
+    Key("ctrl+c", "quit", "quit, wherever one is", "everywhere"),
     Key("enter", "choose", "open what the cursor stands on", "lists", "open"),
     Key("slash", "filter", "show only what holds a text", "agents", "filter"),
     Key("s", "sort", "sort by the next column", "agents", "sort"),

@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.keys import Where, of
+from spendguard_cli.watch.keys import Key, Where, of
 from spendguard_cli.watch.subject import Subject
+from spendguard_cli.watch.widgets.foot import Foot
+from spendguard_cli.watch.widgets.top import Top
 
 if TYPE_CHECKING:
     from spendguard_cli.watch.app import WatchApp
@@ -15,13 +18,17 @@ if TYPE_CHECKING:
 
 def bindings(*wheres: Where) -> list[BindingType]:
     """Return the bindings of the keys that work there."""
-    return [Binding(key.key, key.action, key.says, show=bool(key.short)) for key in of(*wheres)]
+    return [
+        Binding(key.key, key.action, key.says, show=bool(key.short), priority=key.key == "ctrl+c")
+        for key in of(*wheres)
+    ]
 
 
 class View(Screen[None]):
-    """One side of the board."""
+    """One side of the board, between a head and a foot. `WHERE` says which keys work, beside the usual."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
+    WHERE: ClassVar[tuple[Where, ...]] = ("lists",)
 
     @property
     def program(self) -> "WatchApp":
@@ -33,12 +40,36 @@ class View(Screen[None]):
         """What is known."""
         return self.program.board
 
+    def compose(self) -> ComposeResult:
+        """Head, body, foot."""
+        yield Top()
+        yield from self.body()
+        yield Foot()
+
+    def body(self) -> ComposeResult:
+        """The widgets of this view, beside what all have."""
+        yield from ()
+
     def on_screen_resume(self) -> None:
         """Show what is so now, after another screen was shown."""
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Draw the head, the view and the foot as the board is now."""
+        for rows in (*self.query(Top), *self.query(Foot)):
+            rows.show()
         self.draw()
 
     def draw(self) -> None:
         """Show the board as it is: it has changed, or a second has passed."""
+
+    def keys(self) -> tuple[Key, ...]:
+        """Return the keys that work here, those of the views left out: they stand in the head."""
+        acts: tuple[Where, ...] = ("past",) if self.board.link == "past" else ("acts",)
+        shown = of(*self.WHERE, *acts, "everywhere")
+        first = [key for key in shown if key.where in self.WHERE]
+        rest = [key for key in shown if key.where not in self.WHERE and not key.action.startswith("view(")]
+        return (*first, *rest)
 
     def subject(self) -> Subject:
         """Return what the cursor stands on."""
