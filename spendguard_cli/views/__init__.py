@@ -22,7 +22,7 @@ from spendguard_cli.views import (
     sidecar,
     watching,
 )
-from spendguard_cli.watch import once
+from spendguard_cli.watch import seen
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
@@ -52,7 +52,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     shapes.Setting: sidecar.setting,
     shapes.Sidecar: sidecar.sidecar,
     shapes.StatusDetail: sidecar.status,
-    once.Glance: watching.glance,
+    seen.Glance: watching.glance,
     story.Story: explaining.story,
     wire.Agent: accounts.agent,
     wire.AgentCreated: accounts.agent_created,

@@ -1,16 +1,16 @@
 """What a person sees of `watch --once`. Pure: a glance in, Rich renderables out."""
 
+from datetime import datetime
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spendguard_cli.render import count
 from spendguard_cli.views import accounts, ink
 from spendguard_cli.views.ink import BAD, CARE, QUIET, nusd
-from spendguard_cli.watch.board import seconds
-from spendguard_cli.watch.danger import MARKS, STYLES
 from spendguard_cli.watch.figures import short_age, short_usd
-from spendguard_cli.watch.once import Glance, Refusal, Seen
 from spendguard_cli.watch.rates import Spend
+from spendguard_cli.watch.seen import Glance, Refusal, Seen
 
 USD_CELLS = 10
 SPARK_CELLS = 12
@@ -21,12 +21,12 @@ def glance(value: Glance) -> RenderableType:
     """All agents, then what waits, what was refused lately, what nobody has confirmed, and what to type."""
     parts: list[RenderableType] = [_head(value)]
     parts.append(
-        ink.indent(_agents(value.agents, seconds(value.at)))
+        ink.indent(_agents(value.agents, _seconds(value.at)))
         if value.agents
         else Text("no agents", style=QUIET)
     )
     names = {one.agent_id: one.name for one in value.agents}
-    now_ns = int(seconds(value.at)) * 1_000_000_000
+    now_ns = int(_seconds(value.at)) * 1_000_000_000
     if value.waiting:
         parts += [Text(), ink.indent(accounts.waiting(value.waiting, names, now_ns))]
     if value.refused:
@@ -60,6 +60,9 @@ def _head(value: Glance) -> RenderableType:
 
 
 def _agents(values: list[Seen], now_seconds: float) -> RenderableType:
+    from spendguard_cli.watch.danger import MARKS, STYLES  # knows the board, which knows `ink`
+
+    marks, styles = dict[str, str](MARKS.items()), dict[str, str](STYLES.items())
     made = ink.table(
         "AGENT", "STATE", "REMAINS", "LIMIT", "HELD", "BURN/M", "15M", "SPENT", "EMPTY IN", "FLY", "WAIT",
         "REF", "LOCK",
@@ -70,7 +73,7 @@ def _agents(values: list[Seen], now_seconds: float) -> RenderableType:
     for value in values:
         made.add_row(
             ink.foreign(value.name, "bold"),
-            Text(f"{MARKS[value.danger]} {value.why}", style=STYLES[value.danger]),
+            Text(f"{marks[value.danger]} {value.why}", style=styles[value.danger]),
             ink.usd(value.remaining_usd),
             ink.usd(value.limit_usd),
             _spent(value.held_usd),
@@ -134,3 +137,7 @@ def _spent(usd: str) -> Text:
 
 def _number(number: int, style: str = "") -> Text:
     return Text(str(number), style=style) if number else Text("-", style=QUIET)
+
+
+def _seconds(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()

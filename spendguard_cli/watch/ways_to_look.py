@@ -102,9 +102,7 @@ def _serve(session: Session, asked: Asked) -> None:
         session.control.not_ready()  # starts a sidecar where none is
     session.out.pour([serving.address(port, key) + "\n"])
     session.out.flush()
-    session.out.warn(
-        "who has this address, and reaches this machine's loopback, can look; nobody can act"
-    )
+    session.out.warn("who has this address, and reaches this machine's loopback, can look; nobody can act")
     session.out.hint("Ctrl-C ends it")
     server.serve()
 
