@@ -94,6 +94,10 @@ class WatchApp(App[None]):
         """Return for how long nothing was heard; it means nothing before the first word."""
         return max(0.0, self._local_seconds() - self.board.heard_seconds)
 
+    def banner(self) -> str:
+        """Return what stands above every screen; empty where it shows what is so now."""
+        return ""
+
     def redraw(self) -> None:
         """Draw the screen in sight, where there is anything new to see."""
         now = self._local_seconds()

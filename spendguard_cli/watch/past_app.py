@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.board import Board
+from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.replay import Replay
 from spendguard_cli.watch.screens.view import bindings
 from spendguard_cli.watch.when import shown
 
-LOOKING = frozenset({"copy", "explain"})
+LOOKING = frozenset({"act('copy')", "act('explain')"})
 """What changes nothing, and so can be done about the past too."""
 
 NOTHING = "This is the past: nothing can be done here. spendguard watch shows what is so now."
@@ -21,7 +22,14 @@ NOTHING = "This is the past: nothing can be done here. spendguard watch shows wh
 class PastApp(WatchApp):
     """`spendguard watch` about the past; there is no desk, so that no key acts."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("past")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("past"),
+        *(
+            Binding(key.key, "nothing_here", key.says, show=False)
+            for key in of("acts")
+            if key.action not in LOOKING
+        ),
+    ]
 
     def __init__(self, replay: Replay, local_seconds: Callable[[], float] = time.monotonic) -> None:
         super().__init__(replay, Board(link="past"), local_seconds=local_seconds)
@@ -40,12 +48,9 @@ class PastApp(WatchApp):
         """Return the time there, by which ages and rates are reckoned."""
         return max(self.board.at_seconds, self.player.at_seconds)
 
-    def action_act(self, name: str) -> None:
-        """Say that nothing can be done about the past; what only looks is done."""
-        if name in LOOKING:
-            self.look(name)
-        else:
-            self.notify(NOTHING, severity="warning", markup=False)
+    def action_nothing_here(self) -> None:
+        """Say that nothing can be done about the past."""
+        self.notify(NOTHING, severity="warning", markup=False)
 
     def action_pause(self) -> None:
         """Stand still, or go on."""

@@ -1,8 +1,8 @@
 """The journal as a source of news: one moment of the past, from which time goes on as fast as one likes.
 
-`Player` owns the place in the past and what was asked of it (play, pause, speed, steps); it reads no clock and
-knows no thread: `turn` says what there is to post now. `Replay` turns it from a thread of its own. What
-happens faster than anybody can look at is posted as one snapshot.
+`Player` owns the place in the past and what was asked of it (play, pause, speed, steps). It reads no clock:
+`turn` says what there is to post now. `Replay` turns it from a thread of its own. What happens faster than
+anybody can look at is posted as one snapshot.
 """
 
 import threading
