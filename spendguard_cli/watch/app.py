@@ -66,7 +66,7 @@ class WatchApp(App[None]):
         super().__init__()
         self.board = board or Board()
         self.desk = desk
-        self._source, self._local_seconds = source, local_seconds
+        self._source, self.local_seconds = source, local_seconds
         self._drawn, self._drawn_seconds = -1, 0.0
         self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
         for theme in (DARK, LIGHT):
@@ -84,15 +84,15 @@ class WatchApp(App[None]):
 
     def on_told(self, told: Told) -> None:
         """Take up what the source has told."""
-        self.board.hear(told.message, self._local_seconds())
+        self.board.hear(told.message, self.local_seconds())
 
     def now_seconds(self) -> float:
         """Return the time of what is shown."""
-        return self.board.now_seconds(self._local_seconds())
+        return self.board.now_seconds(self.local_seconds())
 
     def silent_seconds(self) -> float:
         """Return for how long nothing was heard; it means nothing before the first word."""
-        return max(0.0, self._local_seconds() - self.board.heard_seconds)
+        return max(0.0, self.local_seconds() - self.board.heard_seconds)
 
     def banner(self) -> str:
         """Return what stands above every screen; empty where it shows what is so now."""
@@ -100,7 +100,7 @@ class WatchApp(App[None]):
 
     def redraw(self) -> None:
         """Draw the screen in sight, where there is anything new to see."""
-        now = self._local_seconds()
+        now = self.local_seconds()
         if self.board.version == self._drawn and now - self._drawn_seconds < TICK_SECONDS:
             return
         self._drawn, self._drawn_seconds = self.board.version, now

@@ -68,8 +68,8 @@ def advice(board: Board, call: wire.Call, now_seconds: float) -> Iterator[Text]:
     if state:
         yield begin("-> ", style=style).append(state, style="bold")
     if board.link != "past":
-        yield Text(f"   press {key_of('explain')} to explain the latest call, {key_of('copy')} to copy its id",
-                   style=QUIET)  # fmt: skip
+        said = f"   press {key_of('explain')} to explain the latest call, {key_of('copy')} to copy its id"
+        yield Text(said, style=QUIET)
 
 
 def ways(board: Board, call: wire.Call) -> list[Way]:
@@ -204,7 +204,7 @@ def _refused(board: Board, call: wire.Call, now_seconds: float) -> tuple[str, st
 
 
 def needs(board: Board, agent: wire.Agent, who: str, needed: int | None) -> tuple[str, str]:
-    """Say how much money an agent needs for something that costs `needed` nUSD at worst, and the key for it."""
+    """Say how much money an agent needs for what costs `needed` nUSD at worst, and the key for it."""
     if agent.remaining_usd is None or agent.hard_limit_cents is None:
         want = f" of {least_usd(needed)} or more" if needed else ""
         return _acting(board, f"{who} has no budget", f"press {{limit}} to give it one{want}"), BAD

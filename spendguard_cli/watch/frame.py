@@ -98,7 +98,9 @@ def banner(board: Board, silent_seconds: float, cells: int) -> list[Text]:
     match board.link:
         case "past":
             moment = datetime.fromtimestamp(board.at_seconds, UTC)
-            words = f"PAST {moment:%H:%M:%S} of {moment:%Y-%m-%d} (UTC), from the journal: look, but do not act"
+            words = (
+                f"PAST {moment:%H:%M:%S} of {moment:%Y-%m-%d} (UTC), from the journal: look, but do not act"
+            )
             style = "black on yellow"
         case "away":
             ago = f" since {short_age(silent_seconds)}" if board.epoch else ""

@@ -71,7 +71,8 @@ def notes(value: wire.Pricing, now_seconds: float) -> list[Text]:
     told = []
     if value.last_error is not None:
         last = value.last_error
-        said = f"the last look failed {ago(last.at, now_seconds)} ago: {title(last.code)}: {safe(last.detail, 300)}"
+        when = ago(last.at, now_seconds)
+        said = f"the last look failed {when} ago: {title(last.code)}: {safe(last.detail, 300)}"
         told.append(Text(f"✗ {said}", style=BAD))
     if value.ten_fold:
         changed = f"{count(len(value.ten_fold), 'price')} ten times what they were, or a tenth: "

@@ -1,10 +1,11 @@
-"""Money, times, states and names in the words that all screens of `watch` use. Pure, and every text is safe."""
+"""Money, times, states and names in the words that all screens use. Pure; every text is safe."""
 
 import msgspec
 from rich.text import Text
 
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, STATE_STYLES, nusd
 from spendguard_cli.watch.board import Board, Row, seconds
+from spendguard_cli.watch.figures import short_age
 from spendguard_cli.ways.case import dollars
 from spendguard_cli.ways_on import refs_of
 from spendguard_daemon import wire
@@ -76,6 +77,17 @@ def left(iso: str | None, now_seconds: float) -> str:
     if not end:
         return UNKNOWN
     return f"in {span(end - now_seconds)}" if end >= now_seconds else f"over for {span(now_seconds - end)}"
+
+
+def until(iso: str | None, now_seconds: float) -> str:
+    """Write how long it is until a time, in few cells."""
+    end = seconds(iso or "")
+    return UNKNOWN if not end else f"in {short_age(end - now_seconds)}" if end >= now_seconds else "over"
+
+
+def age(iso: str | None, now_seconds: float) -> str:
+    """Write an age in few cells; a dash where there is no time."""
+    return short_age(now_seconds - seconds(iso)) if iso else UNKNOWN
 
 
 def clock(iso: str | None) -> str:

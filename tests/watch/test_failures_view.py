@@ -16,6 +16,7 @@ async def test_smoke() -> None:
         from spendguard_cli.watch.screens.locks import LocksView
         from spendguard_cli.watch.screens.prices import PricesView
         from spendguard_cli.watch.screens.unconfirmed import UnconfirmedView
+
         for view in (FailuresView(), LocksView(), PricesView(), UnconfirmedView()):
             app.push_screen(view)
             await pilot.pause()

@@ -1,4 +1,4 @@
-"""Refusals and failures by code: how many, the latest, and of the one under the cursor why, and what to do."""
+"""Refusals and failures by code: how many, the latest, and of the one under the cursor what to do."""
 
 from rich.text import Text
 
@@ -9,7 +9,7 @@ from spendguard_cli.watch.failing import Failed, by_code
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import ago, begin, name, title
+from spendguard_cli.watch.telling import age, begin, name, title
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
@@ -18,7 +18,7 @@ SHEET = Sheet(
     Column("FAILURE", 20, grows=True),
     Column("WHOSE", 12, grows=True),
     Column("TIMES", 6, right=True),
-    Column("LAST", 11, right=True),
+    Column("LAST", 7, right=True),
     Column("MODEL", 20, yields=1),
 )
 
@@ -80,9 +80,10 @@ class FailuresView(PanedView):
     def _line(self, key: str, width: int) -> Text:
         now = self.program.now_seconds()
         stranger = self._strangers.get(key)
+        cells: list[Text | str]
         if stranger is not None:
             whose = f"no agent, {safe(stranger.program) or 'a program'}"
-            last = ago(stranger.last_at, now)
+            last = age(stranger.last_at, now)
             cells = [Text(safe(stranger.code), style=CARE), whose, str(stranger.count), last, ""]
             return SHEET.line(cells, width)
         one, is_part = self._groups[key]
@@ -91,5 +92,6 @@ class FailuresView(PanedView):
         if not is_part and title(one.code).replace(" ", "_").lower() != one.code:
             lead.append(f"  {title(one.code)}", style=QUIET)
         whose = name(self.board, call.agent_id) if len(one.agents) == 1 else f"{len(one.agents)} agents"
-        last = ago(call.ended_at or call.created_at, now)
-        return SHEET.line([lead, whose, str(one.count), last, safe(call.model)], width)
+        last = age(call.ended_at or call.created_at, now)
+        cells = [lead, whose, str(one.count), last, safe(call.model)]
+        return SHEET.line(cells, width)

@@ -9,7 +9,7 @@ from spendguard_cli.watch.board import Row
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import ago, begin, left, name, title, usd
+from spendguard_cli.watch.telling import age, begin, name, title, until, usd
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
@@ -18,8 +18,8 @@ SHEET = Sheet(
     Column("", 5),
     Column("AGENT", 12, grows=True),
     Column("RUN", 10, grows=True, yields=2),
-    Column("FOR", 11, right=True),
-    Column("ENDS", 14),
+    Column("FOR", 7, right=True),
+    Column("ENDS", 9),
     Column("WHY", 14, grows=True),
     Column("WORST CASE", 11, right=True, yields=3),
 )
@@ -80,19 +80,19 @@ class LocksView(PanedView):
         one = self._waiting.get(key)
         if one is not None:
             why = Text(title(one.code), style=CARE)
-            who, until = name(self.board, one.agent_id), left(one.until, now)
-            age = ago(one.since, now)
+            who, ends = name(self.board, one.agent_id), until(one.until, now)
+            since = age(one.since, now)
             return SHEET.line(
-                ["waits", who, safe(one.run_id), age, until, why, usd(one.worst_case_usd)], width
+                ["waits", who, safe(one.run_id), since, ends, why, usd(one.worst_case_usd)], width
             )
         row = self._locks[key]
         money = row.money
-        cells = [
+        cells: list[Text | str] = [
             Text("lock", style="cyan"),
             name(self.board, row.agent.agent_id),
             safe(money.locked_run_id or ""),
-            ago(money.locked_since, now),
-            left(money.locked_expires_at, now),
+            age(money.locked_since, now),
+            until(money.locked_expires_at, now),
             f"{money.calls_in_flight} in flight",
             "",
         ]

@@ -1,7 +1,5 @@
 """A list with a pane that explains the line under its cursor: beside it where there is room, else below."""
 
-from typing import ClassVar
-
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
@@ -17,7 +15,7 @@ WIDE_CELLS = 120
 class PanedView(View):
     """A line or more on top, a list, and a pane. Who inherits draws them."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-below"), (WIDE_CELLS, "-beside")]
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-below"), (WIDE_CELLS, "-beside")]  # noqa: RUF012 - Textual wants an attribute
     DEFAULT_CSS = """
     PanedView #top { height: auto; padding: 0 1; }
     PanedView #panes { height: 1fr; layout: vertical; }

@@ -9,7 +9,7 @@ from spendguard_cli.watch.explained import typed
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import STATES, ago, begin, clock, key_of, usd
+from spendguard_cli.watch.telling import STATES, age, begin, clock, key_of, usd
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
@@ -18,7 +18,7 @@ from spendguard_daemon.text import safe
 SHEET = Sheet(
     Column("AGENT", 12, grows=True),
     Column("CHARGED", 13, right=True),
-    Column("SINCE", 11, right=True),
+    Column("SINCE", 7, right=True),
     Column("WHY", 14, grows=True),
     Column("MODEL", 20, yields=1),
     Column("CALL", 36, yields=2),
@@ -80,10 +80,10 @@ class UnconfirmedView(PanedView):
     def _line(self, key: str, width: int) -> Text:
         one, now = self._calls[key], self.program.now_seconds()
         style = BAD if one.state == "overrun" else CARE
-        cells = [
+        cells: list[Text | str] = [
             safe(one.agent_name) or safe(one.agent_id),
             Text(usd(one.cost_usd), style=style),
-            ago(one.ended_at, now),
+            age(one.ended_at, now),
             safe(one.reason),
             safe(one.model),
             Text(safe(one.call_id), style=QUIET),

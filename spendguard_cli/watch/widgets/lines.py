@@ -26,10 +26,11 @@ class LineTable(ScrollView, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lines--head", "lines--cursor"}
     DEFAULT_CSS = """
-    LineTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    LineTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     LineTable .lines--head { text-style: bold; color: $text-muted; }
     LineTable .lines--cursor { background: $boost; text-style: bold; }
     LineTable:focus .lines--cursor { background: $accent 30%; text-style: bold; }
+    LineTable:nocolor .lines--cursor { text-style: reverse bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
@@ -61,6 +62,13 @@ class LineTable(ScrollView, can_focus=True):
         def __init__(self, table: "LineTable", key: str | None) -> None:
             super().__init__()
             self.table, self.key = table, key
+
+    class HeadClicked(Message):
+        """The head was clicked, at a cell of so many."""
+
+        def __init__(self, table: "LineTable", x: int, width: int) -> None:
+            super().__init__()
+            self.table, self.x, self.width = table, x, width
 
     def __init__(self, head: Callable[[int], Text] | None, draw: Draw, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -114,8 +122,11 @@ class LineTable(ScrollView, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Put the cursor where it was clicked; a click on the cursor opens."""
+        if event.y < self._head_lines:
+            self.post_message(self.HeadClicked(self, event.x, self.scrollable_content_region.width))
+            return
         place = event.y + self.scroll_offset.y - self._head_lines
-        if event.y < self._head_lines or not 0 <= place < len(self._keys):
+        if not 0 <= place < len(self._keys):
             return
         if self._keys[place] == self.key:
             self.action_choose()
