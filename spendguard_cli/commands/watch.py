@@ -40,7 +40,7 @@ def watch(
     ] = None,
     sort: Annotated[Order | None, typer.Option("--sort", help="What comes first. [default: danger]")] = None,
     text: Annotated[
-        str | None, typer.Option("--filter", metavar="TEXT", help="Only agents whose name or id holds this.")
+        str | None, typer.Option("--filter", metavar="TEXT", help="Only agents in whose name, id or state these words are.")
     ] = None,
     at: Annotated[
         str | None,

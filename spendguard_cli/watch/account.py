@@ -80,7 +80,7 @@ def _spark(row: Row, now_seconds: float, width: int) -> Text:
 
 def so_far(flight: Flight) -> str:
     """Write what is sure to be spent by a call in flight; nothing before the first byte."""
-    return usd(flight.progress.cost_usd) if flight.progress else "not yet"
+    return usd(flight.progress.cost_usd) if flight.progress else "-"
 
 
 def tokens(flight: Flight) -> str:
@@ -104,7 +104,7 @@ def flight(board: Board, one: Flight, now_seconds: float) -> Text:
     said = begin(f"{safe(call.provider)}:{safe(call.model)}", "bold").append(
         f", in flight for {ago(call.created_at, now_seconds)}"
     )
-    said.append(f"\nholds {usd(call.hold_usd)}, so far {so_far(one)}; output tokens {tokens(one)}")
+    said.append(f"\nholds {usd(call.hold_usd)}, so far {so_far(one)}, output tokens {tokens(one)}")
     if call.output_tokens_held is not None:
         said.append(f" of {call.output_tokens_held} held")
     told = one.progress
@@ -113,7 +113,8 @@ def flight(board: Board, one: Flight, now_seconds: float) -> Text:
         if told is None or not told.idle_seconds
         else f"; the provider is silent for {span(told.idle_seconds)}"
     )
-    said.append(f"\nits client {'is ' if client(one) == 'attached' else ''}{client(one)}{silent}")
+    there = {"attached": "its client waits for it", "has left": "its client has left"}
+    said.append(f"\n{there.get(client(one), 'whether its client is still there is not told')}{silent}")
     if row is not None and row.money.locked_run_id == call.run_id and row.money.locked_expires_at:
         said.append(f"\nis cut at the latest {left(row.money.locked_expires_at, now_seconds)}")
     return said.append(f"\nrun {safe(call.run_id)}, call {safe(call.call_id)}", style=QUIET)

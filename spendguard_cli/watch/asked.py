@@ -9,7 +9,8 @@ from typing import Literal
 from spendguard_cli.output import Form
 from spendguard_daemon.errors import Code, SpendGuardError
 
-Order = Literal["danger", "name", "remaining", "burn", "empty", "refusals", "waiting", "in-flight"]
+Order = Literal["danger", "burn", "remaining", "empty", "held", "refusals", "name"]
+"""As they are typed: one word each; `empty` is who is empty first."""
 
 IN_BROWSER = "TEXTUAL_DRIVER"
 """Set by textual-serve for the program whose screen a browser is."""

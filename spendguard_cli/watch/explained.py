@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from spendguard_cli.doctor.lately import needed_nusd, sums
+from spendguard_cli.doctor.lately import sums
 from spendguard_cli.remedies import Way, facts_of, ways_out
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
@@ -26,7 +26,7 @@ from spendguard_cli.watch.telling import (
     title,
     usd,
 )  # fmt: skip
-from spendguard_cli.ways.case import SOME_AGENT
+from spendguard_cli.ways.case import SOME_AGENT, Case
 from spendguard_cli.ways.money import AGAIN
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
@@ -49,7 +49,7 @@ def failed(board: Board, group: Failed, now_seconds: float) -> Text:
     """Explain a group of failures by its newest call."""
     call, said = group.newest, Text()
     heading, happened = _what(group.code)
-    status = f" ({call.http_status})" if call.http_status else ""
+    status = f" ({call.http_status})" if call.http_status and str(call.http_status) not in heading else ""
     said.append(f"{heading}{status}", style="bold")
     when = ago(call.ended_at or call.created_at, now_seconds)
     said.append(f"\n{count(group.count, 'time')}, last {when} ago: {_whose(board, group)}")
@@ -143,9 +143,9 @@ def _whose(board: Board, group: Failed) -> str:
 
 def _told(call: wire.Call) -> Text:
     said = Text()
-    if call.reason:
-        said.append(f"\nit said: {safe(call.reason, 400)}")
     code = known_code(call.code)
+    if call.reason and (code is None or call.reason != TABLE[code].title):
+        said.append(f"\nit said: {safe(call.reason, 400)}")
     if call.state == "refused":
         money = TABLE[code].money.value if code else "nothing was charged"
         said.append(f"\nmoney: {money}", style=QUIET)
@@ -179,10 +179,11 @@ def _now(board: Board, call: wire.Call, now_seconds: float) -> tuple[str, str]:
 
 def _refused(board: Board, call: wire.Call, now_seconds: float) -> tuple[str, str]:
     row = board.rows[call.agent_id]
-    agent, who, code = agent_now(row), name(board, call.agent_id), known_code(call.code)
+    agent, who, code = agent_now(row), f"agent {name(board, call.agent_id)}", known_code(call.code)
     match code:
         case Code.INSUFFICIENT_BUDGET | Code.BUDGET_NOT_SET:
-            return needs(board, agent, who, needed_nusd(call))
+            case = Case(call.code or "", call.facts, None, "", None)
+            return needs(board, agent, who, case.nusd("worst_case_usd", "needed_usd"))
         case Code.AGENT_FROZEN | Code.RESTORE_UNCONFIRMED:
             if not agent.frozen:
                 return f"{who} is not frozen any more: send it again", GOOD

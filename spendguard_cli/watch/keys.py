@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["everywhere", "lists", "agents", "agent", "acts", "past"]
+Where = Literal["everywhere", "lists", "agents", "agent", "panes", "acts", "past"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ KEYS: tuple[Key, ...] = (
     Key("shift+tab", "section(-1)", "the section before", "agent"),
     Key("right", "section(1)", "the next section", "agent"),
     Key("left", "section(-1)", "the section before", "agent"),
+    Key("shift+down", "pane(1)", "scroll what is told of the line", "panes"),
+    Key("shift+up", "pane(-1)", "scroll it back", "panes"),
     Key("t", "act('topup')", "top up the agent", "acts", "top up"),
     Key("l", "act('limit')", "set the agent's hard limit", "acts"),
     Key("f", "act('freeze')", "freeze the agent", "acts", "freeze"),

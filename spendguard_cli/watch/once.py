@@ -14,11 +14,15 @@ from spendguard_cli.remedies import facts_of, first_commands, ways_out
 from spendguard_cli.views.ink import nusd
 from spendguard_cli.watch.asked import Order
 from spendguard_cli.watch.board import Board, Row, seconds
-from spendguard_cli.watch.danger import LEVELS, danger, reason
+from spendguard_cli.watch.danger import danger, reason
+from spendguard_cli.watch.ranking import matching, ranked
 from spendguard_cli.watch.seen import Glance, Refusal, Seen, Sums
 from spendguard_cli.ways_on import refs, ways_on
 from spendguard_daemon import wire
 from spendguard_daemon.money import format_usd
+
+RANKED_AS = {"empty": "time to empty"}
+"""Orders that are typed as one word, by what they are called on the screen."""
 
 LATELY_SECONDS = 15 * 60
 """For how long a refusal is told."""
@@ -28,7 +32,7 @@ REFUSALS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which agents are shown, in which order: one by its id, those whose name or id holds a text, or all."""
+    """Which agents are shown, in which order: one by its id, those that a filter lets through, or all."""
 
     agent_id: str | None = None
     text: str = ""
@@ -38,8 +42,9 @@ class Wanted:
 def glance(board: Board, now_seconds: float, wanted: Wanted | None = None) -> Glance:
     """Return what the board knows, as of `now_seconds` of the source's clock."""
     asked = wanted or Wanted()
-    rows = [row for row in board.rows.values() if _is_wanted(row, asked)]
-    agents = sorted((_seen(row, now_seconds) for row in rows), key=lambda one: _rank(one, asked.order))
+    rows = _wanted(board, asked, now_seconds)
+    order = ranked(rows, RANKED_AS.get(asked.order, asked.order), False, now_seconds)
+    agents = [_seen(board.rows[agent_id], now_seconds) for agent_id in order]
     ids = {row.agent.agent_id for row in rows}
     whole = len(ids) == len(board.rows)
     unconfirmed = board.totals.unconfirmed if board.totals else []
@@ -65,11 +70,10 @@ def without_steps(shown: Glance) -> Glance:
     )
 
 
-def _is_wanted(row: Row, wanted: Wanted) -> bool:
+def _wanted(board: Board, wanted: Wanted, now_seconds: float) -> list[Row]:
     if wanted.agent_id is not None:
-        return row.agent.agent_id == wanted.agent_id
-    text = wanted.text.casefold()
-    return text in row.agent.name.casefold() or text in row.agent.agent_id
+        return [row for row in board.rows.values() if row.agent.agent_id == wanted.agent_id]
+    return matching(board.rows.values(), wanted.text, now_seconds)
 
 
 def _seen(row: Row, now_seconds: float) -> Seen:
@@ -106,25 +110,6 @@ def _doing(row: Row) -> str:
     if row.money.calls_waiting:
         return f"{row.money.calls_waiting} waiting"
     return f"{row.money.calls_in_flight} in flight" if row.money.calls_in_flight else ""
-
-
-def _rank(one: Seen, order: Order) -> tuple[int, int, str]:
-    """Return by what an agent is sorted: the order that was asked for, then danger, then its name."""
-    remaining = 0 if one.remaining_usd is None else nusd(one.remaining_usd)
-    to_empty = one.seconds_to_empty if one.seconds_to_empty is not None else 2**62
-    worst_first = -LEVELS.index(one.danger)
-    first = {
-        "danger": worst_first,
-        "name": 0,
-        "remaining": remaining if one.remaining_usd is not None else 2**62,
-        "burn": -nusd(one.usd_per_minute),
-        "empty": to_empty,
-        "refusals": -one.refusals,
-        "waiting": -one.calls_waiting,
-        "in-flight": -one.calls_in_flight,
-    }[order]
-    then = {"danger": to_empty, "name": 0}.get(order, worst_first)
-    return first, then, one.name.casefold()
 
 
 def _sums(board: Board, rows: Sequence[Row], now_seconds: float, *, whole: bool) -> Sums:

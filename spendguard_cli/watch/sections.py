@@ -173,7 +173,7 @@ def _nothing(_: Board, __: Thing, ___: float) -> Text | None:
     return None
 
 
-_RUN = Column("RUN", 12, yields=1)
+_RUN = Column("RUN", 12, yields=2)
 _MODEL = Column("MODEL", 12, grows=True)
 
 SECTIONS: tuple[Section, ...] = (
@@ -187,13 +187,13 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "calls",
         Sheet(Column("AGO", 6, right=True), Column("STATE", 14, grows=True), Column("COST", 12, right=True),
-              _MODEL, Column("IN/OUT", 12, right=True, yields=2), _RUN),
+              _MODEL, Column("IN/OUT", 10, right=True, yields=1), _RUN),
         _calls, _call_cells, _call_pane, "no call of this agent has ended lately, as far as is told here",
     ),
     Section(
         "failures",
         Sheet(Column("AGO", 6, right=True), Column("WHAT", 16, grows=True), Column("TIMES", 5, right=True),
-              Column("COST", 10, right=True), Column("MODEL", 12, yields=2), _RUN),
+              Column("COST", 10, right=True), Column("MODEL", 12, yields=1), _RUN),
         _failures, _failure_cells, _failure_pane, "no call of this agent was refused or failed lately",
     ),
     Section(

@@ -6,6 +6,8 @@ from rich.text import Text
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, STATE_STYLES, nusd
 from spendguard_cli.watch.board import Board, Row, seconds
 from spendguard_cli.watch.figures import short_age
+from spendguard_cli.watch.frame import named
+from spendguard_cli.watch.keys import KEYS
 from spendguard_cli.ways.case import dollars
 from spendguard_cli.ways_on import refs_of
 from spendguard_daemon import wire
@@ -19,8 +21,6 @@ UNKNOWN = "-"
 
 CUT = frozenset({"aborted", "crash"})
 """Why a call ended that an operator cut, or the end of its sidecar: no provider has to do with it."""
-
-_PRINTED = {"slash": "/", "question_mark": "?"}
 
 STATES = {
     "held": "in flight",
@@ -174,7 +174,5 @@ def standing(row: Row) -> Text:
 
 def key_of(action: str) -> str:
     """Return the key that runs an act, as it is printed on it."""
-    from spendguard_cli.watch.keys import KEYS
-
     found = next((key.key for key in KEYS if key.action in (action, f"act('{action}')")), "")
-    return _PRINTED.get(found, found)
+    return named(found)

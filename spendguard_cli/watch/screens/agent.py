@@ -1,7 +1,7 @@
 """One agent: its money, its pace, and in sections its calls, failures, runs, keys and what was done to it."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.widgets import Static
 from spendguard_cli.client import Control
 from spendguard_cli.views.ink import CARE, QUIET
 from spendguard_cli.watch import account
+from spendguard_cli.watch.keys import Where
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.screens.view import bindings
 from spendguard_cli.watch.sections import SECTIONS, Fetched, Section, Thing, subject
@@ -65,9 +66,12 @@ class SectionTabs(Static):
 class AgentView(PanedView):
     """All that is known of one agent."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("agent")
+    WHERE: ClassVar[tuple[Where, ...]] = ("agent", "lists", "panes")
+    BINDINGS: ClassVar[list[BindingType]] = bindings("agent", "panes")
     DEFAULT_CSS = """
     AgentView #tabs { height: 1; margin: 0 1; }
+    AgentView #scroll { max-height: 60%; }
+    AgentView.-beside #scroll { max-height: 100%; }
     """
 
     class Asked(Message):
@@ -118,6 +122,9 @@ class AgentView(PanedView):
         """Return the agent, and the call under the cursor."""
         return subject(self.agent_id, self._things.get(self.query_one(LineTable).key or ""))
 
+    def on_line_table_chosen(self, _: LineTable.Chosen) -> None:
+        """The agent is open already; the pane tells all of the line."""
+
     def action_section(self, by: int) -> None:
         """Open the next section, or the one before."""
         self.open((self._place + by) % len(SECTIONS))
@@ -144,7 +151,7 @@ class AgentView(PanedView):
 
     def _ask(self) -> None:
         """Ask for runs and keys in a thread of its own, where there is anybody to ask."""
-        desk: Desk | None = getattr(self.program, "desk", None)
+        desk = cast("Desk | None", self.program.desk)
         link = self.board.link
         if link == "past":
             self._fetched = Fetched(why="not known: the past does not tell them")

@@ -9,7 +9,7 @@ from spendguard_cli.watch.failing import Failed, by_code
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import age, begin, name, title
+from spendguard_cli.watch.telling import age, begin, known_code, name, title
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
@@ -89,7 +89,7 @@ class FailuresView(PanedView):
         one, is_part = self._groups[key]
         call = one.newest
         lead = begin("  same" if is_part else safe(one.code), style=QUIET if is_part else BAD)
-        if not is_part and title(one.code).replace(" ", "_").lower() != one.code:
+        if not is_part and known_code(one.code) and title(one.code).replace(" ", "_").lower() != one.code:
             lead.append(f"  {title(one.code)}", style=QUIET)
         whose = name(self.board, call.agent_id) if len(one.agents) == 1 else f"{len(one.agents)} agents"
         last = age(call.ended_at or call.created_at, now)

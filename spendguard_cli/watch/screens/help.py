@@ -17,6 +17,7 @@ GROUPS: dict[Where, str] = {
     "lists": "In every list",
     "agents": "Among all agents",
     "agent": "On one agent",
+    "panes": "Where a line is told in full",
     "acts": "About what the cursor stands on (each asks once)",
     "past": "In the past",
 }
