@@ -7,6 +7,7 @@ spent a minute is the average of the last minute, and of the last fifteen.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import dropwhile
 
 import msgspec
 
@@ -101,7 +102,7 @@ def _seen(row: Row, now_seconds: float) -> Seen:
         locked_run_id=money.locked_run_id,
         locked_since=money.locked_since,
         locked_expires_at=money.locked_expires_at,
-        spent_usd=[format_usd(step) for step in spend.steps],
+        spent_usd=[*map(format_usd, dropwhile(lambda step: not step, spend.steps))],
     )
 
 

@@ -3,7 +3,7 @@
 Loads textual where its screens are drawn, and nowhere else.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spendguard_cli.ledger.past import Past
     from spendguard_cli.watch.board import Board
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COMPACT_SECONDS = 0.6
 """A status bar is drawn every few seconds, and waits for nobody."""
 
@@ -127,7 +128,7 @@ def _read_past(session: Session, at: str | None) -> tuple["Past", int]:
     from spendguard_daemon.system import SystemClock, SystemDisk
 
     now_ns = SystemClock().wall_ns()
-    at_ns = None if at is None else moment_ns(at, datetime.fromtimestamp(now_ns / 1e9, UTC))
+    at_ns = None if at is None else moment_ns(at, EPOCH + timedelta(microseconds=now_ns // 1000))
     with progress("reading the ledger") as advance:
         past = Past.read(Path(session.connection.home.ledger), SystemDisk(), advance)
     if at_ns is None:

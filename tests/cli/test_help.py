@@ -41,7 +41,7 @@ def test_the_commands_of_the_design_are_there() -> None:
     ledger:restore demo
     pricing:show pricing:refresh pricing:verify pricing:diff pricing:recompute pricing:keygen pricing:sign
     pricing:serve pricing:trust:add pricing:trust:revoke pricing:trust:list agent:key agent:mint exec
-    doctor explain completions:show completions:install"""
+    doctor explain watch completions:show completions:install"""
     assert {":".join(path) for path in LEAVES} == set(wanted.split())
 
 
