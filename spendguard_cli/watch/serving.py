@@ -18,7 +18,6 @@ from spendguard_daemon.errors import Code, SpendGuardError
 if TYPE_CHECKING:
     from aiohttp.web import StreamResponse
     from aiohttp.web_request import Request
-    from textual_serve.server import Server
 
     Handler = Callable[[Request], Awaitable[StreamResponse]]
 
@@ -27,13 +26,14 @@ PARAMETER = "key"
 COOKIE = "spendguard-watch"
 POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
 POLICY += "img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws:; frame-ancestors 'none'"
+WARNING = "who has this address, and reaches this machine's loopback, can look; nobody can act"
 INSTALL = "pip install textual-serve"
 
 
-def server(words: list[str], port: int, key: str) -> "Server":
-    """Return a server whose every visitor with the key gets a `spendguard` of these words of its own.
+def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -> None:
+    """Show every visitor with the key a `spendguard` of these words of its own, until a signal ends it.
 
-    Raises USAGE without textual-serve.
+    `on_ready` is called once it listens. Raises USAGE without textual-serve, OSError where the port is taken.
     """
     try:
         from aiohttp import web
@@ -45,21 +45,21 @@ def server(words: list[str], port: int, key: str) -> "Server":
     gate = Gate(key, port)
 
     class Quiet(Server):
-        """Says nothing by itself, and lets nobody in without the key."""
-
-        def initialize_logging(self) -> None:
-            """Leave the log to us."""
+        """Prints nothing by itself, and lets nobody in without the key."""
 
         async def on_startup(self, app: web.Application) -> None:
             """Print no banner."""
 
-        async def _make_app(self) -> web.Application:
-            made = await super()._make_app()
+        async def made(self) -> web.Application:
+            """Return the application behind its gate."""
+            made = await self._make_app()
             made.middlewares.append(web.middleware(gate.pass_through))
             return made
 
     command = shlex.join([sys.executable, "-P", "-m", "spendguard_cli", *words])
-    return Quiet(command, host=HOST, port=port, title="spendguard watch", public_url=f"http://{HOST}:{port}")
+    address = f"http://{HOST}:{port}"
+    server = Quiet(command, host=HOST, port=port, title="spendguard watch", public_url=address)
+    web.run_app(server.made(), host=HOST, port=port, print=lambda *_: on_ready())
 
 
 def new_key() -> str:

@@ -98,14 +98,16 @@ def _serve(session: Session, asked: Asked) -> None:
 
     session.local_only("watch --serve")
     key, port = serving.new_key(), asked.serve_port or serving.free_port()
-    server = serving.server(_words(session, asked), port, key)
+
+    def tell() -> None:
+        session.out.pour([serving.address(port, key) + "\n"])
+        session.out.flush()
+        session.out.warn(serving.WARNING)
+        session.out.hint("Ctrl-C ends it")
+
     if asked.at is None and not asked.replay:
         session.control.not_ready()  # starts a sidecar where none is
-    session.out.pour([serving.address(port, key) + "\n"])
-    session.out.flush()
-    session.out.warn("who has this address, and reaches this machine's loopback, can look; nobody can act")
-    session.out.hint("Ctrl-C ends it")
-    server.serve()
+    serving.serve(_words(session, asked), port, key, tell)
 
 
 def _words(session: Session, asked: Asked) -> list[str]:

@@ -88,7 +88,7 @@ def address(shell: Shell) -> Iterator[str]:
 
 
 def test_a_browser_gets_the_page_with_the_key_alone(address: str) -> None:
-    """On loopback; a page that loads nothing from elsewhere; no look without the key, or from another site."""
+    """A page that loads nothing from elsewhere; no look without the key, or from another site."""
     base, _, key = address.partition("/?key=")
     assert base.startswith("http://127.0.0.1:")
     with httpx.Client(base_url=base, trust_env=False) as browser:
