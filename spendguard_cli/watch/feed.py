@@ -16,7 +16,7 @@ from spendguard_cli.context import Connection
 from spendguard_cli.watch.absence import absent, away_of, lost
 from spendguard_cli.watch.messages import Away, Happened, Message, Post, Snapped
 from spendguard_cli.watch.order import LostError, Order
-from spendguard_cli.watch.sse import EndlessError, Parser, Sse
+from spendguard_cli.watch.sse import MESSAGE_BYTES_MAX, EndlessError, Parser, Sse
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.feed_wire import TOTALS_SECONDS_MAX, Event
 
@@ -105,24 +105,28 @@ class FeedReader:
                 self._hold(control)
                 self._order.begin()
                 with control.events(self._order.last_event_id, self._patience.message) as chunks:
-                    opened, parser = True, Parser()
+                    opened, parser = True, Parser(MESSAGE_BYTES_MAX)
                     for chunk in chunks:
                         for message in parser.feed(chunk):
                             self._take(message)
                         self._begun = parser.begun
-            return away_of(None, self._connection, opened=True)
+            return self._ended(None, opened=True)
         except (LostError, EndlessError) as error:
             self._order.forget()
             return lost(error)
         except (SpendGuardError, OSError) as error:
-            if self._broken_off:
-                if self._order.has_gap:
-                    self._order.forget()
-                return lost(LostError(self._broken_off))
-            return away_of(error, self._connection, opened=opened)
+            return self._ended(error, opened=opened)
         finally:
             with self._lock:
                 self._control = None
+
+    def _ended(self, error: SpendGuardError | OSError | None, *, opened: bool) -> Away:
+        """Return why the feed is heard no more; where it was broken off here, that is why."""
+        if not self._broken_off:
+            return away_of(error, self._connection, opened=opened)
+        if self._order.has_gap:
+            self._order.forget()
+        return lost(LostError(self._broken_off))
 
     def _hold(self, control: Control) -> None:
         """Let the other thread end what is read from now on."""
