@@ -95,23 +95,24 @@ def sums(board: Board, cells: int) -> Text:
 
 def banner(board: Board, silent_seconds: float, cells: int) -> list[Text]:
     """Write what must not be overlooked, over the full width: silence, or the past; else nothing."""
+    command: list[str] = []
     match board.link:
         case "past":
             moment = datetime.fromtimestamp(board.at_seconds, UTC)
             words = (
                 f"PAST {moment:%H:%M:%S} of {moment:%Y-%m-%d} (UTC), from the journal: look, but do not act"
             )
-            style = "black on yellow"
+            style = "bold reverse yellow"
         case "away":
             ago = f" since {short_age(silent_seconds)}" if board.epoch else ""
-            known = "" if board.epoch else " Nothing is known yet."
             words = f"the sidecar is away{ago}: {safe(board.why, WHY_LENGTH_MAX)}"
             if board.remedy:
-                words += f"; type: {safe(board.remedy, WHY_LENGTH_MAX)}"
-            words, style = words + known, "bold white on red"
+                words += "; type:"
+                command = [safe(board.remedy, WHY_LENGTH_MAX)]
+            style = "bold reverse red"
         case _:
             return []
-    lines = _wrapped(words, max(1, cells - 2))[:BANNER_LINES_MAX]
+    lines = _wrapped([*words.split(), *command], max(1, cells - 2))[:BANNER_LINES_MAX]
     return [_filled(Text(f" {line}"), cells, style) for line in lines]
 
 
@@ -170,10 +171,12 @@ def _parts(board: Board) -> list[Part]:
         whole = short_usd(from_cents(cap.hard_limit_cents), SUM_CELLS)
         style = BAD if nusd(cap.remaining_usd) <= 0 else ""
         parts.append(Part(6, f"cap {left} left of {whole}", f"cap {left}", style))
-    parts.append(Part(5, f"{totals.calls_in_flight} in flight", f"{totals.calls_in_flight} flying"))
+    parts.append(Part(5, f"{totals.calls_in_flight} in flight", f"{totals.calls_in_flight} calls"))
     waits, refused = totals.calls_waiting, totals.refusals
-    parts.append(Part(4, f"{waits} waiting", f"{waits} wait", CARE if waits else ""))
-    parts.append(Part(3, f"{refused} refused", f"{refused} refused", CARE if refused else ""))
+    parts.append(Part(7 if waits else 0, f"{waits} waiting", f"{waits} wait", CARE if waits else ""))
+    parts.append(
+        Part(5 if refused else 0, f"{refused} refused", f"{refused} refused", CARE if refused else "")
+    )
     if totals.unconfirmed_calls:
         sum_usd = short_usd(nusd(totals.unconfirmed_usd), SUM_CELLS, up=True)
         short = f"{sum_usd} unconfirmed"
@@ -193,10 +196,10 @@ def _joined(parts: Sequence[Part], texts: Sequence[str], cells: int) -> Text:
     return _filled(line, cells)
 
 
-def _wrapped(words: str, cells: int) -> list[str]:
-    """Break a sentence at its blanks into lines of at most so many cells; a longer word stays whole."""
+def _wrapped(words: Sequence[str], cells: int) -> list[str]:
+    """Put words into lines of at most so many cells; a longer one stays whole, on a line of its own."""
     lines = [""]
-    for word in words.split():
+    for word in words:
         if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) > cells:
             lines.append("")
         lines[-1] += f" {word}" if lines[-1] else word

@@ -23,8 +23,13 @@ def _lasts(row: Row, now: float) -> int:
     return NEVER if lasts is None else lasts
 
 
+def _danger(row: Row, now: float) -> int:
+    """The worse the earlier; of equals, those first whose calls wait."""
+    return -2 * LEVELS.index(danger(row, now)) - (row.money.calls_waiting > 0)
+
+
 RANKS: dict[str, Rank] = {
-    "danger": lambda row, now: -LEVELS.index(danger(row, now)),
+    "danger": _danger,
     "burn": lambda row, now: -row.spend.per_minute_nusd(1, now),
     "remaining": _remaining,
     "time to empty": _lasts,

@@ -53,8 +53,8 @@ def _bar(row: Row, _: float, cells: int) -> Text:
     money = row.money
     if money.hard_limit_usd is None or money.available_usd is None:
         return Text("-", style=QUIET)
-    amounts = (money.settled_usd, money.held_usd, money.available_usd, money.hard_limit_usd)
-    return bar(*map(nusd, amounts), cells)
+    settled, held, free = nusd(money.settled_usd), nusd(money.held_usd), nusd(money.available_usd)
+    return bar(settled, held, free, nusd(money.hard_limit_usd), cells)
 
 
 def _left(row: Row, now: float, cells: int) -> Text:
@@ -169,9 +169,9 @@ LAYOUTS: tuple[tuple[int, dict[str, int]], ...] = (
     (
         78,
         {"mark": 1, "name": 0, "bar": 8, "left": 8, "lasts": 6, "burn": 8, "calls": 5, "refused": 8}
-        | {"state": 13},
+        | {"state": 14},
     ),
-    (56, {"mark": 1, "name": 0, "bar": 8, "left": 8, "lasts": 6, "state": 13}),
+    (56, {"mark": 1, "name": 0, "bar": 8, "left": 8, "lasts": 6, "state": 14}),
     (36, {"mark": 1, "name": 0, "left": 8, "state": 10}),
     (0, {"mark": 1, "name": 0, "left": 8}),
 )
@@ -193,7 +193,7 @@ def placed(width: int) -> tuple[Placed, ...]:
 def head(width: int, order: str, is_reversed: bool) -> Text:
     """Write what stands above the columns; the one that all are sorted by has ▼, or ▲ where reversed.
 
-    Where that column is not there at this width, the name of the order stands beside the agents' head.
+    Where that column is not there at this width, the name of the order stands above the agents.
     """
     arrow = "▲" if is_reversed else "▼"
     columns = placed(width)
@@ -204,7 +204,7 @@ def head(width: int, order: str, is_reversed: bool) -> Text:
         if one.column.order == order:
             word = f"{word[: one.cells - 1]}{arrow}"
         elif one.name == "name" and not is_shown:
-            word = f"{word} by {order}{arrow}"
+            word = f"by {order}{arrow}"
         _put(line, Text(word), one)
     return _exact(line, width)
 

@@ -68,7 +68,7 @@ class AgentsView(View):
         """Show all rows that the filter lets through."""
         local = self.program.local_seconds()
         rows = self.board.rows
-        if self._sorted_seconds is None or local - self._sorted_seconds >= SORT_SECONDS:
+        if not self._known or self._sorted_seconds is None or local - self._sorted_seconds >= SORT_SECONDS:
             self._rank(local)
         elif rows.keys() != self._known:
             found = [*ranking.matching(self._strangers(), self.filter_text, self.program.now_seconds())]

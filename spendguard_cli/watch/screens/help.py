@@ -21,7 +21,7 @@ GROUPS: dict[Where, str] = {
     "acts": "About what the cursor stands on (each asks once)",
     "past": "In the past",
 }
-KEY_CELLS = 9
+KEY_CELLS = 11
 MARKS = (
     ("!", "soon empty"),
     ("x", "nothing left that a new call could hold"),

@@ -15,6 +15,9 @@ from spendguard_cli.watch.widgets.top import Top
 if TYPE_CHECKING:
     from spendguard_cli.watch.app import WatchApp
 
+HARMLESS = ("act('copy')", "act('explain')")
+"""What changes nothing, and so works in the past and where one only looks."""
+
 
 def bindings(*wheres: Where) -> list[BindingType]:
     """Return the bindings of the keys that work there."""
@@ -65,11 +68,12 @@ class View(Screen[None]):
 
     def keys(self) -> tuple[Key, ...]:
         """Return the keys that work here, those of the views left out: they stand in the head."""
-        acts: tuple[Where, ...] = ("past",) if self.board.link == "past" else ("acts",)
-        shown = of(*self.WHERE, *acts, "everywhere")
-        first = [key for key in shown if key.where in self.WHERE]
-        rest = [key for key in shown if key.where not in self.WHERE and not key.action.startswith("view(")]
-        return (*first, *rest)
+        acts = of("acts")
+        if self.program.desk is None:
+            acts = tuple(key for key in acts if key.action in HARMLESS)
+        past = of("past") if self.board.link == "past" else ()
+        usual = tuple(key for key in of("everywhere") if not key.action.startswith("view("))
+        return (*past, *of(*self.WHERE), *acts, *usual)
 
     def subject(self) -> Subject:
         """Return what the cursor stands on."""

@@ -2,7 +2,8 @@
 
 The one list of `watch`: every table is one. It knows no board: who owns it hands in the keys of its lines in
 their order, and a function that draws one line. The line under the cursor stays the same thing, not the same
-place, when others come, go, or change their order.
+place, when others come, go, or change their order. The list follows it there once it was led by a person;
+until then, and after Home, what is first stays in sight.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,6 +76,7 @@ class LineTable(ScrollView, can_focus=True):
         self._head, self._draw = head, draw
         self._keys: list[str] = []
         self._place: dict[str, int] = {}
+        self._is_led = False
 
     @property
     def keys(self) -> Sequence[str]:
@@ -84,12 +86,15 @@ class LineTable(ScrollView, can_focus=True):
     def show(self, keys: Sequence[str]) -> None:
         """Show these lines; those that are in sight are drawn again."""
         before = self._place.get(self.key or "", 0)
+        was_seen = self._is_led and 0 <= before - int(self.scroll_offset.y) < self.size.height
         if list(keys) != self._keys:
             self._keys = list(keys)
             self._place = {key: place for place, key in enumerate(self._keys)}
             self.virtual_size = Size(self.size.width, len(self._keys) + self._head_lines)
         if self.key not in self._place:
             self.key = self._keys[min(before, len(self._keys) - 1)] if self._keys else None
+        elif was_seen:
+            self._bring_into_sight(self._place[self.key or ""])
         self.refresh()
 
     def point(self, key: str) -> None:
@@ -107,6 +112,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def action_move(self, lines: int) -> None:
         """Move the cursor by so many lines."""
+        self._is_led = lines > -len(self._keys)  # who goes to the first line wants to see what is first
         if self._keys:
             place = self._place.get(self.key or "", 0) + lines
             self.key = self._keys[max(0, min(place, len(self._keys) - 1))]
@@ -131,7 +137,7 @@ class LineTable(ScrollView, can_focus=True):
         if self._keys[place] == self.key:
             self.action_choose()
         else:
-            self.key = self._keys[place]
+            self._is_led, self.key = True, self._keys[place]
 
     def on_resize(self, event: Resize) -> None:
         """Keep to the width that there is."""
