@@ -44,6 +44,10 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
         ) from error
     gate = Gate(key, port)
 
+    @web.middleware
+    async def passed(request: web.Request, handler: "Handler") -> web.StreamResponse:
+        return await gate.pass_through(request, handler)
+
     class Quiet(Server):
         """Prints nothing by itself, and lets nobody in without the key."""
 
@@ -53,7 +57,7 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
         async def made(self) -> web.Application:
             """Return the application behind its gate."""
             made = await self._make_app()
-            made.middlewares.append(web.middleware(gate.pass_through))
+            made.middlewares.append(passed)
             return made
 
     command = shlex.join([sys.executable, "-P", "-m", "spendguard_cli", *words])
