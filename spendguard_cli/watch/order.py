@@ -5,6 +5,7 @@ that comes too early waits for those before it, and where these do not come the 
 snapshot then is told the truth again. Nothing of another epoch than the snapshot's passes.
 """
 
+from functools import lru_cache
 from typing import get_args
 
 import msgspec
@@ -17,6 +18,9 @@ from spendguard_daemon.feed_wire import Event, Kind, Money, Progress, Snapshot, 
 
 EARLY_MAX = 10_000
 """How many events wait at most for one before them."""
+
+_amount = lru_cache(8192)(nusd)
+"""Raises SpendGuardError for what is no amount; most amounts come again and again."""
 
 KINDS = frozenset(get_args(Kind))
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SpendGuardError)
@@ -120,7 +124,7 @@ def _check_snapshot(snapshot: Snapshot) -> None:
     for standing in snapshot.agents:
         _check_money(standing.money)
         for usd in standing.spent_usd:
-            nusd(usd)
+            _amount(usd)
         _check_waiting(standing.agent.waiting)
     for call in (*snapshot.calls, *snapshot.ended):
         _check_call(call)
@@ -144,34 +148,34 @@ def _check_event(event: Event) -> None:
 
 
 def _check_money(money: Money) -> None:
-    nusd(money.funded_usd)
-    nusd(money.held_usd)
-    nusd(money.settled_usd)
+    _amount(money.funded_usd)
+    _amount(money.held_usd)
+    _amount(money.settled_usd)
     for usd in (money.hard_limit_usd, money.remaining_usd, money.available_usd):
         if usd is not None:
-            nusd(usd)
+            _amount(usd)
 
 
 def _check_call(call: wire.Call) -> None:
-    nusd(call.hold_usd)
+    _amount(call.hold_usd)
     if call.cost_usd is not None:
-        nusd(call.cost_usd)
+        _amount(call.cost_usd)
 
 
 def _check_progress(progress: Progress) -> None:
-    nusd(progress.cost_usd)
+    _amount(progress.cost_usd)
 
 
 def _check_waiting(waiting: list[wire.Waiting]) -> None:
     for one in waiting:
-        nusd(one.worst_case_usd)
+        _amount(one.worst_case_usd)
 
 
 def _check_totals(totals: Totals) -> None:
-    nusd(totals.unconfirmed_usd)
-    nusd(totals.cap.held_usd)
-    nusd(totals.cap.settled_usd)
+    _amount(totals.unconfirmed_usd)
+    _amount(totals.cap.held_usd)
+    _amount(totals.cap.settled_usd)
     if totals.cap.remaining_usd is not None:
-        nusd(totals.cap.remaining_usd)
+        _amount(totals.cap.remaining_usd)
     for one in totals.unconfirmed:
-        nusd(one.cost_usd)
+        _amount(one.cost_usd)
