@@ -59,6 +59,8 @@ class View(Screen[None]):
 
     def show_all(self) -> None:
         """Draw the head, the view and the foot as the board is now."""
+        if not self.query("*"):
+            return  # it is not made yet, or is being taken down
         for rows in (*self.query(Top), *self.query(Foot)):
             rows.show()
         self.draw()
