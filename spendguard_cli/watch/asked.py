@@ -12,10 +12,22 @@ from spendguard_daemon.errors import Code, SpendGuardError
 Order = Literal["danger", "burn", "remaining", "empty", "held", "refusals", "name"]
 """As they are typed: one word each; `empty` is who is empty first."""
 
+RANKED_AS: Mapping[str, str] = {"empty": "time to empty"}
+"""Orders that are typed as one word, by what they are called on the screen."""
+
 IN_BROWSER = "TEXTUAL_DRIVER"
 """Set by textual-serve for the program whose screen a browser is."""
 
 SPEED_MIN, SPEED_MAX = 0.25, 64.0
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What the screen shows first: the agents in an order of `ranking`, through a filter, or one of them."""
+
+    order: str = "danger"
+    filter_text: str = ""
+    agent_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,12 @@ class Asked:
     read_only: bool = False
     serve: bool = False
     serve_port: int | None = None
+
+    @property
+    def begin(self) -> Begin:
+        """What the screen shows first."""
+        order = self.sort or "danger"
+        return Begin(RANKED_AS.get(order, order), self.text or "", self.agent)
 
 
 def check(asked: Asked, *, form: Form, env: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from spendguard_cli.remedies import facts_of, first_commands, ways_out
 from spendguard_cli.views.ink import nusd
-from spendguard_cli.watch.asked import Order
+from spendguard_cli.watch.asked import RANKED_AS, Order
 from spendguard_cli.watch.board import Board, Row, seconds
 from spendguard_cli.watch.danger import danger, reason
 from spendguard_cli.watch.ranking import matching, ranked
@@ -21,9 +21,6 @@ from spendguard_cli.watch.seen import Glance, Refusal, Seen, Sums
 from spendguard_cli.ways_on import refs, ways_on
 from spendguard_daemon import wire
 from spendguard_daemon.money import format_usd
-
-RANKED_AS = {"empty": "time to empty"}
-"""Orders that are typed as one word, by what they are called on the screen."""
 
 LATELY_SECONDS = 15 * 60
 """For how long a refusal is told."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from spendguard_cli.watch.app import WatchApp
+from spendguard_cli.watch.asked import Begin
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.replay import Replay
@@ -31,8 +32,13 @@ class PastApp(WatchApp):
         ),
     ]
 
-    def __init__(self, replay: Replay, local_seconds: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(replay, Board(link="past"), local_seconds=local_seconds)
+    def __init__(
+        self,
+        replay: Replay,
+        local_seconds: Callable[[], float] = time.monotonic,
+        begin: Begin | None = None,
+    ) -> None:
+        super().__init__(replay, Board(link="past"), local_seconds=local_seconds, begin=begin)
         self.player = replay.player
 
     def banner(self) -> str:

@@ -3,6 +3,7 @@
 Loads textual where its screens are drawn, and nowhere else.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,12 +75,12 @@ def _compact(session: Session, asked: Asked) -> None:
 
 def _live(session: Session, asked: Asked) -> None:
     session.control.not_ready()  # starts a sidecar where none is
-    agent_id = session.agent_id(asked.agent) if asked.agent is not None else None
+    if asked.agent is not None:
+        asked = replace(asked, agent=session.agent_id(asked.agent))
     from spendguard_cli.watch.app import WatchApp
     from spendguard_cli.watch.feed import FeedReader
 
-    WatchApp(FeedReader(session.connection)).run()
-    _ = agent_id
+    WatchApp(FeedReader(session.connection), begin=asked.begin).run()
 
 
 def _past(session: Session, asked: Asked) -> None:
@@ -90,7 +91,7 @@ def _past(session: Session, asked: Asked) -> None:
     player = Player(past, at_ns, playing=asked.replay)
     if asked.speed is not None:
         player.speed = asked.speed
-    PastApp(Replay(player)).run()
+    PastApp(Replay(player), begin=asked.begin).run()
 
 
 def _serve(session: Session, asked: Asked) -> None:
