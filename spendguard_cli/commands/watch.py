@@ -1,6 +1,6 @@
 """`watch`: who spends how fast, who holds what lock, what failed and why, and one key to act."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -8,6 +8,8 @@ from spendguard_cli.session import Session
 from spendguard_cli.verbs import TALKS, switch, verb
 from spendguard_cli.watch.asked import Asked, Order, check
 from spendguard_daemon.codes import Exit
+
+SORT_HELP = f"What comes first: {', '.join(get_args(Order))}."
 
 
 def join(app: typer.Typer) -> None:
@@ -38,9 +40,14 @@ def watch(
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="AGENT", help="Only this one, by id or name.")
     ] = None,
-    sort: Annotated[Order | None, typer.Option("--sort", help="What comes first. [default: danger]")] = None,
+    sort: Annotated[
+        Order | None, typer.Option("--sort", metavar="ORDER", show_default="danger", help=SORT_HELP)
+    ] = None,
     text: Annotated[
-        str | None, typer.Option("--filter", metavar="TEXT", help="Only agents in whose name, id or state these words are.")
+        str | None,
+        typer.Option(
+            "--filter", metavar="TEXT", help="Only agents in whose name, id or state these words are."
+        ),
     ] = None,
     at: Annotated[
         str | None,
@@ -59,7 +66,8 @@ def watch(
         bool, switch("--serve", help_text="Show it in a browser of this machine, read only.")
     ] = False,
     serve_port: Annotated[
-        int | None, typer.Option("--serve-port", min=0, max=65_535, help="Its port. [default: any free one]")
+        int | None,
+        typer.Option("--serve-port", min=1, max=65_535, show_default="any free one", help="Its port."),
     ] = None,
 ) -> None:
     """Watch the agents live: who spends how fast, what failed and why, how long the money lasts.
