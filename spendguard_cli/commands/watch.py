@@ -10,6 +10,13 @@ from spendguard_cli.watch.asked import Asked, Order, check
 from spendguard_daemon.codes import Exit
 
 SORT_HELP = f"What comes first: {', '.join(get_args(Order))}."
+Sort = Annotated[Order | None, typer.Option("--sort", metavar="ORDER", show_default="danger", help=SORT_HELP)]
+ServePort = Annotated[
+    int | None,
+    typer.Option(
+        "--serve-port", metavar="PORT", min=1, max=65_535, show_default="a free one", help="Its port."
+    ),
+]
 
 
 def join(app: typer.Typer) -> None:

@@ -102,7 +102,7 @@ def test_help_and_version_load_neither_httpx_nor_the_daemons_parts(arguments: li
     assert ran.returncode == 0, ran.stderr
 
 
-SCREENS = "__main__|watch[.](app|past_app|modals|screens|widgets)"
+SCREENS = "__main__|watch[.](app|past_app|modals|screens|themes|widgets)"
 """What textual draws with, and is loaded where it does."""
 
 
