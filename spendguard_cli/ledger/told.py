@@ -22,10 +22,6 @@ from spendguard_daemon.wire import iso
 EPOCH = "past"
 UNCONFIRMED_SHOWN = 20
 
-NOT_WRITTEN = (
-    "From the journal, which does not tell which calls waited, how far an answer had come,"
-    " and when a lock had to end"
-)
 PRICES_NOT_WRITTEN = (
     "The journal tells the document's hash, number and signer, and when it was accepted (here as its age);"
     " not when it was issued or expires, nor its models"
@@ -161,7 +157,7 @@ def _status(moment: Moment, at_ns: int) -> wire.Status:
         unconfirmed_usd=totals.unconfirmed_usd,
         unconfirmed_calls=totals.unconfirmed_calls,
         settled_at_worst_at_start=0,
-        warnings=[NOT_WRITTEN],
+        warnings=[],
         unconfirmed=totals.unconfirmed,
     )
 

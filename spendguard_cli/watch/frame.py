@@ -93,14 +93,17 @@ def sums(board: Board, cells: int) -> Text:
     return _joined(kept, [part.short for part in kept], cells)
 
 
-def banner(board: Board, silent_seconds: float, cells: int) -> list[Text]:
-    """Write what must not be overlooked, over the full width: silence, or the past; else nothing."""
+def banner(board: Board, silent_seconds: float, cells: int, moment: str = "") -> list[Text]:
+    """Write what must not be overlooked, over the full width: silence, or the past; else nothing.
+
+    `moment` says which one of the past, where the program knows more than the board.
+    """
     command: list[str] = []
     match board.link:
         case "past":
-            moment = datetime.fromtimestamp(board.at_seconds, UTC)
-            words = (
-                f"PAST {moment:%H:%M:%S} of {moment:%Y-%m-%d} (UTC), from the journal: look, but do not act"
+            at = datetime.fromtimestamp(board.at_seconds, UTC)
+            words = moment or (
+                f"PAST {at:%H:%M:%S} of {at:%Y-%m-%d} (UTC), from the journal: look, but do not act"
             )
             style = "bold reverse yellow"
         case "away":
@@ -173,10 +176,10 @@ def _parts(board: Board) -> list[Part]:
         parts.append(Part(6, f"cap {left} left of {whole}", f"cap {left}", style))
     parts.append(Part(5, f"{totals.calls_in_flight} in flight", f"{totals.calls_in_flight} calls"))
     waits, refused = totals.calls_waiting, totals.refusals
-    parts.append(Part(7 if waits else 0, f"{waits} waiting", f"{waits} wait", CARE if waits else ""))
-    parts.append(
-        Part(5 if refused else 0, f"{refused} refused", f"{refused} refused", CARE if refused else "")
-    )
+    if board.link != "past":  # which calls waited was never written
+        parts.append(Part(7 if waits else 0, f"{waits} waiting", f"{waits} wait", CARE if waits else ""))
+    told = f"{refused} refused"
+    parts.append(Part(5 if refused else 0, told, told, CARE if refused else ""))
     if totals.unconfirmed_calls:
         sum_usd = short_usd(nusd(totals.unconfirmed_usd), SUM_CELLS, up=True)
         short = f"{sum_usd} unconfirmed"

@@ -4,33 +4,20 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.asked import Begin
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.replay import Replay
 from spendguard_cli.watch.screens.view import bindings
 from spendguard_cli.watch.when import shown
-
-LOOKING = frozenset({"act('copy')", "act('explain')"})
-"""What changes nothing, and so can be done about the past too."""
-
-NOTHING = "This is the past: nothing can be done here. spendguard watch shows what is so now."
 
 
 class PastApp(WatchApp):
     """`spendguard watch` about the past; there is no desk, so that no key acts."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings("past"),
-        *(
-            Binding(key.key, "nothing_here", key.says, show=False)
-            for key in of("acts")
-            if key.action not in LOOKING
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("past")
 
     def __init__(
         self,
@@ -54,18 +41,22 @@ class PastApp(WatchApp):
         """Return the time there, by which ages and rates are reckoned."""
         return max(self.board.at_seconds, self.player.at_seconds)
 
-    def action_nothing_here(self) -> None:
-        """Say that nothing can be done about the past."""
-        self.notify(NOTHING, severity="warning", markup=False)
-
     def action_pause(self) -> None:
         """Stand still, or go on."""
         self.player.pause()
+        self._show()
 
     def action_step(self, records: int) -> None:
         """Stand still one record on, or back."""
         self.player.step(records)
+        self._show()
 
     def action_speed(self, times: float) -> None:
         """Play faster, or slower."""
         self.player.faster(times)
+        self._show()
+
+    def _show(self) -> None:
+        """Let the banner answer a key at once, whether or not the player has anything to post."""
+        self._drawn = -1
+        self.redraw()

@@ -25,6 +25,8 @@ class Fact:
 
 def expiry(value: wire.Pricing, now_seconds: float) -> Text:
     """Write how long the document is good still; in words and colour where that is not long."""
+    if not value.expires_at:
+        return Text("not known: the journal does not tell", style=QUIET)
     ends, began = seconds(value.expires_at), seconds(value.issued_at)
     if ends <= now_seconds:
         said = f"EXPIRED {span(now_seconds - ends)} ago: no call is let through"
@@ -49,6 +51,8 @@ def facts(value: wire.Pricing, now_seconds: float) -> list[Fact]:
     """Return what is known of a document, the most pressing first."""
     source = f"{value.source} {value.url or ''}".strip()
     issued = f"{ago(value.issued_at, now_seconds)} ago, {clock(value.issued_at)}"
+    if not value.issued_at:
+        issued = "not known: the journal does not tell"
     checked = f"checked on {safe(value.catalogue_checked) or 'an unknown day'}"
     catalogue = begin(checked, style=CARE if value.catalogue_is_old else "")
     if value.catalogue_is_old:

@@ -35,7 +35,7 @@ RANKS: dict[str, Rank] = {
     "time to empty": _lasts,
     "held": lambda row, _: -nusd(row.money.held_usd),
     "refusals": lambda row, _: -row.money.refusals,
-    "name": lambda row, _: 0,
+    "name": lambda *_: 0,
 }
 """The orders in which `s` goes through them: the least comes first; equals follow their names."""
 

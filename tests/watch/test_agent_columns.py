@@ -1,5 +1,7 @@
 """The columns of the agents view, and the orders in which agents stand: pure, for any name and any width."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +73,7 @@ def test_no_sum_breaks_a_line(limit: int, settled: int, calls: int, width: int) 
 def test_columns_stand_side_by_side(width: int) -> None:
     """Columns fill the width, one blank between two; the head says by what all are sorted at any width."""
     columns = placed(width)
-    for left, right in zip(columns, columns[1:], strict=False):
+    for left, right in pairwise(columns):
         assert right.start == left.start + left.cells + 1
     if width >= 19:
         assert columns[-1].start + columns[-1].cells == width

@@ -109,7 +109,7 @@ async def test_s_goes_through_all_orders() -> None:
 
 
 async def test_the_order_changes_every_few_seconds_at_most() -> None:
-    """A value that changes moves no line at once; who is new stands at the end until then; who is gone goes."""
+    """A new value moves no line at once; who is new stands at the end until then; who is gone goes."""
     tap, clock = world(), Clock()
     app = WatchApp(tap, local_seconds=clock)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -174,7 +174,7 @@ async def test_enter_opens_and_esc_leads_back() -> None:
 
 
 async def test_the_mouse() -> None:
-    """A click moves, one more opens; on a head it sorts, and again turns the order round; the wheel scrolls."""
+    """A click moves, one more opens; on a head it sorts, and again turns it round; the wheel scrolls."""
     app = WatchApp(Tap(Snapped(crowd(60))), local_seconds=lambda: 0.0)
     async with app.run_test(size=(80, 24)) as pilot:
         await draw(pilot, app)

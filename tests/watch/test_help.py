@@ -8,12 +8,14 @@ from looks import check_look, look
 from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.frame import named
 from spendguard_cli.watch.keys import KEYS
+from spendguard_cli.watch.past_app import PastApp
 from spendguard_cli.watch.screens.agent import AgentView
 from spendguard_cli.watch.screens.agents import AgentsView
 from spendguard_cli.watch.screens.help import GROUPS, HelpScreen, written
+from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.widgets.lines import LineTable
 
-OWNERS = (WatchApp, AgentsView, AgentView, LineTable)
+OWNERS = (WatchApp, PastApp, AgentsView, AgentView, PanedView, LineTable)
 SIZES = [(60, 20), (80, 24), (160, 50)]
 
 

@@ -67,6 +67,9 @@ class LocksView(PanedView):
         if self.board.totals is None:
             return Text("locks are not known yet", style=QUIET)
         waits = sum(row.money.calls_waiting for row in self.board.rows.values())
+        if self.board.link == "past":
+            said = begin(f"{count(len(self._locks), 'agent')} locked")
+            return said.append("; which calls waited the journal does not tell", style=QUIET)
         if not self._locks and not waits:
             return Text("no agent is locked, no call waits", style=GOOD)
         said = begin(f"{count(len(self._locks), 'agent')} locked")

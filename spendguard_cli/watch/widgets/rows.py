@@ -28,7 +28,7 @@ class Rows(Widget):
         self._shown, self._shown_cells = self.lines(width), width
         self.refresh(layout=len(self._shown) != before)
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """Return how many lines there are."""
         self._shown, self._shown_cells = self.lines(width), width
         return len(self._shown)

@@ -24,7 +24,7 @@ class Top(Rows):
         program = cast("WatchApp", self.app)
         board = program.board
         return [
-            *frame.banner(board, program.silent_seconds(), width),
+            *frame.banner(board, program.silent_seconds(), width, program.banner()),
             frame.title(board, program.current_mode, width),
             frame.sums(board, width),
         ]
