@@ -13,9 +13,7 @@ SORT_HELP = f"What comes first: {', '.join(get_args(Order))}."
 Sort = Annotated[Order | None, typer.Option("--sort", metavar="ORDER", show_default="danger", help=SORT_HELP)]
 ServePort = Annotated[
     int | None,
-    typer.Option(
-        "--serve-port", metavar="PORT", min=1, max=65_535, show_default="a free one", help="Its port."
-    ),
+    typer.Option("--serve-port", metavar="N", min=1, max=65_535, show_default="a free one", help="Its port."),
 ]
 
 
@@ -47,14 +45,10 @@ def watch(
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="AGENT", help="Only this one, by id or name.")
     ] = None,
-    sort: Annotated[
-        Order | None, typer.Option("--sort", metavar="ORDER", show_default="danger", help=SORT_HELP)
-    ] = None,
+    sort: Sort = None,
     text: Annotated[
         str | None,
-        typer.Option(
-            "--filter", metavar="TEXT", help="Only agents in whose name, id or state these words are."
-        ),
+        typer.Option("--filter", metavar="TEXT", help="Only agents with these words in name, id or state."),
     ] = None,
     at: Annotated[
         str | None,
@@ -72,10 +66,7 @@ def watch(
     serve: Annotated[
         bool, switch("--serve", help_text="Show it in a browser of this machine, read only.")
     ] = False,
-    serve_port: Annotated[
-        int | None,
-        typer.Option("--serve-port", min=1, max=65_535, show_default="any free one", help="Its port."),
-    ] = None,
+    serve_port: ServePort = None,
 ) -> None:
     """Watch the agents live: who spends how fast, what failed and why, how long the money lasts.
 
