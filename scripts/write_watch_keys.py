@@ -1,6 +1,6 @@
 """Write the table of keys of references/watch.md from the one that the program has.
 
-    python scripts/write_watch_keys.py
+python scripts/write_watch_keys.py
 """
 
 from pathlib import Path
