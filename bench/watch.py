@@ -2,8 +2,8 @@
 
     python bench/watch.py [--agents 500] [--rate 200] [--seconds 20] [--simulate-hours 1] [--json]
 
-A sidecar on a fresh home, mock agents, the real program in a tmux of 160x50. CPU shares are of one core, from
-/proc. When the traffic has stopped, what the screen shows is held against the ledger; exit 1 where it differs.
+A sidecar on a fresh home, mock agents, the real program in a tmux of 160x50. CPU shares are of one core, by
+/proc. When the traffic has stopped, the screen is held against the ledger; exit 1 where it differs.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     watch_load.py <base url> <calls a second> <seconds> < ids, one a line
 
-The mock models of the sidecar answer. A call begins when it is due, whether or not those before it have ended.
+The mock models of the sidecar answer. A call begins when it is due, whether or not others have ended.
 """
 
 import asyncio

@@ -29,6 +29,7 @@ AGENTS = {"researcher": 400, "nightly-tests": 60, "triage": 25, "docs-writer": 9
 SIZE = (120, 24)
 SVG_BYTES_MAX = 150_000
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+GENERATED = re.compile(r"<!-- Generated with Rich.*?-->\s*")
 COMMAND = (sys.executable, "-m", "spendguard_cli")
 
 
@@ -87,6 +88,7 @@ async def _draw(source: FeedReader, agent_id: str) -> None:
 
 def _save(app: WatchApp, name: str) -> None:
     drawn = FONT_FACE.sub("", app.export_screenshot(title="spendguard watch", simplify=True))
+    drawn = GENERATED.sub("", drawn)
     if "http" in drawn.replace("http://www.w3.org/2000/svg", "") or len(drawn) > SVG_BYTES_MAX:
         raise SystemExit(f"{name}: names a host, or has {len(drawn)} bytes")
     FOLDER.mkdir(parents=True, exist_ok=True)
