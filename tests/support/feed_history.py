@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import msgspec
+from hypothesis import strategies as st
 
 from canned import NOW, agent, call, pricing, status, totals, uuid, waiting
 from spendguard_cli.watch.board import Board
@@ -18,6 +19,14 @@ from spendguard_daemon.money import format_usd
 
 Op = tuple[int, int, int]
 """What happens, to whom, how much."""
+
+BIRTHS: list[Op] = [(0, 0, 50), (0, 1, 60)]
+OPS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 1, 2, 3, 3, 4, 5, 6, 7, 8]), st.integers(0, 1), st.integers(0, 60)),
+    min_size=12,
+    max_size=30,
+).map(lambda ops: BIRTHS + ops)
+"""Two agents are born, and then much happens to them."""
 
 STEP_SECONDS = 0.7
 

@@ -6,13 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canned import NOW, agent, at, call, money, snapshot, uuid
-from feed_history import History, Op, check_each, check_whole
+from feed_history import OPS, History, Op, check_each, check_whole
 from spendguard_cli.watch import board as boards
 from spendguard_cli.watch.board import Board, seconds
 from spendguard_cli.watch.messages import Away, Happened, Snapped
 from spendguard_daemon.feed_wire import Event, Progress
-
-ops = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3), st.integers(0, 60)), max_size=40)
 
 
 def live(history: History, seq: int) -> Board:
@@ -22,8 +20,8 @@ def live(history: History, seq: int) -> Board:
     return board
 
 
-@given(ops, st.data())
-@settings(max_examples=150, deadline=None)
+@given(OPS, st.data())
+@settings(max_examples=100, deadline=None)
 def test_events_late_repeated_and_in_any_order_come_to_the_truth(
     played: list[Op], data: st.DataObject
 ) -> None:
@@ -39,7 +37,7 @@ def test_events_late_repeated_and_in_any_order_come_to_the_truth(
     check_whole(board, history.truths[-1])
 
 
-@given(ops)
+@given(OPS)
 @settings(max_examples=50, deadline=None)
 def test_in_order_the_whole_board_is_so_at_every_event(played: list[Op]) -> None:
     """Nothing that is shown belongs to another moment than the rest."""
@@ -51,7 +49,7 @@ def test_in_order_the_whole_board_is_so_at_every_event(played: list[Op]) -> None
         check_whole(board, history.truths[event.seq])
 
 
-@given(ops, ops, st.data())
+@given(OPS, OPS, st.data())
 @settings(max_examples=50, deadline=None)
 def test_a_snapshot_makes_all_before_it_void(first: list[Op], then: list[Op], data: st.DataObject) -> None:
     """After a snapshot of another life nothing of the one before is left."""

@@ -93,6 +93,11 @@ class History:
             views = (view for view in views if view.order < before.order)
         return list(islice(views, limit))
 
+    def latest(self, limit: int) -> list[CallView]:
+        """Return at most `limit` calls of all agents, newest first."""
+        rings = (reversed(self._calls.by_id.values()), reversed(self._refusals.by_id.values()))
+        return list(islice(merge(*rings, key=lambda view: -view.order), limit))
+
     def runs(self, agent_id: str) -> list[RunView]:
         """Return the runs of an agent, the one seen last first."""
         return sorted(self._runs.get(agent_id, {}).values(), key=lambda run: -run.last_ns)
