@@ -43,11 +43,23 @@ class FakeControl:
         """Return its keys."""
         return [
             wire.AgentKey(
-                key_id="k1", agent_id=agent_id, parent_id=None, kind="agent", label="ci", limit_usd="5",
-                remaining_usd="4.5", settled_usd="0.5", held_usd="0", expires_at=at(7200), models=["openai/*"],
-                run_id=None, created_at=at(-600), revoked=False, expired=False,
+                key_id="k1",
+                agent_id=agent_id,
+                parent_id=None,
+                kind="agent",
+                label="ci",
+                limit_usd="5",
+                remaining_usd="4.5",
+                settled_usd="0.5",
+                held_usd="0",
+                expires_at=at(7200),
+                models=["openai/*"],
+                run_id=None,
+                created_at=at(-600),
+                revoked=False,
+                expired=False,
             )
-        ]  # fmt: skip
+        ]
 
 
 async def test_the_money_and_the_pace() -> None:
@@ -84,9 +96,14 @@ async def test_calls_in_flight() -> None:
         assert "is cut at the latest in 8 min 45 s" in told
         assert view.subject() == Subject(uuid(3), uuid(1075))
         exact = Progress(
-            call_id=uuid(1075), agent_id=uuid(3), output_tokens=400, exact=True, cost_usd="0.003",
-            idle_seconds=70, attached=False,
-        )  # fmt: skip
+            call_id=uuid(1075),
+            agent_id=uuid(3),
+            output_tokens=400,
+            exact=True,
+            cost_usd="0.003",
+            idle_seconds=70,
+            attached=False,
+        )
         app.board.hear(Happened((Event(seq=101, at=at(1), kind="progress", progress=[exact]),)), 0.0)
         app.redraw()
         await pilot.pause()
@@ -217,9 +234,13 @@ async def test_calls_end_while_one_looks() -> None:
     view = AgentView(uuid(2))
     async with opened(view, size=(100, 30)) as (app, pilot):
         done = Event(
-            seq=101, at=at(1), kind="end", agent_id=uuid(2), call=call(5, 2, "settled", cost_usd="0.01"),
+            seq=101,
+            at=at(1),
+            kind="end",
+            agent_id=uuid(2),
+            call=call(5, 2, "settled", cost_usd="0.01"),
             money=money("100", "40.01", "1.2", calls_in_flight=2),
-        )  # fmt: skip
+        )
         app.board.hear(Happened((done,)), 0.0)
         app.redraw()
         await pilot.pause()

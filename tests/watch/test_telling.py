@@ -73,7 +73,7 @@ def test_what_counts_as_a_failure(state: str, more: dict[str, object], kind: str
 
 
 def test_what_a_person_confirmed_is_no_worry_any_more() -> None:
-    """A charge at worst that is not among the unconfirmed ones has been confirmed; of older ones nobody knows."""
+    """A charge at worst that is not among the unconfirmed ones is confirmed; of older ones nobody knows."""
     board = board_of()
     lost = call(300, 2, "settled_worst")
     assert not failing.is_confirmed(board, lost)
@@ -87,10 +87,20 @@ def test_what_a_person_confirmed_is_no_worry_any_more() -> None:
 @pytest.mark.parametrize(
     ("code", "of", "facts", "said"),
     [
-        ("insufficient_budget", 4, {"worst_case_usd": "9"}, "above its limit of $5.00; press l to set it to $9.00, then t"),
+        (
+            "insufficient_budget",
+            4,
+            {"worst_case_usd": "9"},
+            "above its limit of $5.00; press l to set it to $9.00, then t",
+        ),
         ("insufficient_budget", 4, {}, "has $0.1 left; press t to top it up"),
         ("insufficient_budget", 1, {"worst_case_usd": "1"}, "which is enough: send it again"),
-        ("budget_not_set", 8, {"worst_case_usd": "1.001"}, "has no budget; press l to give it one of $1.01 or more"),
+        (
+            "budget_not_set",
+            8,
+            {"worst_case_usd": "1.001"},
+            "has no budget; press l to give it one of $1.01 or more",
+        ),
         ("agent_frozen", 5, {}, "is frozen; press u to unfreeze it"),
         ("agent_frozen", 1, {}, "is not frozen any more"),
         ("budget_locked", 3, {}, "run nightly-7 has held agent locked for 1 min 15 s; press 2"),
@@ -99,7 +109,7 @@ def test_what_a_person_confirmed_is_no_worry_any_more() -> None:
         ("budget_held", 1, {}, "what was held is free again"),
         ("insufficient_budget", 99, {}, "this agent is not there any more"),
     ],
-)  # fmt: skip
+)
 def test_each_refusal_names_the_key_that_mends_it(
     code: str, of: int, facts: dict[str, str], said: str
 ) -> None:
