@@ -22,7 +22,8 @@ from spendguard_cli.watch.errands import (
     Unfreeze,
 )
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd, usd_of as usd_of_nusd
+from spendguard_cli.watch.telling import usd
+from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.money import cents_floor, format_usd, from_cents
 from spendguard_daemon.text import safe

@@ -18,7 +18,8 @@ from spendguard_cli.watch.errands import (
     TopUpDaemon,
 )
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd, usd_of as usd_of_nusd
+from spendguard_cli.watch.telling import usd
+from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.money import cents_ceil, from_cents
