@@ -89,11 +89,11 @@ def so_far(flight: Flight) -> str:
 
 
 def tokens(flight: Flight) -> str:
-    """Write the output tokens so far: ~ where they are reckoned, not reported."""
+    """Write the output tokens so far: ~ because they are reckoned from what has come, not reported."""
     told = flight.progress
     if told is None or told.output_tokens is None:
         return "-"
-    return f"{'' if told.exact else '~'}{told.output_tokens}"
+    return f"~{told.output_tokens}"
 
 
 def client(flight: Flight) -> str:
