@@ -77,8 +77,8 @@ class Feed:
             return
         kind = _kind(event)
         if kind is not None:
-            is_call = isinstance(event, ev.CallEvent)
-            of = event.call_id if is_call else f"{ev.agent_of(event)} {type(event).__name__}"
+            of = f"{ev.agent_of(event)} {type(event).__name__}"
+            of = event.call_id if isinstance(event, ev.CallEvent) else of
             self._noted.pop((kind, of), None)  # told once, in the order of the last time
             self._noted[kind, of] = event
 
