@@ -1,4 +1,4 @@
-"""What lets a waiting call go: the money that it lacks, exactly, and the limit raised where that is in the way.
+"""What lets a waiting call go: the money that it lacks, exactly, and a higher limit where that is in the way.
 
 Pure. Needed is what the call may cost at worst; lacking is that without what remains, in whole cents rounded
 up, as the sidecar reckons it.
