@@ -142,8 +142,11 @@ prices only what signs, verifies and computes."""
 OFFLINE = {
     *("backup", "basis", "events", "faults", "folder", "lines", "manifest", "recovery", "replay"),
     *("restore", "room", "snapshot", "state", "times", "verify"),
+    *("apply", "commands", "views"),
 }
-"""The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands."""
+"""The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands.
+
+None of them decides or writes: `apply` follows what was decided, of `commands` there is only a time."""
 
 SIGNING = {
     "answers",

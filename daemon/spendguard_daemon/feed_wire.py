@@ -1,11 +1,12 @@
 """The shapes of the feed, `GET /v1/events` (design 6), shared with `watch`: what goes over the wire.
 
-A feed is one `Snapshot` and then `Event`s. Within an `epoch` (one life of one daemon) each has the `seq` of
-the one before and one more, so that a reader knows when it lost some, and asks for a snapshot. Every event says what happened and carries the ABSOLUTE state of what it is about, as it stood
-when it was told: a reader that lost, repeated or reordered events is never wrong by a sum, only behind, and
-the event with the greatest `seq` about a thing is the truth about it. Amounts are exact decimals in USD,
-times ISO 8601 with zone. On the wire each is one SSE message: `event:` is `snapshot` or the kind, `id:`
-`<epoch>.<seq>`, `data:` this shape as JSON. Unknown fields and kinds are ignored on reading.
+A feed is one `Snapshot` and then `Event`s. Within an `epoch`, one life of one daemon, each has the `seq` of
+the one before and one more, so that a reader knows when it lost some, and asks for a snapshot. Every event
+says what happened and carries the ABSOLUTE state of what it is about, as it stood when it was told: a reader
+that lost, repeated or reordered events is never wrong by a sum, only behind, and the event with the greatest
+`seq` about a thing is the truth about it. Amounts are exact decimals in USD, times ISO 8601 with zone. On the
+wire each is one SSE message: `event:` is `snapshot` or the kind, `id:` is `<epoch>.<seq>`, `data:` this shape
+as JSON. Unknown fields and kinds are ignored on reading.
 """
 
 from typing import Literal
@@ -56,17 +57,15 @@ class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far the answer to a call in flight has come.
 
-    `output_tokens` is what the provider has reported so far (`exact`), else reckoned from what has come; null
-    before the first byte. `cost_usd` is that at the call's prices with its whole input bound, never above the
-    hold: at most so much is sure to be spent. `idle_seconds`: how long the provider has been silent;
-    `attached`: whether its client is still there.
+    `output_tokens`: at least so many have come, one for each event of a stream; null before the first.
+    `cost_usd`: what so many cost, with the whole input bound, at the call's prices; never above its hold.
+    `idle_seconds`: how long the provider has been silent; `attached`: whether its client is still there.
     """
 
     call_id: str
     agent_id: str
     answer_bytes: int = 0
     output_tokens: int | None = None
-    exact: bool = False
     cost_usd: str = "0"
     idle_seconds: int = 0
     attached: bool = True

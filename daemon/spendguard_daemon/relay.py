@@ -20,6 +20,9 @@ ANSWER_BYTES_HELD_BACK = 8 * 1024 * 1024
 BYTES_READ_AT_ONCE = 32 * 1024
 """Read in one go of what arrives faster; in between others get their turn."""
 
+STREAM_EVENT = b"data: {"
+"""How the events of all providers' streams begin that bring something."""
+
 PASSED_ON = ("user-agent",)
 """The client's headers that reach the provider. Not among them: any key, cookie, project or encoding."""
 
@@ -61,7 +64,7 @@ class Relay:
         self._outgoing: Outgoing | None = None
         self._path = ""
         self._hides_usage = False
-        self._taken_bytes = 0
+        self._taken_bytes = self._stream_events = 0
 
     def prepare(self, outgoing: Outgoing) -> tuple[str, ...]:
         """Take what is to go out in place of the client's own text; return what differs from that."""
@@ -107,6 +110,7 @@ class Relay:
         if self._reader is None:
             return
         self._taken_bytes += len(chunk)
+        self._stream_events += chunk.count(STREAM_EVENT)
         await self._pass_on(self._reader.feed(chunk[:BYTES_READ_AT_ONCE]))
         for at in range(BYTES_READ_AT_ONCE, len(chunk), BYTES_READ_AT_ONCE):
             await asyncio.sleep(0)
@@ -117,6 +121,14 @@ class Relay:
         if self._reader is not None:
             await self._pass_on(await aside(self._reader.end, self._taken_bytes))
             self._ended = True
+
+    @property
+    def so_far(self) -> tuple[int, int]:
+        """The bytes of the answer so far, and at least so many output tokens: one for each event of a stream.
+
+        An event cut in two by the network is not counted: it is a number for people, no bill rests on it.
+        """
+        return self._taken_bytes, self._stream_events
 
     @property
     def whole(self) -> bool:

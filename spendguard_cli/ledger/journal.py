@@ -24,10 +24,11 @@ _LEARNED = frozenset({"agent_new", "agent_set", "agent_del", "adjust"})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: what happened, when (wall ns), and where it is written."""
+    """One record: what happened, when (wall ns), its number, and where it is written."""
 
     event: ev.Event
     wall_ns: int
+    seq: int
     place: Place
 
 
@@ -67,19 +68,26 @@ class Journal:
         journal._check(Walk(head_raw, origin, folder.begun_seq))
         return journal
 
-    def records(self) -> Iterator[Record]:
-        """Yield every record that this version knows, from the first on."""
-        for number, file in enumerate(self._files):
-            byte = 0
-            for index, line in enumerate(self._folder.read(file).raw.splitlines()):
-                if file.first_seq + index > self.last_seq:
-                    return
+    def records(self, after_seq: int = 0) -> Iterator[Record]:
+        """Yield every record that this version knows, from the first on or from the one after `after_seq`."""
+        ends = [file.first_seq - 1 for file in self._files[1:]] + [self.last_seq]
+        for number, (file, end_seq) in enumerate(zip(self._files, ends, strict=True)):
+            if end_seq > after_seq:
+                yield from self._records_of(file, after_seq)
+            self._progress(len(self._files) + number + 1)
+
+    def _records_of(self, file: SegmentFile, after_seq: int) -> Iterator[Record]:
+        byte = 0
+        for index, line in enumerate(self._folder.read(file).raw.splitlines()):
+            seq = file.first_seq + index
+            if seq > self.last_seq:
+                return
+            if seq > after_seq:
                 place, envelope = Place(file.name, index + 1, byte), read_envelope(line)
                 event = _event(place, envelope, line)
                 if event is not None:
-                    yield Record(event, read_time(envelope), place)
-                byte += len(line) + 1
-            self._progress(len(self._files) + number + 1)
+                    yield Record(event, _time_ns(place, envelope), seq, place)
+            byte += len(line) + 1
 
     def _check(self, walk: Walk) -> None:
         for account in self.earlier.accounts.values():
@@ -123,5 +131,12 @@ def _beginning(folder: LedgerFolder) -> tuple[Origin, State]:
 def _event(place: Place, envelope: Envelope, line: bytes) -> ev.Event | None:
     try:
         return read_event(line, envelope)
+    except LineError as error:
+        raise damaged(place, str(error)) from None
+
+
+def _time_ns(place: Place, envelope: Envelope) -> int:
+    try:
+        return read_time(envelope)
     except LineError as error:
         raise damaged(place, str(error)) from None

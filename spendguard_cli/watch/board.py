@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from spendguard_cli.views.ink import nusd
+from spendguard_cli.watch.deeds import Deed, note
 from spendguard_cli.watch.messages import Away, Happened, Message, Snapped
 from spendguard_cli.watch.rates import Spend
 from spendguard_daemon import wire
@@ -29,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Row:
-    """One agent. `seq` is that of the event that told `money`; `settings_seq` of what told `agent`."""
+    """One agent. `seq` is that of the event that told `money`; `settings_seq` of what told `agent`.
+
+    `deeds` are what people did to it since the last snapshot, the newest last.
+    """
 
     agent: wire.Agent
     money: Money
@@ -38,10 +42,12 @@ class Row:
     seq: int
     settings_seq: int
     waiting_seq: int
+    deeds: list[Deed] = field(default_factory=list, compare=False)
 
     def hear(self, event: Event) -> None:
         """Take up what is newer than what is known."""
         if event.money is not None and event.seq > self.seq:
+            note(self.deeds, self.money, event)
             self.money, self.seq = event.money, event.seq
             self.spend.settle(nusd(event.money.settled_usd), seconds(event.at))
         if event.agent is not None and event.seq > self.settings_seq:

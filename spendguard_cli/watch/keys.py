@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["everywhere", "lists", "agents", "agent", "acts", "past"]
+Where = Literal["everywhere", "lists", "agents", "agent", "panes", "acts", "past"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,17 @@ KEYS: tuple[Key, ...] = (
     Key("d", "theme", "light or dark", "everywhere"),
     Key("escape", "back", "back", "everywhere"),
     Key("q", "quit", "quit", "everywhere", "quit"),
+    Key("ctrl+c", "quit", "quit, wherever one is", "everywhere"),
     Key("enter", "choose", "open what the cursor stands on", "lists", "open"),
     Key("slash", "filter", "show only what holds a text", "agents", "filter"),
     Key("s", "sort", "sort by the next column", "agents", "sort"),
     Key("r", "reverse", "turn the order round", "agents"),
+    Key("tab", "section(1)", "the next section", "agent", "section"),
+    Key("shift+tab", "section(-1)", "the section before", "agent"),
+    Key("right", "section(1)", "the next section", "agent"),
+    Key("left", "section(-1)", "the section before", "agent"),
+    Key("shift+down", "pane(1)", "scroll what is told of the line", "panes"),
+    Key("shift+up", "pane(-1)", "scroll it back", "panes"),
     Key("t", "act('topup')", "top up the agent", "acts", "top up"),
     Key("l", "act('limit')", "set the agent's hard limit", "acts"),
     Key("f", "act('freeze')", "freeze the agent", "acts", "freeze"),

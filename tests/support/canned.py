@@ -7,9 +7,25 @@ tests of what stays calm. `Tap` is a source that tells what a test says, when it
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from spendguard_cli.watch.messages import Message, Post, Snapped
 from spendguard_daemon import wire
+from spendguard_daemon.errors import Fact
 from spendguard_daemon.feed_wire import Money, Progress, Snapshot, Standing, Totals
+
+SUM: dict[str, Fact] = {
+    "budget": "agent",
+    "worst_case_usd": "0.85",
+    "input_usd": "0.25",
+    "output_usd": "0.6",
+    "input_tokens_bound": 1000,
+    "asked_output_tokens": 4096,
+    "remaining_usd": "0.1",
+    "limit_usd": "5",
+    "short_usd": "0.75",
+}
+"""The numbers of a refusal: what a call could cost, and what remained."""
 
 NOW = datetime(2026, 11, 30, 3, 12, tzinfo=UTC)
 
@@ -207,6 +223,76 @@ def pricing() -> wire.Pricing:
     )
 
 
+def strangers() -> list[wire.Stranger]:
+    """Return who named no agent."""
+    return [
+        wire.Stranger(
+            code="missing_agent",
+            detail="Missing x-cynsta-agent-id header",
+            program="curl",
+            provider="openai",
+            endpoint="chat/completions",
+            count=4,
+            first_at=at(-600),
+            last_at=at(-120),
+        )
+    ]
+
+
+HOSTILE = "\x1b[2Jevil\u202e[red]\n[/red]\x07 name"
+"""What an agent, a model or a provider may call itself: escapes, bidi controls, markup, a new line."""
+
+
+def hostile() -> Snapshot:
+    """Return a world in which every text from outside is HOSTILE."""
+    waits = msgspec.structs.replace(waiting(20, 1, HOSTILE), model=HOSTILE, run_id=HOSTILE)
+    evil = {"model": HOSTILE, "run_id": HOSTILE, "provider": HOSTILE, "reason": HOSTILE}
+    locked = money(
+        "5",
+        "4.9",
+        "0.05",
+        locked_run_id=HOSTILE,
+        locked_since=at(-75),
+        locked_expires_at=at(525),
+        frozen_reason=HOSTILE,
+        calls_waiting=1,
+        calls_in_flight=1,
+    )
+    one = agent(1, HOSTILE, waiting=[waits], locked_run_id=HOSTILE, frozen=True, frozen_reason=HOSTILE)
+    bare = snapshot([Standing(agent=one, money=locked)])
+    facts: dict[str, Fact] = {**SUM, "budget": HOSTILE, "rates": [HOSTILE], "cheaper_model": HOSTILE}
+    lines: list[wire.CostLine] = [
+        {"name": HOSTILE, "quantity": 1, "unit": HOSTILE, "rate": 1, "cost_nusd": "1"},
+    ]
+    unknown = [
+        msgspec.structs.replace(each, agent_name=HOSTILE, model=HOSTILE, reason=HOSTILE)
+        for each in unconfirmed()
+    ]
+    prices = msgspec.structs.replace(
+        pricing(),
+        key_id=HOSTILE,
+        url=HOSTILE,
+        catalogue_checked=HOSTILE,
+        models=[HOSTILE],
+        ten_fold=[HOSTILE],
+        warnings=[HOSTILE],
+        last_error=wire.PricingError(code=HOSTILE, detail=HOSTILE, at=HOSTILE),
+    )
+    evil_strangers = [msgspec.structs.replace(each, program=HOSTILE, detail=HOSTILE) for each in strangers()]
+    return msgspec.structs.replace(
+        bare,
+        calls=[call(75, 1, "held", **evil)],
+        ended=[
+            call(10, 1, "refused", code="insufficient_budget", facts=facts, cost_usd="0", **evil),
+            call(20, 1, "refused", code=HOSTILE, cost_usd="0", **evil),
+            call(30, 1, "settled", lines=lines, changed=[HOSTILE], usage={HOSTILE: 1}, **evil),
+            call(40, 1, "settled_worst", **evil),
+        ],
+        totals=msgspec.structs.replace(bare.totals, unconfirmed=unknown),
+        status=msgspec.structs.replace(bare.status, pricing=prices, strangers=evil_strangers),
+    )
+
+
 def status(agents: Sequence[Standing]) -> wire.Status:
     """Return the daemon at a glance."""
     sums = totals(agents)
@@ -227,6 +313,7 @@ def status(agents: Sequence[Standing]) -> wire.Status:
         warnings=[],
         unconfirmed=sums.unconfirmed,
         calls_waiting=sums.calls_waiting,
+        strangers=strangers(),
     )
 
 
@@ -246,6 +333,7 @@ def ended() -> list[wire.Call]:
             http_status=402,
             reason="Insufficient budget",
             cost_usd="0",
+            facts=SUM,
         ),
         call(15, 2, "settled", cost_usd="0.00045", usage=usage, lines=lines, http_status=200),
         call(30, 5, "refused", code="agent_frozen", http_status=402, reason="Agent is frozen", cost_usd="0"),

@@ -10,7 +10,7 @@ from the schema, or against it. In part of them ids are those of agents, runs an
 those of recorded calls, so that what lies behind the first refusal is asked too; in part there are hostile
 headers beside them, or hostile bytes in their place. Every answer must be one that the document has: its
 status, type, headers, shape, and its code among those of the operation. None may be a 5xx. `shutdown` is not
-asked: it would end the daemon.
+asked, as it would end the daemon, nor `events`, which has no end.
 """
 
 import json
@@ -34,7 +34,7 @@ from recorded import RecordedUpstream
 from replies import Recording, load_all
 from sidecar import Sidecar
 
-LEFT_OUT = frozenset({"shutdown"})
+LEFT_OUT = frozenset({"shutdown", "events"})
 AGENTS = 24
 """Of each kind, so that the pace of one does not hide what lies behind it."""
 

@@ -112,6 +112,10 @@ class Gateway:
             settings.connections_max, settings.header_seconds, settings.idle_seconds
         )
 
+    def end_feeds(self) -> None:
+        """Let who listens to the feed go: the daemon ends."""
+        self._control.feed.close()
+
     def connections(self) -> Connections:
         """Make a server of connections; all that are made share the room there is."""
         return Connections(self.handle, self.refuse_broken, self.refuse_full, self._crowd)

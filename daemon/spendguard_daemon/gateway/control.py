@@ -13,10 +13,11 @@ from spendguard_daemon import __version__, shown, wire
 from spendguard_daemon.aside import LARGE_BYTES, aside
 from spendguard_daemon.canonical import sha256_hex
 from spendguard_daemon.errors import Code, MalformedError, SpendGuardError
-from spendguard_daemon.gateway import access, bodies, flights, metrics, openapi, respond, views
+from spendguard_daemon.gateway import access, bodies, feed_stream, flights, metrics, openapi, respond, views
 from spendguard_daemon.gateway.asked import Asked
 from spendguard_daemon.gateway.daemon_control import DaemonControl
 from spendguard_daemon.gateway.door import Door
+from spendguard_daemon.gateway.feed import Feed
 from spendguard_daemon.gateway.key_control import KeyControl
 from spendguard_daemon.gateway.proxy import read_body
 from spendguard_daemon.gateway.routes import Route
@@ -59,12 +60,15 @@ class Control:
         self._daemon = daemon
         self._prices = prices
         self._tally = tally
+        self.feed = Feed.of(ledger=ledger, guard=guard, clock=clock, rng=rng, status=daemon.status)
         self._routes = {**daemon.routes, **KeyControl(ledger=ledger, clock=clock, rng=rng).routes}
 
     async def handle(self, request: web.BaseRequest, route: Route, door: Door) -> web.StreamResponse:
         """Answer one control request. Raises SpendGuardError."""
         if route.name in self._daemon.open_routes:
             return self._daemon.open_routes[route.name](request, door)
+        if route.name == "events":
+            return await self._events(request, route)
         body = b""
         if request.method in ("POST", "PATCH") and request.can_read_body:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)
@@ -74,6 +78,9 @@ class Control:
             return respond.value(await self._routes[route.name](asked))
         handler: Handler = getattr(self, f"_{route.name}")
         return await handler(asked)
+
+    async def _events(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        return await feed_stream.serve(self.feed, request, route)
 
     def _now(self) -> cmd.Now:
         return cmd.Now(self._clock.wall_ns(), self._clock.monotonic_ns())

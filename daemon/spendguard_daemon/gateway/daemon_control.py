@@ -127,7 +127,7 @@ class DaemonControl:
             "root": self._root,
         }
         self.routes: Mapping[str, Callable[[Asked], Awaitable[msgspec.Struct]]] = {
-            "status": self._status,
+            "status": self._get_status,
             "get_pricing": self._get_pricing,
             "refresh_pricing": self._refresh_pricing,
             "get_daemon_budget": self._get_daemon_budget,
@@ -172,7 +172,11 @@ class DaemonControl:
 
     # -- for operators ----------------------------------------------------------------------------------
 
-    async def _status(self, _: Asked) -> wire.Status:
+    async def _get_status(self, _: Asked) -> wire.Status:
+        return self.status()
+
+    def status(self) -> wire.Status:
+        """Return the daemon at a glance."""
         state, recovered, reasons = self._ledger.state, self._ledger.recovered, self._reasons()
         pricing = None if reasons else views.pricing(self._prices.report())
         waiting = self._ledger.waiting()

@@ -15,6 +15,7 @@ from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
 from spendguard_daemon.gateway import access, asked, daemon_control, google_paths, identity
 from spendguard_daemon.gateway import openapi_shapes as shapes
+from spendguard_daemon.gateway.feed_stream import LAST_ID_HEADER, LAST_ID_LENGTH_MAX
 from spendguard_daemon.gateway.model_paths import ModelPath, model_paths
 from spendguard_daemon.gateway.openapi_shapes import Schema, ref
 from spendguard_daemon.gateway.operations import CONTROL, MODEL, Operation, refusals
@@ -29,6 +30,7 @@ _PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 1000}
 _TEXT: Schema = {"type": "string"}
 _PLAIN: Schema = {"text/plain": {"schema": _TEXT}}
 _QUERY: dict[str, Schema] = {
+    "after": {"type": "string", "maxLength": LAST_ID_LENGTH_MAX},
     "limit": _PAGE,
     "pageSize": _PAGE,
     "pageToken": {"type": "string", "pattern": "^[0-9]{1,6}$"},
@@ -42,6 +44,7 @@ _WHOSE: dict[str, tuple[str, Schema]] = {
 }
 _ACTOR = {"type": "string", "pattern": f"^{asked.ACTOR.pattern}$"}
 _WAIT: Schema = {"type": "integer", "minimum": 0, "maximum": access.WAIT_SECONDS_MAX}
+_LAST_ID: Schema = {"type": "string", "maxLength": LAST_ID_LENGTH_MAX}
 _KEY = {"type": "string", "pattern": f"^{access.IDEMPOTENCY_KEY.pattern}$"}
 
 
@@ -117,6 +120,8 @@ class _Book:
                     _TEXT,
                 )
             )
+        if name == "events":
+            parameters.append(_header(LAST_ID_HEADER, "Goes on after this message", _LAST_ID))
         if name not in OPEN:
             parameters.append(_header(asked.ACTOR_HEADER, "Who acts, for the journal", _ACTOR))
         written = self._operation(row, name, name, parameters, dialect="")
@@ -125,6 +130,7 @@ class _Book:
             empty = not shapes.needs_body(row.asks)
             written["requestBody"] = {"required": not empty, "content": {JSON: {"schema": schema}}}
         answer = {JSON: {"schema": ref(shapes.shape_name(row.answer))}} if row.answer else _PLAIN
+        answer = {"text/event-stream": {}} if name == "events" else answer
         written["responses"] |= {"200": _answer("Done", answer)}
         for status, shape in row.also.items():
             content = {JSON: {"schema": ref(shapes.shape_name(shape))}}

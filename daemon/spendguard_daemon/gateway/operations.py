@@ -116,6 +116,7 @@ CONTROL: Mapping[str, Operation] = {
     "openapi": Operation("This document", wire.OpenApi),
     "metrics": Operation("Money, calls and refusals in the text format of Prometheus, 0.0.4"),
     "status": Operation("The daemon at a glance", wire.Status),
+    "events": Operation("What happens, as it happens: a snapshot, then every change (server-sent events)"),
     "list_agents": Operation("All agents", wire.Agents),
     "create_agent": Operation(
         "Make an agent", wire.AgentCreated, WRITE | REPEAT, asks=wire.NewAgent, repeats=True

@@ -33,6 +33,7 @@ _CONTROL = {
     "GET openapi.json": "openapi",
     "GET metrics": "metrics",
     "GET v1/status": "status",
+    "GET v1/events": "events",
     "GET v1/agents": "list_agents",
     "POST v1/agents": "create_agent",
     "GET v1/agents/{agent}": "get_agent",
@@ -70,6 +71,7 @@ MARKS = frozenset({"beta", "client_version"})
 PAGE = frozenset({"limit", "after_id", "before_id"})
 QUERIES: Mapping[str, frozenset[str]] = {
     "list_calls": frozenset({"limit", "before"}),
+    "events": frozenset({"after"}),
     "models": PAGE | MARKS | google_paths.PAGE,
     "model": MARKS,
 }

@@ -28,6 +28,8 @@ class RefusalDesk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self.listener: Callable[[Refusal], None] = _nobody
+        """Hears of each refusal as soon as it is shown."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write what is due also when nobody is refused any more."""
@@ -50,6 +52,7 @@ class RefusalDesk:
             facts=recorded(refusal.facts),
         )
         self._refusals.note(refusal, now)
+        self.listener(refusal)
         self.write_due()
 
     def write_due(self) -> None:
@@ -91,3 +94,7 @@ class RefusalDesk:
     def _on_timer(self) -> None:
         self._timer = None
         self.write_due()
+
+
+def _nobody(_: Refusal) -> None:
+    """Hear nothing."""

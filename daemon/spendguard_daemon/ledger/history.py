@@ -11,7 +11,7 @@ from itertools import islice
 from spendguard_daemon.errors import Fact
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.times import parse_time_ms
-from spendguard_daemon.ledger.views import AgentRun, CallView, Kept, RunView, changed
+from spendguard_daemon.ledger.views import AgentRun, CallView, Kept, RunView, begun, changed
 
 CALLS_MAX = 20_000
 CALLS_PER_AGENT_MAX = 1_000
@@ -92,6 +92,11 @@ class History:
                 return []
             views = (view for view in views if view.order < before.order)
         return list(islice(views, limit))
+
+    def latest(self, limit: int) -> list[CallView]:
+        """Return at most `limit` calls of all agents, newest first."""
+        rings = (reversed(self._calls.by_id.values()), reversed(self._refusals.by_id.values()))
+        return list(islice(merge(*rings, key=lambda view: -view.order), limit))
 
     def runs(self, agent_id: str) -> list[RunView]:
         """Return the runs of an agent, the one seen last first."""
@@ -185,26 +190,7 @@ class History:
 
     def _note_hold(self, event: ev.Hold, wall_ns: int) -> None:
         self.note_run(event.agent_id, event.run_id, wall_ns).calls += 1
-        view = CallView(
-            order=self._next(),
-            call_id=event.call_id,
-            agent_id=event.agent_id,
-            run_id=event.run_id,
-            provider=event.provider,
-            endpoint=event.endpoint,
-            model=event.model,
-            state="held",
-            created_ns=wall_ns,
-            hold_nusd=event.amount_nusd,
-            rung=event.rung,
-            input_tokens=event.input_tokens,
-            choices=event.choices,
-            asked_output_tokens=event.asked_output_tokens,
-            output_tokens=event.output_tokens,
-            document_sha256=event.document_sha256,
-            keys=event.keys,
-        )
-        self._calls.add(view)
+        self._calls.add(begun(event, self._next(), wall_ns))
 
     def _note_refused(self, event: ev.Refused) -> None:
         if event.call_id in self._refusals.by_id:

@@ -187,6 +187,10 @@ class Ledger:
         """Call `listener` on the loop with each event, its seq and its wall time, once it is durable."""
         self._acks.subscribe(listener)
 
+    def subscribe_refusals(self, listener: Callable[[Refusal], None]) -> None:
+        """Call `listener` on the loop with each refusal, as soon as it is shown."""
+        self._desk.listener = listener
+
     async def close(self, reason: str) -> None:
         """Refuse new commands, make all that is queued and a `close` record durable, give up the lock."""
         if self._closing:

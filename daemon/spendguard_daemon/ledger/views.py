@@ -75,6 +75,29 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[CallView]
 
 
+def begun(hold: ev.Hold, order: int, wall_ns: int) -> CallView:
+    """Return what is shown of a call that got its hold at `wall_ns`."""
+    return CallView(
+        order=order,
+        call_id=hold.call_id,
+        agent_id=hold.agent_id,
+        run_id=hold.run_id,
+        provider=hold.provider,
+        endpoint=hold.endpoint,
+        model=hold.model,
+        state="held",
+        created_ns=wall_ns,
+        hold_nusd=hold.amount_nusd,
+        rung=hold.rung,
+        input_tokens=hold.input_tokens,
+        choices=hold.choices,
+        asked_output_tokens=hold.asked_output_tokens,
+        output_tokens=hold.output_tokens,
+        document_sha256=hold.document_sha256,
+        keys=hold.keys,
+    )
+
+
 def changed(view: CallView, event: ev.Sent | ev.Adjust | ev.EndEvent, wall_ns: int) -> CallView:
     """Return what is shown of a call after an event of it."""
     replace = msgspec.structs.replace

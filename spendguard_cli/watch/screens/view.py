@@ -2,26 +2,36 @@
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.keys import Where, of
+from spendguard_cli.watch.keys import Key, Where, of
 from spendguard_cli.watch.subject import Subject
+from spendguard_cli.watch.widgets.foot import Foot
+from spendguard_cli.watch.widgets.top import Top
 
 if TYPE_CHECKING:
     from spendguard_cli.watch.app import WatchApp
 
+HARMLESS = ("act('copy')", "act('explain')")
+"""What changes nothing, and so works in the past and where one only looks."""
+
 
 def bindings(*wheres: Where) -> list[BindingType]:
     """Return the bindings of the keys that work there."""
-    return [Binding(key.key, key.action, key.says, show=bool(key.short)) for key in of(*wheres)]
+    return [
+        Binding(key.key, key.action, key.says, show=bool(key.short), priority=key.key == "ctrl+c")
+        for key in of(*wheres)
+    ]
 
 
 class View(Screen[None]):
-    """One side of the board."""
+    """One side of the board, between a head and a foot. `WHERE` says which keys work, beside the usual."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
+    WHERE: ClassVar[tuple[Where, ...]] = ("lists",)
 
     @property
     def program(self) -> "WatchApp":
@@ -33,12 +43,39 @@ class View(Screen[None]):
         """What is known."""
         return self.program.board
 
+    def compose(self) -> ComposeResult:
+        """Head, body, foot."""
+        yield Top()
+        yield from self.body()
+        yield Foot()
+
+    def body(self) -> ComposeResult:
+        """The widgets of this view, beside what all have."""
+        yield from ()
+
     def on_screen_resume(self) -> None:
         """Show what is so now, after another screen was shown."""
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Draw the head, the view and the foot as the board is now."""
+        if not self.query("*"):
+            return  # it is not made yet, or is being taken down
+        for rows in (*self.query(Top), *self.query(Foot)):
+            rows.show()
         self.draw()
 
     def draw(self) -> None:
         """Show the board as it is: it has changed, or a second has passed."""
+
+    def keys(self) -> tuple[Key, ...]:
+        """Return the keys that work here, those of the views left out: they stand in the head."""
+        acts = of("acts")
+        if self.program.desk is None:
+            acts = tuple(key for key in acts if key.action in HARMLESS)
+        past = of("past") if self.board.link == "past" else ()
+        usual = tuple(key for key in of("everywhere") if not key.action.startswith("view("))
+        return (*past, *of(*self.WHERE), *acts, *usual)
 
     def subject(self) -> Subject:
         """Return what the cursor stands on."""

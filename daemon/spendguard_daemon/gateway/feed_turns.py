@@ -1,0 +1,100 @@
+"""What changes with no event of the ledger: answers that go on, calls that wait, locks, prices, the sums.
+
+Looked at in rounds while somebody listens, each as often as it is worth.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from spendguard_daemon import feed_wire, wire
+from spendguard_daemon.feed_wire import TOTALS_SECONDS_MAX
+from spendguard_daemon.gateway.feed_shapes import Shapes
+from spendguard_daemon.ledger.commands import Now
+from spendguard_daemon.ledger.times import NS_PER_SECOND
+
+PROGRESS_NS = NS_PER_SECOND // 2
+ROUND_NS = NS_PER_SECOND
+STILL_NS = 5 * NS_PER_SECOND
+"""How often the answers that do not go on are told of, so that it is seen for how long."""
+
+Fields = dict[str, object]
+
+
+class Rounds:
+    """What was told last of all that must be looked at. `due` says what is other now."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._locked: dict[str, str] = {}
+        self._waiting: dict[str, list[wire.Waiting]] = {}
+        self._progress: dict[str, feed_wire.Progress] = {}
+        self._totals: feed_wire.Totals | None = None
+        self._pricing: tuple[object, ...] | None = None
+        self._progress_ns = self._round_ns = self._still_ns = self._totals_ns = 0
+
+    def begin(self, agents: Iterable[feed_wire.Standing]) -> None:
+        """Note what a snapshot has told."""
+        for one in agents:
+            self.told(one.agent.agent_id, one.money)
+
+    def told(self, agent_id: str, money: feed_wire.Money) -> None:
+        """Note what was told of an agent."""
+        self._locked.pop(agent_id, None)
+        if money.locked_run_id is not None:
+            self._locked[agent_id] = money.locked_run_id
+
+    def due(self, now: Now, *, all_of_it: bool) -> Iterator[Fields]:
+        """Yield what is other than it was told, as far as it is time to look; all with `all_of_it`."""
+        now_ns = now.monotonic_ns
+        yield from self._of_waiting()
+        if all_of_it or now_ns - self._progress_ns >= PROGRESS_NS:
+            self._progress_ns = now_ns
+            yield from self._of_progress(now)
+        if all_of_it or now_ns - self._round_ns >= ROUND_NS:
+            self._round_ns = now_ns
+            yield from self._of_locks(now)
+            yield from self._of_prices()
+            yield from self._of_totals(now_ns)
+
+    def _of_waiting(self) -> Iterator[Fields]:
+        shown = self._shapes.all_waiting()
+        for agent_id in [*shown, *(one for one in self._waiting if one not in shown)]:
+            waits = shown.get(agent_id, [])
+            if waits != self._waiting.get(agent_id, []):
+                yield {"kind": "waiting", "agent_id": agent_id, "waiting": waits}
+        self._waiting = shown
+
+    def _of_progress(self, now: Now) -> Iterator[Fields]:
+        still = now.monotonic_ns - self._still_ns >= STILL_NS
+        if still:
+            self._still_ns = now.monotonic_ns
+        told = {one.call_id: one for one in self._shapes.all_progress(now)}
+        before, self._progress = self._progress, told
+        other = [one for one in told.values() if still or _moved(before.get(one.call_id), one)]
+        if other:
+            yield {"kind": "progress", "progress": other}
+
+    def _of_locks(self, now: Now) -> Iterator[Fields]:
+        for agent_id, run_id in list(self._locked.items()):
+            account = self._shapes.account(agent_id)
+            if account is not None and self._shapes.money(account, now).locked_run_id != run_id:
+                yield {"kind": "lock", "agent_id": agent_id}
+
+    def _of_prices(self) -> Iterator[Fields]:
+        status = self._shapes.status()
+        shown = status.pricing
+        known = shown and (shown.document_sha256, shown.last_error, shown.next_refresh_at, shown.expires_at)
+        seen = (known, tuple(status.warnings), status.state)
+        if self._pricing is not None and seen != self._pricing:
+            yield {"kind": "price", "status": status}
+        self._pricing = seen
+
+    def _of_totals(self, now_ns: int) -> Iterator[Fields]:
+        totals = self._shapes.totals()
+        if totals != self._totals or now_ns - self._totals_ns >= TOTALS_SECONDS_MAX * NS_PER_SECOND:
+            self._totals, self._totals_ns = totals, now_ns
+            yield {"kind": "totals", "totals": totals}
+
+
+def _moved(before: feed_wire.Progress | None, now: feed_wire.Progress) -> bool:
+    """Tell whether an answer went on, or lost its client."""
+    return before is None or (before.answer_bytes, before.attached) != (now.answer_bytes, now.attached)
