@@ -42,7 +42,7 @@ class Row:
     seq: int
     settings_seq: int
     waiting_seq: int
-    deeds: list[Deed] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list, compare=False)
 
     def hear(self, event: Event) -> None:
         """Take up what is newer than what is known."""

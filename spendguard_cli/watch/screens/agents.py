@@ -19,9 +19,13 @@ from spendguard_cli.watch.screens import agent_columns
 from spendguard_cli.watch.screens.view import View, bindings
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.widgets.lines import LineTable
+from spendguard_daemon.feed_wire import SPEND_STEP_SECONDS
 
 SORT_SECONDS = 3.0
 FILTER_LENGTH_MAX = 100
+LINES_KEPT_MAX = 500
+"""How many drawn lines are kept: a line that has not changed is not drawn again."""
+
 NONE_YET = "No agents yet. Make the first one; type:\n\n  spendguard agent create --name my-agent\n"
 
 
@@ -50,6 +54,7 @@ class AgentsView(View):
         self._shown: list[str] = []
         self._known: set[str] = set()
         self._sorted_seconds: float | None = None
+        self._lines: dict[str, tuple[Row, tuple[int, ...], Text]] = {}
 
     def body(self) -> ComposeResult:
         """The filter, where there is one; the table; what to type where there is nothing to see."""
@@ -160,7 +165,18 @@ class AgentsView(View):
         row = self.board.rows.get(agent_id)
         if row is None:  # deleted since the list was made; it goes with the next drawing
             return Text("")
-        return agent_columns.line(row, self.program.now_seconds(), width)
+        now = self.program.now_seconds()
+        # The age of a lock changes each second, what was spent each step; nothing else changes by itself.
+        step = int(now) if row.money.locked_since else int(now) // SPEND_STEP_SECONDS
+        stamp = (row.seq, row.settings_seq, row.waiting_seq, step, width)
+        known = self._lines.get(agent_id)
+        if known is not None and known[0] is row and known[1] == stamp:
+            return known[2]
+        if len(self._lines) > LINES_KEPT_MAX:
+            self._lines.clear()
+        line = agent_columns.line(row, now, width)
+        self._lines[agent_id] = (row, stamp, line)
+        return line
 
 
 def _write(static: Static, text: str) -> None:

@@ -9,6 +9,7 @@ until then, and after Home, what is first stays in sight.
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
@@ -19,7 +20,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 Draw = Callable[[str, int], Text]
-"""Draws the line of a key in so many cells; what comes from outside must be made `safe` by it."""
+"""Draws the line of a key in so many cells; what comes from outside must be made `safe` by it. Who returns
+the same text again saves the work of making it visible again.
+"""
+
+STRIPS_KEPT_MAX = 500
 
 
 class LineTable(ScrollView, can_focus=True):
@@ -77,6 +82,8 @@ class LineTable(ScrollView, can_focus=True):
         self._keys: list[str] = []
         self._place: dict[str, int] = {}
         self._is_led = False
+        self._head_drawn: Text | None = None
+        self._strips: dict[str, tuple[Text, tuple[Style, int], Strip]] = {}
 
     @property
     def keys(self) -> Sequence[str]:
@@ -84,10 +91,11 @@ class LineTable(ScrollView, can_focus=True):
         return self._keys
 
     def show(self, keys: Sequence[str]) -> None:
-        """Show these lines; those that are in sight are drawn again."""
+        """Show these lines; of those that are in sight, the ones that have changed are drawn again."""
         before = self._place.get(self.key or "", 0)
         was_seen = self._is_led and 0 <= before - int(self.scroll_offset.y) < self.size.height
-        if list(keys) != self._keys:
+        is_same = list(keys) == self._keys and self.key in (*self._place, None)
+        if not is_same:
             self._keys = list(keys)
             self._place = {key: place for place, key in enumerate(self._keys)}
             self.virtual_size = Size(self.size.width, len(self._keys) + self._head_lines)
@@ -95,7 +103,10 @@ class LineTable(ScrollView, can_focus=True):
             self.key = self._keys[min(before, len(self._keys) - 1)] if self._keys else None
         elif was_seen:
             self._bring_into_sight(self._place[self.key or ""])
-        self.refresh()
+        if is_same:
+            self._refresh_changed()
+        else:
+            self.refresh()
 
     def point(self, key: str) -> None:
         """Put the cursor on a line and bring it into sight; nothing happens where it is not there."""
@@ -147,12 +158,30 @@ class LineTable(ScrollView, can_focus=True):
         """Draw one line of the screen."""
         width = self.scrollable_content_region.width
         if self._head is not None and y == 0:
-            return self._strip(self._head(width), width, "lines--head")
+            self._head_drawn = self._head(width)
+            return self._strip(self._head_drawn, width, "lines--head")
         place = y + self.scroll_offset.y - self._head_lines
         if not 0 <= place < len(self._keys):
             return Strip.blank(width, self.rich_style)
         key = self._keys[place]
-        return self._strip(self._draw(key, width), width, "lines--cursor" if key == self.key else "")
+        line, component = self._draw(key, width), "lines--cursor" if key == self.key else ""
+        style = self.get_component_rich_style(component) if component else self.rich_style
+        known = self._strips.get(key)
+        if known is None or known[0] is not line or known[1] != (style, width):
+            if len(self._strips) > STRIPS_KEPT_MAX:
+                self._strips.clear()
+            known = self._strips[key] = (line, (style, width), self._strip(line, width, component))
+        return known[2]
+
+    def _refresh_changed(self) -> None:
+        """Draw again the lines in sight that are not what they were when they were drawn last."""
+        width, first = self.scrollable_content_region.width, int(self.scroll_offset.y)
+        if self._head is not None and self._head(width) != self._head_drawn:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        for key in self._keys[first : first + self.size.height]:
+            known, line = self._strips.get(key), self._draw(key, width)
+            if known is None or not (known[0] is line or (known[0], known[0].style) == (line, line.style)):
+                self.refresh_line_of(key)
 
     @property
     def _head_lines(self) -> int:

@@ -24,9 +24,10 @@ class Rows(Widget):
 
     def show(self) -> None:
         """Draw what is so now; the screen is laid out anew only where there are more or fewer lines."""
-        width, before = self.size.width, len(self._shown)
+        width, before = self.size.width, (self._shown, self._shown_cells)
         self._shown, self._shown_cells = self.lines(width), width
-        self.refresh(layout=len(self._shown) != before)
+        if (self._shown, width) != before:
+            self.refresh(layout=len(self._shown) != len(before[0]))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """Return how many lines there are."""
