@@ -66,8 +66,6 @@ class View(Screen[None]):
 
     def show_all(self) -> None:
         """Draw the head, the view and the foot as the board is now."""
-        if not self.is_mounted or not self.query("*"):
-            return  # it is not made yet, or is being taken down
         if not self._is_made or not self.query("*"):
             return  # its parts are not all there yet, or it is being taken down
         for rows in (*self.query(Top), *self.query(Foot)):
