@@ -53,6 +53,16 @@ class Line:
             verify=not reached.startswith("http://"),  # loading certificates that nobody reads takes 30 ms
         )
 
+    def acting_as(self, actor: str) -> Self:
+        """Name another actor than `cli` in the records of what is done from now on; return this line."""
+        self._http.headers["x-spendguard-actor"] = actor
+        return self
+
+    def once(self, key: str) -> Self:
+        """Send this Idempotency-Key with all that is done from now on: one deed; return this line."""
+        self._http.headers["idempotency-key"] = key
+        return self
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()

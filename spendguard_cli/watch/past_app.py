@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from spendguard_cli.watch.app import WatchApp
+from spendguard_cli.watch.asked import Begin
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.replay import Replay
 from spendguard_cli.watch.screens.view import bindings
@@ -27,8 +28,9 @@ class PastApp(WatchApp):
         replay: Replay,
         local_seconds: Callable[[], float] = time.monotonic,
         zone: tzinfo | None = None,
+        begin: Begin | None = None,
     ) -> None:
-        super().__init__(replay, Board(link="past"), local_seconds=local_seconds)
+        super().__init__(replay, Board(link="past"), local_seconds=local_seconds, begin=begin)
         self.player, self._zone = replay.player, zone
 
     def banner(self) -> str:

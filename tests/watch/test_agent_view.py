@@ -91,7 +91,7 @@ async def test_calls_in_flight() -> None:
     view = AgentView(uuid(3))
     async with opened(view, size=(100, 30)) as (app, pilot):
         told = text_of(app)
-        assert "~310" in told
+        assert "310+" in told
         assert "$0.0021" in told
         assert "is cut at the latest in 8 min 45 s" in told
         assert view.subject() == Subject(uuid(3), uuid(1075))

@@ -126,6 +126,20 @@ def test_an_agent_of_which_something_was_told_before_it_was() -> None:
     assert board.rows[uuid(70)].money.settled_usd == "3"
 
 
+def test_the_last_calls_of_an_agent_that_was_deleted_end() -> None:
+    """They fly on after it is gone, and their ends are told with its deletion."""
+    board = Board()
+    board.hear(Snapped(snapshot()), 0)
+    gone = Event(seq=101, at=at(1), kind="agent", agent_id=uuid(3), deleted=True)
+    board.hear(Happened((gone,)), 0)
+    assert uuid(3) not in board.rows
+    assert uuid(1075) in board.flights
+    over = Event(seq=102, at=at(2), kind="agent", agent_id=uuid(3), deleted=True, call=call(75, 3, "settled"))
+    board.hear(Happened((over,)), 0)
+    assert uuid(1075) not in board.flights
+    assert uuid(1075) in board.ended
+
+
 def test_the_newest_calls_of_an_agent_come_first() -> None:
     """By the time of their end, whatever was told last."""
     board = Board()
