@@ -5,6 +5,7 @@ Loads textual where its screens are drawn, and nowhere else.
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from spendguard_cli.watch.asked import Asked
 from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
+    from spendguard_cli.client import Control
+    from spendguard_cli.context import Connection
     from spendguard_cli.ledger.past import Past
     from spendguard_cli.watch.board import Board
 
@@ -80,7 +83,22 @@ def _live(session: Session, asked: Asked) -> None:
     from spendguard_cli.watch.app import WatchApp
     from spendguard_cli.watch.feed import FeedReader
 
-    WatchApp(FeedReader(session.connection), begin=asked.begin).run()
+    desk = None
+    if not asked.read_only:
+        from spendguard_cli.watch.acting import Desk
+
+        desk = Desk(partial(_reached, session.connection))
+    WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin).run()
+
+
+def _reached(connection: "Connection") -> "Control":
+    """Return a new connection to the sidecar, proven again; raise NO_DAEMON where it is not up."""
+    from spendguard_cli.connect import peek
+
+    control = peek(connection)
+    if control is None:
+        raise SpendGuardError(Code.NO_DAEMON, "The sidecar is not up", remedy="spendguard up")
+    return control
 
 
 def _past(session: Session, asked: Asked) -> None:
