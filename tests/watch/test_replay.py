@@ -17,6 +17,7 @@ from spendguard_cli.watch import replay as replay_module
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.messages import Happened, Message, Snapped
+from spendguard_cli.watch.modals import Explained
 from spendguard_cli.watch.past_app import PastApp
 from spendguard_cli.watch.replay import Player, Replay
 from spendguard_daemon.ledger import commands as cmd
@@ -261,6 +262,20 @@ async def test_no_key_acts(past: Past) -> None:
         assert {one.message for one in app._notifications} == {"This is the past: nothing can be done here"}
         assert len(app.screen_stack) == 1
         assert app.screen.query(Toast)
+
+
+async def test_a_call_of_the_past_is_explained(past: Past) -> None:
+    """Explaining changes nothing: it tells the call's life from the journal."""
+    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await seen(lambda: AGENT in app.board.rows)
+        app.redraw()
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("e")
+        await seen(lambda: isinstance(app.screen, Explained))
+        await pilot.pause()
+        assert "c2" in look(app)
 
 
 @pytest.mark.parametrize("theme", ["spendguard-dark", "spendguard-light"])
