@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from spendguard_cli.amounts import usd_of
 from spendguard_cli.client import Control
+from spendguard_cli.connect import peek
+from spendguard_cli.context import Connection
 from spendguard_cli.watch.actions import asked
 from spendguard_cli.watch.errands import (
     NAMES,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from spendguard_cli.watch.app import WatchApp
 
 ACTOR = "watch"
+AWAY = "The sidecar is away: nothing was done"
 TOAST_SECONDS = 8.0
 REFUSED_SECONDS = 15.0
 
@@ -59,6 +62,18 @@ class Desk:
         """
         with self.control() as control:
             return _done(control.once(key), errand)
+
+
+def desk_at(connection: Connection) -> Desk:
+    """Return the desk of the sidecar that a connection names; it is never started for a deed."""
+
+    def found() -> Control:
+        control = peek(connection)
+        if control is None:
+            raise SpendGuardError(Code.NO_DAEMON, AWAY, remedy="spendguard status")
+        return control
+
+    return Desk(found)
 
 
 def _done(control: Control, errand: Errand) -> str:
@@ -111,7 +126,7 @@ def begin(app: "WatchApp", name: str, subject: Subject) -> None:
     elif name == "explain":
         _explain(app, subject)
     elif name in NAMES:
-        _ask(app, cast("Name", name), subject)
+        _ask(app, name, subject)
 
 
 def _ask(app: "WatchApp", name: Name, subject: Subject) -> None:
@@ -139,7 +154,7 @@ def _ask(app: "WatchApp", name: Name, subject: Subject) -> None:
 
 
 def _pinned(app: "WatchApp", name: Name, subject: Subject) -> Subject:
-    """Return a subject that names its call, so that the question stays about that one as the board goes on."""
+    """Return a subject that names its call, so that the question stays about that one."""
     agent_id = subject.agent_id or ""
     if name == "let":
         waits = app.board.rows[agent_id].waiting
@@ -164,7 +179,7 @@ def _work(app: "WatchApp", desk: Desk, errand: Errand) -> None:
 def refused(error: SpendGuardError) -> str:
     """Say why something was not done, and what to type; where the answer was lost, that nobody knows."""
     said = safe(error.detail, 400)
-    if error.code is Code.NO_DAEMON:
+    if error.code is Code.NO_DAEMON and error.detail != AWAY:
         said += "; whether it was done is not known: look before you do it again"
     return f"{said}\n{safe(error.remedy, 400)}" if error.remedy else said
 

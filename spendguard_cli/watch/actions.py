@@ -22,7 +22,8 @@ from spendguard_cli.watch.errands import (
     Unfreeze,
 )
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd, usd_of as usd_of_nusd
+from spendguard_cli.watch.telling import usd
+from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.money import cents_floor, format_usd, from_cents
 from spendguard_daemon.text import safe
@@ -74,9 +75,9 @@ def _topup(row: Row, typed: str | None) -> Question | Impossible:
     limit_nusd, remaining_nusd = nusd(money.hard_limit_usd), nusd(money.remaining_usd)
     applied_nusd = letting.fits(remaining_nusd, limit_nusd, from_cents(given))
     ignored_nusd = from_cents(given) - applied_nusd
+    then = f"it then has {usd_of_nusd(remaining_nusd + applied_nusd)} left"
     said = [
-        f"adds {usd_of_nusd(applied_nusd)} to {who}: it then has {usd_of_nusd(remaining_nusd + applied_nusd)}"
-        f" left of a limit of {usd(money.hard_limit_usd)}"
+        f"adds {usd_of_nusd(applied_nusd)} to {who}: {then} of a limit of {usd(money.hard_limit_usd)}",
     ]
     if ignored_nusd:
         said.append(
@@ -180,10 +181,11 @@ def _abort(board: Board, subject: Subject) -> Question | Impossible:
         return Impossible(f"This call has ended: it is {safe(ended.state)}{charged}")
     call, row = flight.call, board.rows.get(flight.call.agent_id)
     who = "a deleted agent" if row is None else letting.called(row)
+    hold = f"it is charged at its hold, {usd(call.hold_usd)}, until that is confirmed (key c)"
     said = [
         f"cuts call {safe(call.call_id)} of {who} ({safe(call.model)}) in flight",
-        f"if its cost is not known by then it is charged at its hold, {usd(call.hold_usd)}, until that is"
-        " confirmed (key c); if it never left it costs nothing",
+        f"if its cost is not known by then {hold}",
+        "if it never left this machine it costs nothing",
     ]
     if flight.progress is not None and nusd(flight.progress.cost_usd):
         said.append(f"by what has come so far it costs at least {usd(flight.progress.cost_usd)}")

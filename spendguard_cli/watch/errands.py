@@ -1,4 +1,4 @@
-"""What an operator may have done from `watch`, as plain values: the question, and the deed behind it. Pure."""
+"""What an operator may have done from `watch`, as plain values: the question, and the deed behind it."""
 
 from dataclasses import dataclass
 from typing import Literal

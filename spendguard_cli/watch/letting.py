@@ -1,4 +1,4 @@
-"""What lets a waiting call go: the money that it lacks, exactly, and the limit raised where that is in the way.
+"""What lets a waiting call go: the money that it lacks, exactly, and a higher limit where that is in the way.
 
 Pure. Needed is what the call may cost at worst; lacking is that without what remains, in whole cents rounded
 up, as the sidecar reckons it.
@@ -18,7 +18,8 @@ from spendguard_cli.watch.errands import (
     TopUpDaemon,
 )
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd, usd_of as usd_of_nusd
+from spendguard_cli.watch.telling import usd
+from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.money import cents_ceil, from_cents
