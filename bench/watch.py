@@ -160,7 +160,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        env = {"SPENDGUARD_HOME": home, "SPENDGUARD_DAEMON_PORT": "0"}
+        env = os.environ | {"SPENDGUARD_HOME": home, "SPENDGUARD_DAEMON_PORT": "0"}
         connection = resolve(Flags(home=home), env)
         control, _ = connect(connection, env, lambda said: print(said, file=sys.stderr))
         try:

@@ -8,6 +8,7 @@ load from one are left out, and a browser takes its own.
 """
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -36,7 +37,7 @@ COMMAND = (sys.executable, "-m", "spendguard_cli")
 def main() -> None:
     """Draw all pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        env = {"SPENDGUARD_HOME": folder, "SPENDGUARD_DAEMON_PORT": "0"}
+        env = os.environ | {"SPENDGUARD_HOME": folder, "SPENDGUARD_DAEMON_PORT": "0"}
         connection = resolve(Flags(home=folder), env)
         control, _ = connect(connection, env, print)
         try:
