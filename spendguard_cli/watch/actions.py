@@ -7,7 +7,6 @@ below it is ignored; a limit below what remains cuts it.
 from spendguard_cli.amounts import cents, dollars, usd_of
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import nusd
-from spendguard_cli.watch import letting
 from spendguard_cli.watch.board import Board, Row
 from spendguard_cli.watch.errands import (
     Abort,
@@ -21,8 +20,8 @@ from spendguard_cli.watch.errands import (
     TopUp,
     Unfreeze,
 )
+from spendguard_cli.watch.letting import called, exact, fits, let
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd
 from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.money import cents_floor, format_usd, from_cents
@@ -46,7 +45,7 @@ def asked(name: Name, board: Board, subject: Subject, typed: str | None = None) 
         case "confirm":
             return _confirm(board, subject, typed)
         case "let":
-            return letting.let(board, subject)
+            return let(board, subject)
     if subject.agent_id is None:
         return NO_AGENT
     row = board.rows.get(subject.agent_id)
@@ -64,7 +63,7 @@ def asked(name: Name, board: Board, subject: Subject, typed: str | None = None) 
 
 
 def _topup(row: Row, typed: str | None) -> Question | Impossible:
-    money, who = row.money, letting.called(row)
+    money, who = row.money, called(row)
     if money.hard_limit_usd is None or money.remaining_usd is None:
         return Impossible(f"{who} has no budget yet: set its hard limit first (key l)")
     field = Field("add (cents, or $)", usd_of(TOPUP_CENTS))
@@ -73,15 +72,15 @@ def _topup(row: Row, typed: str | None) -> Question | Impossible:
     if isinstance(given, str):
         return Question(title, "top up", field=field, wrong=given)
     limit_nusd, remaining_nusd = nusd(money.hard_limit_usd), nusd(money.remaining_usd)
-    applied_nusd = letting.fits(remaining_nusd, limit_nusd, from_cents(given))
+    applied_nusd = fits(remaining_nusd, limit_nusd, from_cents(given))
     ignored_nusd = from_cents(given) - applied_nusd
     then = f"it then has {usd_of_nusd(remaining_nusd + applied_nusd)} left"
     said = [
-        f"adds {usd_of_nusd(applied_nusd)} to {who}: {then} of a limit of {usd(money.hard_limit_usd)}",
+        f"adds {usd_of_nusd(applied_nusd)} to {who}: {then} of a limit of {exact(money.hard_limit_usd)}",
     ]
     if ignored_nusd:
         said.append(
-            f"{usd_of_nusd(ignored_nusd)} of it is ignored: the hard limit is {usd(money.hard_limit_usd)}"
+            f"{usd_of_nusd(ignored_nusd)} of it is ignored: the hard limit is {exact(money.hard_limit_usd)}"
             " (key l sets it)"
         )
     said += _held(row) + _still_frozen(row)
@@ -90,7 +89,7 @@ def _topup(row: Row, typed: str | None) -> Question | Impossible:
 
 
 def _limit(row: Row, typed: str | None) -> Question:
-    money, who = row.money, letting.called(row)
+    money, who = row.money, called(row)
     old_usd, remaining_usd = money.hard_limit_usd, money.remaining_usd
     default_cents = FIRST_LIMIT_CENTS if old_usd is None else cents_floor(nusd(old_usd))
     field, title = Field("limit (cents, or $)", usd_of(default_cents)), f"Set the hard limit of {who}"
@@ -106,14 +105,14 @@ def _limit(row: Row, typed: str | None) -> Question:
         )
     else:
         remaining_nusd = nusd(remaining_usd)
-        said.append(f"the limit of {who} was {usd(old_usd)}, it then is {usd_of(given)}")
+        said.append(f"the limit of {who} was {exact(old_usd)}, it then is {usd_of(given)}")
         if remaining_nusd > limit_nusd:
             said.append(
-                f"it has {usd(remaining_usd)} left: {usd_of_nusd(remaining_nusd - limit_nusd)} of that is"
+                f"it has {exact(remaining_usd)} left: {usd_of_nusd(remaining_nusd - limit_nusd)} of that is"
                 f" taken away, it then has {usd_of(given)} left"
             )
         else:
-            said.append(f"it keeps the {usd(remaining_usd)} that it has left; nothing is added")
+            said.append(f"it keeps the {exact(remaining_usd)} that it has left; nothing is added")
         wrong = "that is its limit already" if limit_nusd == nusd(old_usd) else ""
     said += _held(row) + _still_frozen(row)
     errand = None if wrong else SetLimit(row.agent.agent_id, given)
@@ -121,7 +120,7 @@ def _limit(row: Row, typed: str | None) -> Question:
 
 
 def _freeze(row: Row, typed: str | None) -> Question | Impossible:
-    who = letting.called(row)
+    who = called(row)
     if row.money.frozen_reason is not None:
         return Impossible(f"{who} is frozen already: {_reason(row)}")
     said = [f"{who} gets no new call: each is refused, and shows the reason"]
@@ -139,7 +138,7 @@ def _freeze(row: Row, typed: str | None) -> Question | Impossible:
 
 
 def _unfreeze(row: Row) -> Question | Impossible:
-    who, agent_id = letting.called(row), row.agent.agent_id
+    who, agent_id = called(row), row.agent.agent_id
     if row.agent.restored:
         command = UNFREEZE_RESTORED.format(agent_id=agent_id)
         return Impossible(f"{who} came back with a backup: say what it spent since; type: {command}")
@@ -153,11 +152,9 @@ def _unfreeze(row: Row) -> Question | Impossible:
     if row.money.remaining_usd is None:
         said.append("it has no budget yet: its calls are refused until its limit is set (key l)")
     elif nusd(row.money.remaining_usd) <= 0:
-        said.append(
-            f"it has {usd(row.money.remaining_usd)} left: its calls are refused until a top-up (key t)"
-        )
+        said.append(f"it has {exact(row.money.remaining_usd)} left: its calls are refused until a top-up")
     else:
-        said.append(f"it has {usd(row.money.remaining_usd)} left")
+        said.append(f"it has {exact(row.money.remaining_usd)} left")
     return Question(f"Unfreeze {who}", "unfreeze", tuple(said), errand=Unfreeze(agent_id))
 
 
@@ -177,18 +174,18 @@ def _abort(board: Board, subject: Subject) -> Question | Impossible:
         ended = board.ended.get(call_id)
         if ended is None:
             return Impossible("This call is not in flight any more")
-        charged = f" and was charged {usd(ended.cost_usd)}" if ended.cost_usd is not None else ""
+        charged = f" and was charged {exact(ended.cost_usd)}" if ended.cost_usd is not None else ""
         return Impossible(f"This call has ended: it is {safe(ended.state)}{charged}")
     call, row = flight.call, board.rows.get(flight.call.agent_id)
-    who = "a deleted agent" if row is None else letting.called(row)
-    hold = f"it is charged at its hold, {usd(call.hold_usd)}, until that is confirmed (key c)"
+    who = "a deleted agent" if row is None else called(row)
+    hold = f"it is charged at its hold, {exact(call.hold_usd)}, until that is confirmed (key c)"
     said = [
         f"cuts call {safe(call.call_id)} of {who} ({safe(call.model)}) in flight",
         f"if its cost is not known by then {hold}",
         "if it never left this machine it costs nothing",
     ]
     if flight.progress is not None and nusd(flight.progress.cost_usd):
-        said.append(f"by what has come so far it costs at least {usd(flight.progress.cost_usd)}")
+        said.append(f"what has come of its answer so far costs {exact(flight.progress.cost_usd)} at most")
     if row is not None and row.money.locked_run_id == call.run_id:
         said.append(f"once none of its calls is left, run {safe(call.run_id)} lets go of the lock")
     return Question("Abort a call", "abort", tuple(said), errand=Abort(call_id), grave=True)
@@ -214,14 +211,14 @@ def _confirm(board: Board, subject: Subject, typed: str | None) -> Question | Im
         cost_nusd = dollars("cost", field.default if typed is None else typed)
     except SpendGuardError as error:
         return Question(title, "confirm", field=field, wrong=_said(error))
-    said = [f"call {safe(call_id)} was charged {usd(charged_usd)}, a bound"]
+    said = [f"call {safe(call_id)} was charged {exact(charged_usd)}, a bound"]
     said += _adjusted(board.rows.get(agent_id), nusd(charged_usd), cost_nusd)
     return Question(title, "confirm", tuple(said), field, Confirm(call_id, format_usd(cost_nusd)))
 
 
 def _adjusted(row: Row | None, charged_nusd: int, cost_nusd: int) -> list[str]:
     back_nusd = charged_nusd - cost_nusd
-    who = "its agent" if row is None else letting.called(row)
+    who = "its agent" if row is None else called(row)
     if not back_nusd:
         return [f"it stays charged {usd_of_nusd(cost_nusd)}, and counts as confirmed"]
     if back_nusd > 0:
@@ -255,7 +252,7 @@ def _held(row: Row) -> list[str]:
     if not nusd(row.money.held_usd):
         return []
     return [
-        f"{usd(row.money.held_usd)} of what is left is held by {count(row.money.calls_in_flight, 'call')}"
+        f"{exact(row.money.held_usd)} of what is left is held by {count(row.money.calls_in_flight, 'call')}"
     ]
 
 

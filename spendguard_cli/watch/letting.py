@@ -18,7 +18,6 @@ from spendguard_cli.watch.errands import (
     TopUpDaemon,
 )
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import usd
 from spendguard_cli.watch.telling import usd_of as usd_of_nusd
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
@@ -33,6 +32,11 @@ TITLE = "Let a waiting call through"
 def called(row: Row) -> str:
     """Write an agent's name, fit for a terminal; its id where it has none."""
     return safe(row.agent.name, NAME_LENGTH_MAX).strip() or safe(row.agent.agent_id)
+
+
+def exact(amount_usd: str) -> str:
+    """Write an amount of the wire with its sign in front, and at least two decimals."""
+    return usd_of_nusd(nusd(amount_usd))
 
 
 def fits(remaining_nusd: int, limit_nusd: int, topup_nusd: int) -> int:
@@ -66,8 +70,8 @@ def let(board: Board, subject: Subject) -> Question | Impossible:
             )
         case Code.BUDGET_HELD:
             return Impossible(
-                f"The money is there, but calls in flight hold {usd(row.money.held_usd)} of it: it goes on as"
-                " they end; key x cuts one"
+                f"The money is there, but calls in flight hold {exact(row.money.held_usd)} of it: it goes"
+                " on as they end; key x cuts one"
             )
     return Impossible(f"No money lets it through: it waits for {safe(waits.code)}")
 
@@ -80,12 +84,12 @@ def _by_topup(row: Row, waits: wire.Waiting, before: int) -> Question | Impossib
     limit_nusd = nusd(money.hard_limit_usd)
     lacking, needed = cents_ceil(worst_nusd - remaining_nusd), cents_ceil(worst_nusd)
     if lacking <= 0:
-        return Impossible(f"Nothing is lacking any more: {usd(money.remaining_usd)} are left")
+        return Impossible(f"Nothing is lacking any more: {exact(money.remaining_usd)} are left")
     errand: Errand = TopUp(row.agent.agent_id, lacking)
     said = [_whose(waits, who)]
     if limit_nusd < from_cents(needed):
         errand = SetLimit(row.agent.agent_id, needed, lacking)
-        said.append(f"raises the hard limit of {who} from {usd(money.hard_limit_usd)} to {usd_of(needed)}")
+        said.append(f"raises the hard limit of {who} from {exact(money.hard_limit_usd)} to {usd_of(needed)}")
         limit_nusd = from_cents(needed)
     after_nusd = remaining_nusd + fits(remaining_nusd, limit_nusd, from_cents(lacking))
     said.append(
@@ -111,7 +115,7 @@ def _by_cap(board: Board, row: Row, waits: wire.Waiting) -> Question | Impossibl
     worst_nusd, remaining_nusd = nusd(waits.worst_case_usd), nusd(cap.remaining_usd)
     lacking, needed = cents_ceil(worst_nusd - remaining_nusd), cents_ceil(worst_nusd)
     if lacking <= 0:
-        return Impossible(f"Nothing is lacking any more: {usd(cap.remaining_usd)} are left of the cap")
+        return Impossible(f"Nothing is lacking any more: {exact(cap.remaining_usd)} are left of the cap")
     errand: Errand = TopUpDaemon(lacking)
     limit_nusd = from_cents(cap.hard_limit_cents)
     said = [_whose(waits, called(row))]
@@ -132,7 +136,7 @@ def _by_cap(board: Board, row: Row, waits: wire.Waiting) -> Question | Impossibl
 def _whose(waits: wire.Waiting, who: str) -> str:
     return (
         f"call {safe(waits.call_id)} of {who} ({safe(waits.model)}) waits, and may cost"
-        f" {usd(waits.worst_case_usd)}"
+        f" {exact(waits.worst_case_usd)}"
     )
 
 
@@ -142,7 +146,7 @@ def _beside(row: Row, before: int) -> list[str]:
     if before:
         said.append(f"{count(before, 'call')} of it waited longer, and may take the money first")
     if nusd(row.money.held_usd):
-        said.append(f"{usd(row.money.held_usd)} is held by calls in flight: it may wait until they end")
+        said.append(f"{exact(row.money.held_usd)} is held by calls in flight: it may wait until they end")
     if row.money.frozen_reason is not None:
         said.append("the agent is frozen: it takes no call until it is unfrozen (key u)")
     return said

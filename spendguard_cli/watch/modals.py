@@ -33,13 +33,13 @@ class Ask(ModalScreen[Errand | None]):
         width: 76; max-width: 100%; height: auto; max-height: 100%;
         background: $panel; border: round $primary; padding: 0 1;
     }
-    Ask #text { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+    Ask #text { height: auto; max-height: 65vh; scrollbar-size-vertical: 1; }
     Ask #says { height: auto; }
     Ask #label { height: 1; color: $text-muted; }
-    Ask Input { height: 1; border: none; padding: 0 1; background: $boost; }
+    Ask Input { padding: 0 1; background: $boost; }
     Ask #buttons { height: 1; margin-top: 1; }
     Ask Button {
-        height: 1; min-width: 12; border: none; margin-right: 2; padding: 0 1; background: $boost;
+        min-width: 12; margin-right: 2; padding: 0 1; background: $boost;
         &:focus { background: $accent; color: $background; text-style: bold; }
     }
     """
@@ -49,6 +49,8 @@ class Ask(ModalScreen[Errand | None]):
         Binding("n,q", "no", "Do nothing"),
         Binding("left", "focus_previous", show=False),
         Binding("right", "focus_next", show=False),
+        Binding("down", "scroll(1)", show=False),
+        Binding("up", "scroll(-1)", show=False),
     ]
 
     def __init__(self, reckon: Reckon, first: Question) -> None:
@@ -60,18 +62,18 @@ class Ask(ModalScreen[Errand | None]):
         """What will be done, what may be typed, and two buttons."""
         question = self._question
         with Vertical(id="box") as box:
-            box.border_title = Text(question.title).markup
+            box.border_title = Text(question.title).markup  # a name in it is text, whatever it holds
             box.border_subtitle = (
                 "y does it, esc does not" if question.grave else "enter does it, esc does not"
             )
             if question.field is not None:
                 yield Static(f"{question.field.label}:", id="label", markup=False)
-                yield Input(question.field.default, max_length=INPUT_LENGTH_MAX)
+                yield Input(question.field.default, max_length=INPUT_LENGTH_MAX, compact=True)
             with VerticalScroll(id="text", can_focus=False):
                 yield Static("", id="says", markup=False)
             with Horizontal(id="buttons"):
-                yield Button(question.verb, id="yes")
-                yield Button("do nothing", id="no")
+                yield Button(question.verb, id="yes", compact=True)
+                yield Button("do nothing", id="no", compact=True)
 
     def on_mount(self) -> None:
         """Show the consequences; they are reckoned anew as the board goes on."""
@@ -119,6 +121,10 @@ class Ask(ModalScreen[Errand | None]):
             self.action_yes()
         else:
             self.action_no()
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the consequences, where they do not fit."""
+        self.query_one("#text", VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def action_yes(self) -> None:
         """Answer with what is shown, once; what means nothing is not answered with."""

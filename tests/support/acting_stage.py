@@ -20,6 +20,7 @@ from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.feed import FeedReader
 from spendguard_cli.watch.modals import Ask
 from spendguard_cli.watch.subject import Subject
+from spendguard_cli.watch.widgets.lines import LineTable
 
 BODY = {"model": "gpt-4o-mini", "max_tokens": 1000, "messages": [{"role": "user", "content": "hello"}]}
 DEADLINE_SECONDS = 20
@@ -65,6 +66,16 @@ class Watching:
     def says(self) -> str:
         """Return the consequences that the question in sight tells."""
         return str(self.app.screen.query_one("#says", Static).content)
+
+    async def point(self, agent_id: str) -> None:
+        """Put the cursor of the agents' view on an agent."""
+        self.app.redraw()
+        await self.pilot.pause()
+        table = self.app.screen.query_one(LineTable)
+        await self.seen(lambda: agent_id in table.keys)
+        table.point(agent_id)
+        await self.pilot.pause()
+        assert table.key == agent_id
 
     async def press(self, *keys: str) -> None:
         """Press keys, and let them be seen."""

@@ -1,4 +1,4 @@
-"""Every action, by its keys, against a real sidecar and a provider that waits: asked once, done once, told."""
+"""Every action, by its keys, against a real sidecar and a provider that waits: asked and done once, told."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,7 +45,7 @@ def held(upstream: RecordedUpstream) -> Iterator[RecordedUpstream]:
     """A provider that answers nothing until the test is over."""
     upstream.hold_open()
     yield upstream
-    upstream.resume()
+    upstream.release()
 
 
 async def in_flight(seat: Watching, agent_id: str) -> str:
@@ -66,6 +66,7 @@ async def test_top_up_by_its_keys(sidecar: Sidecar) -> None:
     agent = sidecar.agent(cents=None, name="poor")
     sidecar.control("POST", f"/v1/agents/{agent}/budget", {"hard_limit_cents": 1000, "topup_cents": 250})
     async with watching(sidecar, agent) as seat:
+        await seat.point(agent)
         await seat.press("t")
         await seat.seen(lambda: isinstance(seat.app.screen, Ask))
         await seat.pilot.pause()
@@ -79,7 +80,7 @@ async def test_top_up_by_its_keys(sidecar: Sidecar) -> None:
         assert await seat.told("topped up by $1.00, $3.50 left")
         await seat.seen(lambda: seat.app.board.rows[agent].money.remaining_usd == "3.50")
         assert sidecar.budget(agent)["remaining_usd"] == "3.50"
-        (record,) = seat.records("budget", agent_id=agent, actor="watch")
+        (record,) = seat.records("budget_set", agent_id=agent, actor="watch")
         assert record["applied_nusd"] == 10**9
 
 
@@ -123,7 +124,7 @@ async def test_set_the_limit(sidecar: Sidecar) -> None:
         await seat.press("enter")
         await seat.told("the hard limit is $5.00")
         assert sidecar.budget(agent)["remaining_usd"] == "5.00"
-        assert len(seat.records("budget", agent_id=agent, actor="watch")) == 2
+        assert len(seat.records("budget_set", agent_id=agent, actor="watch")) == 2
 
 
 async def test_freeze_and_unfreeze(
@@ -222,7 +223,7 @@ async def test_let_a_waiting_call_through(
         assert ("its first budget" in said) == (limit_cents is None)
         await seat.press("enter")
         assert (await seat.done(lambda: answer.result(30))).status_code == 200
-        (record,) = seat.records("budget", agent_id=agent, actor="watch")
+        (record,) = seat.records("budget_set", agent_id=agent, actor="watch")
         assert record["applied_nusd"] == (waits.lacking_cents or 0) * 10**7
         await seat.seen(lambda: not seat.app.board.rows[agent].waiting)
         begin(seat.app, "let", Subject(agent, waits.call_id, waiting=True))
@@ -266,4 +267,4 @@ async def test_what_is_gone_or_away(tmp_path: Path) -> None:
             begin(seat.app, "freeze", Subject(other))
             sidecar.start()
             assert sidecar.budget(other)["remaining_usd"] == "10.00"
-            assert seat.records("budget", actor="watch") == []
+            assert seat.records("budget_set", actor="watch") == []

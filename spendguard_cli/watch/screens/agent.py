@@ -167,7 +167,8 @@ class AgentView(PanedView):
             if control is None:
                 found = Fetched(why="not known: the sidecar cannot be asked")
             else:
-                runs, keys = control.runs(self.agent_id), control.keys(self.agent_id)
+                with control:
+                    runs, keys = control.runs(self.agent_id), control.keys(self.agent_id)
                 found = Fetched("", tuple(runs), tuple(keys))
         except SpendGuardError as error:
             found = Fetched(why=f"not known: {safe(error.detail)}")

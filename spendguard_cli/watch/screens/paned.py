@@ -92,6 +92,6 @@ class PanedView(View):
 
     def _write(self, where: str, text: Text) -> None:
         """Write a text, unless it stands there already: an unchanged screen costs nothing."""
-        static = self.query_one(where, Static)
-        if static.content != text:
-            static.update(text)
+        for static in self.query(where).results(Static):  # none while the view is being taken down
+            if static.content != text:
+                static.update(text)
