@@ -9,7 +9,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """One agent. Money is null until a budget is set, `seconds_to_empty` while nothing is spent.
 
     `danger` is calm, care, bad or stopped; `why` says it in a few words, or what is going on. `spent_usd` are
-    the last fifteen minutes of spending in steps of ten seconds, oldest first; those before the first spending are left out.
+    the last fifteen minutes of spending in steps of ten seconds, oldest first, from the first spending on.
     """
 
     agent_id: str
