@@ -32,6 +32,7 @@ from spendguard_cli.commands import (
     providers,
     runs,
     trust,
+    watch,
 )
 from spendguard_cli.context import Flags
 from spendguard_cli.helptext import Group
@@ -61,6 +62,7 @@ execute.join(app)
 lifecycle.join(app)
 doctor.join(app)
 explain.join(app)
+watch.join(app)
 app.add_typer(keys.app, name="agent")  # those of `agents` and `freezing`, and its own
 app.add_typer(budgets.app, name="budget")
 app.add_typer(runs.app, name="run")

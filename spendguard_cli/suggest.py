@@ -50,7 +50,7 @@ ELSEWHERE = {
     "help": "--help",
     "version": "--version",
 }
-"""What other tools call it. `top` is `status` where there is no `watch`."""
+"""What other tools call it."""
 
 
 NEAR = 0.78
@@ -70,8 +70,7 @@ def unknown_command(root: Any, path: str, group: Any, word: str) -> SpendGuardEr
 def _meant(root: Any, path: str, group: Any, word: str) -> str | None:
     top = path.partition(" ")[0]
     if group is root and word.lower() in ELSEWHERE:
-        known = ELSEWHERE[word.lower()]
-        return f"{top} {'status' if known == 'watch' and 'watch' not in root.commands else known}"
+        return f"{top} {ELSEWHERE[word.lower()]}"
     near = difflib.get_close_matches(word.lower(), list(group.commands), n=1, cutoff=NEAR)
     if near:
         return f"{path} {near[0]}"

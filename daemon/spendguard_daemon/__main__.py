@@ -151,8 +151,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     keeper.cancel()
     watcher.cancel()
     logger.info("stopping", extra={"facts": {"calls_in_flight": len(ledger.state.open_calls)}})
-    await _drain(guard, stopping)
-    gateway.end_feeds()
+    await _drain(guard, gateway, stopping)
     await runner.cleanup()
     bound.remove_socket()
     await real.close()
@@ -250,8 +249,11 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
     return guard, gateway
 
 
-async def _drain(guard: Guard, stopping: Stopping) -> None:
-    """Let calls in flight end, for as long as they may; cut them as soon as somebody says now."""
+async def _drain(guard: Guard, gateway: Gateway, stopping: Stopping) -> None:
+    """Let calls in flight end, for as long as they may; cut them as soon as somebody says now.
+
+    Who listens to the feed hears of it to the end.
+    """
     closing = asyncio.create_task(guard.close(0 if stopping.now else GRACE_SECONDS))
     hurry = asyncio.create_task(stopping.wait_for_now())
     await asyncio.wait({closing, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -259,6 +261,7 @@ async def _drain(guard: Guard, stopping: Stopping) -> None:
     if not closing.done():
         await guard.close(0)
     await closing
+    gateway.end_feeds()
 
 
 def _fail_stop(error: BaseException) -> None:

@@ -86,7 +86,7 @@ class Journal:
                 place, envelope = Place(file.name, index + 1, byte), read_envelope(line)
                 event = _event(place, envelope, line)
                 if event is not None:
-                    yield Record(event, read_time(envelope), seq, place)
+                    yield Record(event, _time_ns(place, envelope), seq, place)
             byte += len(line) + 1
 
     def _check(self, walk: Walk) -> None:
@@ -131,5 +131,12 @@ def _beginning(folder: LedgerFolder) -> tuple[Origin, State]:
 def _event(place: Place, envelope: Envelope, line: bytes) -> ev.Event | None:
     try:
         return read_event(line, envelope)
+    except LineError as error:
+        raise damaged(place, str(error)) from None
+
+
+def _time_ns(place: Place, envelope: Envelope) -> int:
+    try:
+        return read_time(envelope)
     except LineError as error:
         raise damaged(place, str(error)) from None

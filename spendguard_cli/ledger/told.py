@@ -12,7 +12,15 @@ import msgspec
 from spendguard_cli.ledger.moment import NS_PER_SECOND, Change, Moment
 from spendguard_cli.watch.rates import Spend
 from spendguard_daemon import shown, wire
-from spendguard_daemon.feed_wire import Event, Money, Snapshot, Standing, Totals
+from spendguard_daemon.feed_wire import (
+    SPEND_STEP_SECONDS,
+    SPEND_STEPS,
+    Event,
+    Money,
+    Snapshot,
+    Standing,
+    Totals,
+)
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.ledger.views import CallView
@@ -91,9 +99,10 @@ def _spent_usd(spend: Spend | None, at_ns: int) -> list[str]:
     """Return the steps of the last fifteen minutes, oldest first, without those before the first spending."""
     if spend is None:
         return []
-    spend.settle(spend.settled_nusd, at_ns // NS_PER_SECOND)
-    first = next((place for place, nusd in enumerate(spend.steps) if nusd), len(spend.steps))
-    return [format_usd(nusd) for nusd in spend.steps[first:]]
+    passed = min(max(0, at_ns // NS_PER_SECOND // SPEND_STEP_SECONDS - spend.step), SPEND_STEPS)
+    steps = spend.steps[passed:] + [0] * passed
+    first = next((place for place, nusd in enumerate(steps) if nusd), len(steps))
+    return [format_usd(nusd) for nusd in steps[first:]]
 
 
 def _totals(moment: Moment) -> Totals:

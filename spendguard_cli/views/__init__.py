@@ -20,7 +20,9 @@ from spendguard_cli.views import (
     ledger,
     pricing,
     sidecar,
+    watching,
 )
+from spendguard_cli.watch import seen
 from spendguard_daemon import wire
 
 ONE: dict[type, Callable[[Any], RenderableType]] = {
@@ -50,6 +52,7 @@ ONE: dict[type, Callable[[Any], RenderableType]] = {
     shapes.Setting: sidecar.setting,
     shapes.Sidecar: sidecar.sidecar,
     shapes.StatusDetail: sidecar.status,
+    seen.Glance: watching.glance,
     story.Story: explaining.story,
     wire.Agent: accounts.agent,
     wire.AgentCreated: accounts.agent_created,

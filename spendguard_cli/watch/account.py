@@ -15,6 +15,9 @@ from spendguard_daemon.text import safe
 SPARK_CELLS = (90, 45, 30, 15)
 """Widths in which each cell of a spark is as long a time as every other."""
 
+ID_CELLS_MIN = 70
+"""Narrower than that the agent's id gives way: there is a key that copies it."""
+
 _USED = {
     "input_tokens": "input",
     "cached_input_tokens": "of it cached",
@@ -27,7 +30,9 @@ _USED = {
 def top(row: Row, now_seconds: float, width: int) -> Text:
     """Write who the agent is, its money as a bar and in numbers, its pace, and its last 15 minutes."""
     said = begin(safe(row.agent.name).strip() or "an agent without a name", "bold").append("  ")
-    said.append_text(standing(row)).append(f"\n{safe(row.agent.agent_id)}", style=QUIET)
+    said.append_text(standing(row))
+    if width >= ID_CELLS_MIN:
+        said.append(f"\n{safe(row.agent.agent_id)}", style=QUIET)
     said.append("\n").append_text(_money(row, now_seconds, width))
     said.append("\n").append_text(_pace(row, now_seconds))
     return said.append("\n").append_text(_spark(row, now_seconds, width))
@@ -57,21 +62,21 @@ def _money(row: Row, now_seconds: float, width: int) -> Text:
 
 def _pace(row: Row, now_seconds: float) -> Text:
     one, fifteen = (row.spend.per_minute_nusd(minutes, now_seconds) for minutes in (1, 15))
-    said = begin(f"{usd_of(one)}/min", "bold").append(" in the last minute, ", style=QUIET)
-    said.append(f"{usd_of(fifteen)}/min").append(" in 15; ", style=QUIET)
+    said = begin("burns ", QUIET).append(f"{usd_of(one)}/min", style="bold").append(" now, ", style=QUIET)
+    said.append(f"{usd_of(fifteen)}/min").append(" over 15 min; ", style=QUIET)
     if row.money.remaining_usd is None:
         return said.append("nothing to spend", style=QUIET)
     lasts = row.spend.seconds_to_empty(nusd(row.money.remaining_usd), now_seconds)
     if lasts is None:
         return said.append("nothing is spent now", style=QUIET)
     return said.append(
-        f"lasts {span(lasts)} at this pace" if lasts else "nothing is left",
+        f"lasts {span(lasts)}" if lasts else "nothing is left",
         style=STYLES[danger(row, now_seconds)],
     )
 
 
 def _spark(row: Row, now_seconds: float, width: int) -> Text:
-    cells = next((one for one in SPARK_CELLS if one + 14 <= width), SPARK_CELLS[-1])
+    cells = next((one for one in SPARK_CELLS if one + 15 <= width), SPARK_CELLS[-1])
     drawn = row.spend.spark(cells, now_seconds)
     if not drawn.strip():
         return Text("nothing was spent in the last 15 minutes", style=QUIET)
@@ -84,11 +89,9 @@ def so_far(flight: Flight) -> str:
 
 
 def tokens(flight: Flight) -> str:
-    """Write the output tokens so far: ~ where they are reckoned, not reported."""
+    """Write the output tokens so far, `310+`: at least so many have come."""
     told = flight.progress
-    if told is None or told.output_tokens is None:
-        return "-"
-    return f"{'' if told.exact else '~'}{told.output_tokens}"
+    return "-" if told is None or told.output_tokens is None else f"{told.output_tokens}+"
 
 
 def client(flight: Flight) -> str:

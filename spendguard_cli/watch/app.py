@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.message import Message as TextualMessage
 from textual.screen import Screen
 
+from spendguard_cli.watch.asked import Begin
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.keys import KEYS
 from spendguard_cli.watch.messages import Message, Source
@@ -62,8 +63,11 @@ class WatchApp(App[None]):
         board: Board | None = None,
         local_seconds: Callable[[], float] = time.monotonic,
         desk: object | None = None,
+        begin: Begin | None = None,
     ) -> None:
         super().__init__()
+        self.begin = begin or Begin()
+        self._agent_ref = self.begin.agent_ref
         self.board = board or Board()
         self.desk = desk
         self._source, self.local_seconds = source, local_seconds
@@ -85,6 +89,11 @@ class WatchApp(App[None]):
     def on_told(self, told: Told) -> None:
         """Take up what the source has told."""
         self.board.hear(told.message, self.local_seconds())
+        if self._agent_ref is not None and self.board.epoch:
+            ref, self._agent_ref = self._agent_ref, None
+            found = [one for one, row in self.board.rows.items() if ref in (one, row.agent.name)]
+            if len(found) == 1:
+                self.open_agent(found[0])
 
     def now_seconds(self) -> float:
         """Return the time of what is shown."""

@@ -42,7 +42,7 @@ class Row:
     seq: int
     settings_seq: int
     waiting_seq: int
-    deeds: list[Deed] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list, compare=False)
 
     def hear(self, event: Event) -> None:
         """Take up what is newer than what is known."""
@@ -185,11 +185,10 @@ class Board:
         row = self.rows.get(agent_id)
         if row is None and event.agent is not None and event.money is not None:
             spend = Spend.of(nusd(event.money.settled_usd), (), seconds(event.at))
-            waiting = event.agent.waiting if event.waiting is None else event.waiting
-            row = Row(event.agent, event.money, spend, list(waiting), event.seq, event.seq, event.seq)
+            row = Row(event.agent, event.money, spend, [], event.seq, event.seq, self._floor)
             self.rows[agent_id] = row
-            for early in self._early.pop(agent_id, {}).values():
-                row.hear(early)
+            for told in (event, *self._early.pop(agent_id, {}).values()):
+                row.hear(told)
         elif row is not None:
             row.hear(event)
         else:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from datetime import tzinfo
 from typing import ClassVar
 
 from textual.binding import BindingType
 
 from spendguard_cli.watch.app import WatchApp
+from spendguard_cli.watch.asked import Begin
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.replay import Replay
 from spendguard_cli.watch.screens.view import bindings
@@ -14,13 +16,22 @@ from spendguard_cli.watch.when import shown
 
 
 class PastApp(WatchApp):
-    """`spendguard watch` about the past; there is no desk, so that no key acts."""
+    """`spendguard watch` about the past; there is no desk, so that no key acts.
+
+    Moments are shown in `zone`; None is this machine's.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("past")
 
-    def __init__(self, replay: Replay, local_seconds: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(replay, Board(link="past"), local_seconds=local_seconds)
-        self.player = replay.player
+    def __init__(
+        self,
+        replay: Replay,
+        local_seconds: Callable[[], float] = time.monotonic,
+        zone: tzinfo | None = None,
+        begin: Begin | None = None,
+    ) -> None:
+        super().__init__(replay, Board(link="past"), local_seconds=local_seconds, begin=begin)
+        self.player, self._zone = replay.player, zone
 
     def banner(self) -> str:
         """Say which moment is shown, how fast time goes there, and that nothing can be done."""
@@ -28,7 +39,7 @@ class PastApp(WatchApp):
         pace = f"x{player.speed:g}" if player.speed >= 1 else f"x1/{1 / player.speed:g}"
         stands = ("end of the journal" if player.at_end else "paused") if player.paused else "playing"
         said = player.trouble or player.said
-        parts = ["PAST", shown(player.at_ns), pace, stands, *([said] if said else [])]
+        parts = ["PAST", shown(player.at_ns, self._zone), pace, f"{stands} {said}".rstrip()]
         return "  ".join(parts) + " — nothing can be done here"
 
     def now_seconds(self) -> float:

@@ -27,6 +27,8 @@ EVENTS_MAX = 300
 RECORDS_MAX = 5_000
 """So many records are followed in one turn; where there are more, time goes slower than was asked."""
 
+NAME_LENGTH_MAX = 24
+
 CLOSE_SECONDS = 1.0
 """For so long is waited for a turn under way, which may have much to read."""
 
@@ -112,7 +114,7 @@ class Player:
             return []
         self._reel = reel = self._past.after(before)
         self.at_ns = reel.moment.wall_ns if before else (reel.next_ns or self.at_ns) - 1
-        self.said = "stepped back"
+        self.said = ""
         return [self._snapped(reel)]
 
     def _played(self, reel: Reel, due_ns: int) -> list[Message]:
@@ -172,4 +174,20 @@ def _said(reel: Reel, events: list[Event]) -> str:
     """Say what happened last: its kind, and whose it was."""
     last = events[-1]
     account = reel.moment.state.accounts.get(last.agent_id or "")
-    return f"{last.kind}  {safe(account.name or account.agent_id)}" if account else last.kind
+    what = _KINDS.get(last.kind, "a record")
+    return (
+        f"after {what} of {safe(account.name or account.agent_id, NAME_LENGTH_MAX)}"
+        if account
+        else f"after {what}"
+    )
+
+
+_KINDS = {
+    "hold": "a hold",
+    "end": "the end of a call",
+    "adjust": "a correction",
+    "refused": "a refusal",
+    "agent": "a change",
+    "price": "a record of the daemon",
+    "totals": "a change of the cap",
+}

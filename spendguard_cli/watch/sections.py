@@ -174,7 +174,7 @@ def _nothing(_: Board, __: Thing, ___: float) -> Text | None:
 
 
 _RUN = Column("RUN", 12, yields=2)
-_MODEL = Column("MODEL", 12, grows=True)
+_MODEL = Column("MODEL", 10, grows=True)
 
 SECTIONS: tuple[Section, ...] = (
     Section(

@@ -248,21 +248,36 @@ def hostile() -> Snapshot:
     waits = msgspec.structs.replace(waiting(20, 1, HOSTILE), model=HOSTILE, run_id=HOSTILE)
     evil = {"model": HOSTILE, "run_id": HOSTILE, "provider": HOSTILE, "reason": HOSTILE}
     locked = money(
-        "5", "4.9", "0.05", locked_run_id=HOSTILE, locked_since=at(-75), locked_expires_at=at(525),
-        frozen_reason=HOSTILE, calls_waiting=1, calls_in_flight=1,
-    )  # fmt: skip
+        "5",
+        "4.9",
+        "0.05",
+        locked_run_id=HOSTILE,
+        locked_since=at(-75),
+        locked_expires_at=at(525),
+        frozen_reason=HOSTILE,
+        calls_waiting=1,
+        calls_in_flight=1,
+    )
     one = agent(1, HOSTILE, waiting=[waits], locked_run_id=HOSTILE, frozen=True, frozen_reason=HOSTILE)
     bare = snapshot([Standing(agent=one, money=locked)])
     facts: dict[str, Fact] = {**SUM, "budget": HOSTILE, "rates": [HOSTILE], "cheaper_model": HOSTILE}
     lines: list[wire.CostLine] = [
         {"name": HOSTILE, "quantity": 1, "unit": HOSTILE, "rate": 1, "cost_nusd": "1"},
     ]
-    unknown = [msgspec.structs.replace(each, agent_name=HOSTILE, model=HOSTILE, reason=HOSTILE)
-               for each in unconfirmed()]  # fmt: skip
+    unknown = [
+        msgspec.structs.replace(each, agent_name=HOSTILE, model=HOSTILE, reason=HOSTILE)
+        for each in unconfirmed()
+    ]
     prices = msgspec.structs.replace(
-        pricing(), key_id=HOSTILE, url=HOSTILE, catalogue_checked=HOSTILE, models=[HOSTILE], ten_fold=[HOSTILE],
-        warnings=[HOSTILE], last_error=wire.PricingError(code=HOSTILE, detail=HOSTILE, at=HOSTILE),
-    )  # fmt: skip
+        pricing(),
+        key_id=HOSTILE,
+        url=HOSTILE,
+        catalogue_checked=HOSTILE,
+        models=[HOSTILE],
+        ten_fold=[HOSTILE],
+        warnings=[HOSTILE],
+        last_error=wire.PricingError(code=HOSTILE, detail=HOSTILE, at=HOSTILE),
+    )
     evil_strangers = [msgspec.structs.replace(each, program=HOSTILE, detail=HOSTILE) for each in strangers()]
     return msgspec.structs.replace(
         bare,

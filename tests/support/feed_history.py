@@ -249,7 +249,7 @@ def check_each(board: Board, truths: list[Truth]) -> None:
     for agent_id, row in board.rows.items():
         assert row.money == truths[row.seq].money[agent_id]
         assert row.agent.name == truths[row.settings_seq].agents[agent_id].name
-        assert row.waiting == truths[row.waiting_seq].waiting[agent_id]
+        assert row.waiting == truths[row.waiting_seq].waiting.get(agent_id, [])
     for call_id, flight in board.flights.items():
         assert flight.call == truths[flight.seq].flights[call_id]
         assert flight.progress is None or flight.progress == truths[flight.progress_seq].progress[call_id]

@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canned import NOW, agent, at, call, money, snapshot, uuid
+from canned import NOW, agent, at, call, money, snapshot, uuid, waiting
 from feed_history import OPS, History, Op, check_each, check_whole
 from spendguard_cli.watch import board as boards
 from spendguard_cli.watch.board import Board, seconds
@@ -124,6 +124,32 @@ def test_an_agent_of_which_something_was_told_before_it_was() -> None:
     assert not board.rows
     board.hear(Happened((born,)), 0)
     assert board.rows[uuid(70)].money.settled_usd == "3"
+
+
+def test_what_waited_before_a_later_change_still_waits() -> None:
+    """The change of an agent says nothing of its waiting calls, also where it is heard before they are."""
+    board = Board()
+    board.hear(Snapped(snapshot([])), 0)
+    changed = Event(seq=103, at=at(3), kind="agent", agent_id=uuid(70), money=money(), agent=agent(70, "new"))
+    waits = Event(
+        seq=102, at=at(2), kind="waiting", agent_id=uuid(70), money=money(), waiting=[waiting(1, 70)]
+    )
+    board.hear(Happened((changed, waits)), 0)
+    assert board.rows[uuid(70)].waiting == [waiting(1, 70)]
+
+
+def test_the_last_calls_of_an_agent_that_was_deleted_end() -> None:
+    """They fly on after it is gone, and their ends are told with its deletion."""
+    board = Board()
+    board.hear(Snapped(snapshot()), 0)
+    gone = Event(seq=101, at=at(1), kind="agent", agent_id=uuid(3), deleted=True)
+    board.hear(Happened((gone,)), 0)
+    assert uuid(3) not in board.rows
+    assert uuid(1075) in board.flights
+    over = Event(seq=102, at=at(2), kind="agent", agent_id=uuid(3), deleted=True, call=call(75, 3, "settled"))
+    board.hear(Happened((over,)), 0)
+    assert uuid(1075) not in board.flights
+    assert uuid(1075) in board.ended
 
 
 def test_the_newest_calls_of_an_agent_come_first() -> None:

@@ -1,6 +1,8 @@
 """The past of a ledger: the same shapes as the live feed, made from the journal alone."""
 
+import hashlib
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from compacting import SEGMENT_BYTES, busy, compact, first_steps
 from ledger_files import put_down
 from ledger_kit import AGENT, grant, hold_call, new_agent, open_ledger, settle
+from recorded import RecordedUpstream
+from sidecar import Sidecar
 from sim import SimClock, SimDisk
 from spendguard_cli.ledger import past as past_module
 from spendguard_cli.ledger.journal import Journal
@@ -29,6 +33,7 @@ from spendguard_daemon.ledger.state import State
 from spendguard_daemon.system import SystemDisk
 from spendguard_daemon.wire import iso
 from told_ledger import told_ledger
+from until import until
 
 STATE = ("accounts", "daemon", "open_calls", "ended", "unconfirmed", "agent_keys", "prices", "distrusted")
 
@@ -283,6 +288,22 @@ def test_a_damaged_ledger_and_a_missing_one(tmp_path: Path) -> None:
     assert damaged.value.remedy
 
 
+def test_a_record_without_a_time(tmp_path: Path) -> None:
+    """Somebody wrote it so, and its hash fits: it is damage with a place, like any other."""
+    disk, _, _ = exclusive()
+    put_down(disk, tmp_path / "ledger")
+    path = next((tmp_path / "ledger").glob("seg-*"))
+    first = path.read_bytes().splitlines()[0].replace(b'"ts":"2027', b'"ts":"once')
+    begun = first[: first.rindex(b',"h":')]
+    digest = hashlib.sha256(begun).hexdigest()[:32].encode()
+    path.write_bytes(begun + b',"h":"' + digest + b'"}\n')
+    (tmp_path / "ledger" / "head").unlink()
+    with pytest.raises(SpendGuardError) as damaged:
+        read(tmp_path / "ledger")
+    assert damaged.value.code is Code.LEDGER_DAMAGED
+    assert "is not a time" in damaged.value.detail
+
+
 def test_progress_is_told_while_it_reads_and_never_after(tmp_path: Path) -> None:
     """Reading says how far it is, to the end."""
     disk, _, _ = exclusive()
@@ -292,3 +313,44 @@ def test_progress_is_told_while_it_reads_and_never_after(tmp_path: Path) -> None
     assert told == [(1, 2), (2, 2)]
     past.snapshot(10**19)
     assert len(told) == 2
+
+
+def test_beside_a_running_sidecar_and_after_it(tmp_path: Path) -> None:
+    """What the journal tells of now is what the sidecar says; it tells it also when none runs any more."""
+    body = {"model": "gpt-4o-mini", "max_tokens": 20, "messages": [{"role": "user", "content": "hi"}]}
+    with RecordedUpstream() as upstream, Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
+        busy_id, poor_id = sidecar.agent(name="busy"), sidecar.agent(name="poor", cents=0)
+        assert sidecar.chat(busy_id, body, run="nightly").status_code == 200
+        assert sidecar.chat(poor_id, body).status_code == 402
+        upstream.hold_open()
+        calling = threading.Thread(target=sidecar.chat, args=(busy_id, body), kwargs={"run": "nightly"})
+        calling.start()
+        upstream.wait_arrived(1)
+        until(lambda: any(record["t"] == "refused" for record in sidecar.journal()))
+        past = read(sidecar.home.ledger)
+        assert past.last_ns is not None
+        told = past.snapshot(past.last_ns)
+        live = {one["agent_id"]: one for one in sidecar.control("GET", "/v1/agents")["agents"]}
+        for standing in told.agents:
+            now = live[standing.agent.agent_id]
+            assert standing.agent.name == now["name"]
+            for name in ("remaining_usd", "held_usd", "settled_usd", "calls_in_flight", "locked_run_id"):
+                assert getattr(standing.money, name) == now[name]
+        assert [(call.agent_id, call.run_id, call.state) for call in told.calls] == [
+            (busy_id, "nightly", "held")
+        ]
+        (shown_call,) = [call for call in told.ended if call.agent_id == busy_id]
+        live_call = sidecar.control("GET", f"/v1/calls/{shown_call.call_id}")
+        assert (shown_call.cost_usd, shown_call.lines) == (live_call["cost_usd"], live_call["lines"])
+        assert {one.agent.agent_id: one.money.refusals for one in told.agents} == {busy_id: 0, poor_id: 1}
+        assert (told.totals.state, told.status.version) == (
+            "up",
+            sidecar.control("GET", "/v1/status")["version"],
+        )
+        upstream.release()
+        calling.join()
+    after = read(sidecar.home.ledger)
+    assert after.last_ns is not None
+    end = after.snapshot(after.last_ns)
+    assert (end.calls, end.totals.state) == ([], "down")
+    assert after.snapshot(past.last_ns) == told

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ from textual.widgets._toast import Toast
 
 from ledger_files import put_down
 from ledger_kit import AGENT, grant, hold_call, new_agent, open_ledger, settle
+from looks import check_look, look
 from sim import SimClock, SimDisk
 from spendguard_cli.ledger.past import Past
 from spendguard_cli.watch import replay as replay_module
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.keys import of
 from spendguard_cli.watch.messages import Happened, Message, Snapped
+from spendguard_cli.watch.modals import Explained
 from spendguard_cli.watch.past_app import PastApp
 from spendguard_cli.watch.replay import Player, Replay
+from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.system import SystemDisk
 from until import until
 
@@ -34,6 +38,7 @@ def past(tmp_path: Path) -> Past:
     ledger = open_ledger(disk, clock)
     ledger.post(new_agent(name=HOSTILE))
     ledger.post(grant(100_000))
+    ledger.post(cmd.AcceptPrices(7, "d" * 64, "key-1", "local"))
     for number in range(1, 6):
         clock.advance(10)
         ledger.post(hold_call(f"c{number}"))
@@ -132,7 +137,7 @@ def test_steps(past: Past) -> None:
     (told,) = here.turn(0.1)
     assert isinstance(told, Happened)
     assert (here.after_seconds, list(here.board.flights), here.player.paused) == (20, ["c2"], True)
-    assert here.player.said.startswith("hold  evil")
+    assert here.player.said.startswith("after a hold of evil")
     assert "\x1b" not in here.player.said
     here.player.step(1)
     here.player.step(1)
@@ -204,16 +209,16 @@ def test_a_ledger_that_goes_away(past: Past, tmp_path: Path) -> None:
 
 async def test_the_keys_of_the_past(past: Past) -> None:
     """Space, [ and ], + and - do what the help says; the banner tells where one is."""
-    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)))
+    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)
     async with app.run_test(size=(100, 24)) as pilot:
         await seen(lambda: AGENT in app.board.rows)
-        assert app.banner().startswith("PAST  2027-01-15 08:00:21")
+        assert app.banner().startswith("PAST  2027-01-15 08:00:21 UTC")
         assert "x1  paused" in app.banner()
         assert app.banner().endswith("nothing can be done here")
         assert app.board.link == "past"
         await pilot.press("right_square_bracket")
         await seen(lambda: not app.board.flights)
-        assert "end  evil" in app.banner()
+        assert "paused after the end of a call of evil" in app.banner()
         await pilot.press("left_square_bracket")
         await seen(lambda: list(app.board.flights) == ["c2"])
         await pilot.press("minus", "minus", "minus")
@@ -228,9 +233,25 @@ async def test_the_keys_of_the_past(past: Past) -> None:
         await pilot.pause()
 
 
+async def test_what_the_journal_does_not_tell(past: Past) -> None:
+    """The views say that it is not known: which calls waited, when prices expire, keys and runs."""
+    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await seen(lambda: AGENT in app.board.rows)
+        for key, says in (
+            ("2", "1 agent locked; which calls waited the journal does not tell"),
+            ("4", "not known: the journal does not tell"),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert says in look(app)
+            assert "EXPIRED" not in look(app)
+        assert " waiting" not in look(app)
+
+
 async def test_no_key_acts(past: Past) -> None:
     """Each key that would act says that nothing can be done about the past, and does nothing."""
-    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)))
+    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)
     acts = [key for key in of("acts") if key.action not in ("act('copy')", "act('explain')")]
     async with app.run_test(size=(100, 24), notifications=True) as pilot:
         await seen(lambda: AGENT in app.board.rows)
@@ -241,6 +262,40 @@ async def test_no_key_acts(past: Past) -> None:
         assert {one.message for one in app._notifications} == {"This is the past: nothing can be done here"}
         assert len(app.screen_stack) == 1
         assert app.screen.query(Toast)
+
+
+async def test_a_call_of_the_past_is_explained(past: Past) -> None:
+    """Explaining changes nothing: it tells the call's life from the journal."""
+    app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await seen(lambda: AGENT in app.board.rows)
+        app.redraw()
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("e")
+        await seen(lambda: isinstance(app.screen, Explained))
+        await pilot.pause()
+        assert "c2" in look(app)
+
+
+@pytest.mark.parametrize("theme", ["spendguard-dark", "spendguard-light"])
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
+async def test_how_the_past_looks(
+    past: Past, size: tuple[int, int], theme: str, request: pytest.FixtureRequest
+) -> None:
+    """The banner over the usual agents view: when, how fast, and that nothing can be done."""
+    replay = Replay(Player(past, FIRST_NS + 21 * SECOND))
+    app = PastApp(replay, local_seconds=lambda: 0.0, zone=UTC)
+    async with app.run_test(size=size) as pilot:
+        app.theme = theme
+        await seen(lambda: AGENT in app.board.rows)
+        await pilot.press("right_square_bracket", "plus")
+        await seen(lambda: not app.board.flights)
+        await pilot.pause()
+        app.action_speed(2)
+        await pilot.pause()
+        assert "PAST 2027-01-15 08:00:22 UTC x4 paused" in look(app)
+        check_look(app, f"past-{size[0]}x{size[1]}-{theme.removeprefix('spendguard-')}", request)
 
 
 def test_a_replay_ends_with_its_program(past: Past) -> None:

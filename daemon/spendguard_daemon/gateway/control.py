@@ -68,7 +68,7 @@ class Control:
         if route.name in self._daemon.open_routes:
             return self._daemon.open_routes[route.name](request, door)
         if route.name == "events":
-            return await feed_stream.serve(self.feed, request, route)
+            return await self._events(request, route)
         body = b""
         if request.method in ("POST", "PATCH") and request.can_read_body:
             body = await read_body(request, wire.CONTROL_JSON_BYTES_MAX, BODY_SECONDS)
@@ -78,6 +78,9 @@ class Control:
             return respond.value(await self._routes[route.name](asked))
         handler: Handler = getattr(self, f"_{route.name}")
         return await handler(asked)
+
+    async def _events(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        return await feed_stream.serve(self.feed, request, route)
 
     def _now(self) -> cmd.Now:
         return cmd.Now(self._clock.wall_ns(), self._clock.monotonic_ns())

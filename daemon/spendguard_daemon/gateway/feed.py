@@ -211,7 +211,8 @@ class Feed:
         if isinstance(agent_id, str):
             account = self._shapes.account(agent_id)
             if account is None:
-                fields = {"kind": "agent", "agent_id": agent_id, "deleted": True}
+                call = {"call": fields["call"]} if "call" in fields else {}  # its last calls end even so
+                fields = {"kind": "agent", "agent_id": agent_id, "deleted": True} | call
             else:
                 if agent_id not in money:
                     money[agent_id] = self._shapes.money(account, now)

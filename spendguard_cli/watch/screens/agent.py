@@ -106,7 +106,7 @@ class AgentView(PanedView):
         super().on_mount()
         self._ask()
 
-    def draw(self) -> None:
+    def paint(self) -> None:
         """Show the agent as it is."""
         board, now, section = self.board, self.program.now_seconds(), self.section
         known = [one.things(board, self.agent_id, self._fetched) for one in SECTIONS]
@@ -186,7 +186,7 @@ class AgentView(PanedView):
     def _top(self, now: float) -> Text:
         row = self.board.rows.get(self.agent_id)
         if row is not None:
-            return account.top(row, now, self.size.width)
+            return account.top(row, now, self.size.width - 2)
         if self.board.totals is None:
             return Text("this agent is not known yet", style=QUIET)
         said = begin("this agent is not there any more", CARE).append(": it was deleted, or never made")

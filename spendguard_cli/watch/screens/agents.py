@@ -66,7 +66,12 @@ class AgentsView(View):
         yield Static(id="empty", markup=False)
 
     def on_mount(self) -> None:
-        """The keys go to the table."""
+        """The keys go to the table, which begins as it was asked for."""
+        begin = self.program.begin
+        self.order = begin.order
+        if begin.filter_text:
+            self.add_class("-filtered")
+            self.query_one(Input).value = begin.filter_text
         self.query_one(LineTable).focus()
 
     def draw(self) -> None:

@@ -35,7 +35,7 @@ class FailuresView(PanedView):
         """The codes, the one that was met last first; below one of several agents, each of them."""
         return LineTable(SHEET.head, self._line, id="failures")
 
-    def draw(self) -> None:
+    def paint(self) -> None:
         """Show what failed, as far as it is told."""
         board, now = self.board, self.program.now_seconds()
         self._groups = {

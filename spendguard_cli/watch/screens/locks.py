@@ -37,7 +37,7 @@ class LocksView(PanedView):
         """All that is held, and all that waits."""
         return LineTable(SHEET.head, self._line, id="locks")
 
-    def draw(self) -> None:
+    def paint(self) -> None:
         """Show locks and waiting calls."""
         board, now = self.board, self.program.now_seconds()
         self._locks = {f"lock/{row.agent.agent_id}": row for row in locked.locks(board)}

@@ -53,8 +53,18 @@ class PanedView(View):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """The keys go to the list."""
+        """The keys go to the list; all is drawn as soon as it is there."""
         self.query_one(LineTable).focus()
+        self.call_after_refresh(self.draw)
+
+    def draw(self) -> None:
+        """Show the board as it is, unless the view is being made or taken down."""
+        if self.query("#pane"):
+            self.paint()
+
+    def paint(self) -> None:
+        """Show the board as it is. The widgets are there."""
+        raise NotImplementedError
 
     def tell(self, top: Text, pane: Text | None) -> None:
         """Write the top, and the pane; without a text it is not there."""
@@ -65,10 +75,9 @@ class PanedView(View):
 
     def on_line_table_moved(self, _: LineTable.Moved) -> None:
         """Explain the line on which the cursor stands now."""
-        if not self.query("#pane"):
-            return  # the screen is being taken down
         self.draw()
-        self.query_one("#scroll", VerticalScroll).scroll_home(animate=False)
+        for scroll in self.query("#scroll"):
+            scroll.scroll_home(animate=False)
 
     def on_line_table_chosen(self, _: LineTable.Chosen) -> None:
         """Open the agent on whose line the cursor stands."""

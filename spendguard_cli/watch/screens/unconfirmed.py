@@ -36,7 +36,7 @@ class UnconfirmedView(PanedView):
         """The calls."""
         return LineTable(SHEET.head, self._line, id="unconfirmed")
 
-    def draw(self) -> None:
+    def paint(self) -> None:
         """Show what is not confirmed."""
         totals = self.board.totals
         self._calls = {} if totals is None else {one.call_id: one for one in totals.unconfirmed}

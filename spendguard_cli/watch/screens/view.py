@@ -33,6 +33,8 @@ class View(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = []
     WHERE: ClassVar[tuple[Where, ...]] = ("lists",)
 
+    _is_made = False
+
     @property
     def program(self) -> "WatchApp":
         """The program."""
@@ -53,14 +55,19 @@ class View(Screen[None]):
         """The widgets of this view, beside what all have."""
         yield from ()
 
+    def on_mount(self) -> None:
+        """Show what is so, now that all parts are there; textual calls this after a subclass's own."""
+        self._is_made = True
+        self.show_all()
+
     def on_screen_resume(self) -> None:
         """Show what is so now, after another screen was shown."""
         self.show_all()
 
     def show_all(self) -> None:
         """Draw the head, the view and the foot as the board is now."""
-        if not self.query("*"):
-            return  # it is not made yet, or is being taken down
+        if not self._is_made or not self.query("*"):
+            return  # its parts are not all there yet, or it is being taken down
         for rows in (*self.query(Top), *self.query(Foot)):
             rows.show()
         self.draw()
