@@ -116,7 +116,7 @@ async def test_set_the_limit(sidecar: Sidecar) -> None:
         await seat.pilot.pause()
         assert "a limit of $20.00, all of it granted; it then has $20.00 left" in seat.says()
         await seat.press("enter")
-        await seat.told("the hard limit is $20.00, by $20.00, $20.00 left")
+        await seat.told("the hard limit is $20.00, topped up by $20.00, $20.00 left")
         await seat.seen(lambda: seat.app.board.rows[agent].money.remaining_usd == "20.00")
         await seat.ask("limit", Subject(agent))
         seat.app.screen.query_one(Input).value = "$5"

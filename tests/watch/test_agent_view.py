@@ -30,6 +30,9 @@ class FakeControl:
         """Be the desk as well."""
         return self
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
     def runs(self, agent_id: str) -> list[wire.Run]:
         """Return its runs."""
         self.threads.add(threading.current_thread())
