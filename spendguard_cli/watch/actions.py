@@ -185,7 +185,7 @@ def _abort(board: Board, subject: Subject) -> Question | Impossible:
         "if it never left this machine it costs nothing",
     ]
     if flight.progress is not None and nusd(flight.progress.cost_usd):
-        said.append(f"what has come of its answer so far costs {exact(flight.progress.cost_usd)} at most")
+        said.append(f"what has come of its answer so far costs about {exact(flight.progress.cost_usd)}")
     if row is not None and row.money.locked_run_id == call.run_id:
         said.append(f"once none of its calls is left, run {safe(call.run_id)} lets go of the lock")
     return Question("Abort a call", "abort", tuple(said), errand=Abort(call_id), grave=True)

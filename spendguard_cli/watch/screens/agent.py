@@ -1,6 +1,5 @@
 """One agent: its money, its pace, and in sections its calls, failures, runs, keys and what was done to it."""
 
-import contextlib
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, cast
 
@@ -168,7 +167,7 @@ class AgentView(PanedView):
             if control is None:
                 found = Fetched(why="not known: the sidecar cannot be asked")
             else:
-                with contextlib.closing(control):
+                with control:
                     runs, keys = control.runs(self.agent_id), control.keys(self.agent_id)
                 found = Fetched("", tuple(runs), tuple(keys))
         except SpendGuardError as error:
