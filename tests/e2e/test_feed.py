@@ -12,12 +12,15 @@ import httpx
 import msgspec
 import pytest
 
+import hostile_prices as hostile
 from feeds import Json, Listening
+from hostile_prices import HostilePrices
 from recorded import Act, RecordedUpstream
 from sidecar import Sidecar
 from spendguard_daemon import wire
 from spendguard_daemon.feed_wire import Event, Snapshot
 from spendguard_daemon.money import parse_usd
+from strict import Strict, priced_2, sha256_of
 from until import until
 
 BODY = {"model": "gpt-4o-mini", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
@@ -170,16 +173,28 @@ def test_a_waiting_call_is_told_and_that_it_waits_no_more(
     assert granted["money"]["hard_limit_usd"] == "9.00"
 
 
-def test_a_lock_that_time_alone_ends_is_told(sidecar: Sidecar, feed: Listening) -> None:
-    """After a call its run keeps the lock for a second, as the agent's settings say."""
-    agent_id = sidecar.agent(policy={"lock_ttl_seconds": 1})
-    assert sidecar.chat(agent_id, BODY, run="mine").status_code == 200
-    end = until(lambda: feed.of("end", agent_id))[-1]
-    assert end["money"]["locked_run_id"] == "mine"
-    assert end["money"]["locked_since"] < end["money"]["locked_expires_at"]
+def test_a_lock_that_is_let_go_while_its_call_goes_on_is_told(
+    sidecar: Sidecar, upstream: RecordedUpstream, feed: Listening
+) -> None:
+    """Its client leaves, the provider goes on: no event of the ledger says so, the feed does."""
+    agent_id = sidecar.agent()
+    upstream.script(Act(pause_after=400))
+    headers = {"x-cynsta-agent-id": agent_id, "x-cynsta-run-id": "mine"}
+    with sidecar.http.stream("POST", "/v1/chat/completions", json=BODY | {"stream": True}, headers=headers):
+        hold = until(lambda: feed.of("hold", agent_id))[-1]
+        assert hold["money"]["locked_run_id"] == "mine"
+        assert hold["money"]["locked_since"] < hold["money"]["locked_expires_at"]
     gone = until(lambda: feed.of("lock", agent_id))[-1]
     assert "locked_run_id" not in gone["money"]
+    assert gone["money"]["calls_in_flight"] == 1
     money_is_true(sidecar, gone)
+    call_id = hold["call"]["call_id"]
+    told = until(
+        lambda: [one for event in feed.of("progress") for one in event["progress"] if one.get("attached") is False]
+    )
+    assert told[-1]["call_id"] == call_id
+    upstream.resume()
+    money_is_true(sidecar, until(lambda: feed.of("end", agent_id))[-1])
 
 
 def test_what_people_do_is_told_with_who_did_it(sidecar: Sidecar, feed: Listening) -> None:
@@ -214,11 +229,30 @@ def test_what_people_do_is_told_with_who_did_it(sidecar: Sidecar, feed: Listenin
     assert not [one for one in feed.of("agent", agent_id) if one.get("deleted") and one is not gone]
 
 
-def test_the_daemons_own_budget_and_a_refresh_of_prices_are_told(sidecar: Sidecar, feed: Listening) -> None:
-    """The sums say the cap at once; the next refresh is another, which is a word on prices."""
+def test_the_daemons_own_budget_is_told(sidecar: Sidecar, feed: Listening) -> None:
+    """The sums say the cap, and who set it."""
     as_actor(sidecar, "POST", "/v1/daemon/budget", {"hard_limit_cents": 1_000_000})
     told = until(lambda: [one for one in feed.of("totals") if one.get("actor") == "watch"])[-1]
-    assert told["totals"]["cap"] == sidecar.control("GET", "/v1/daemon/budget")
+    cap = sidecar.control("GET", "/v1/daemon/budget")
+    assert msgspec.convert(told["totals"]["cap"], wire.DaemonBudget) == msgspec.convert(cap, wire.DaemonBudget)
+
+
+def test_other_prices_are_told(tmp_path: Path) -> None:
+    """A refresh takes a newer document; each listener hears its hash, also of one that cannot be read."""
+    first, second = priced_2(1), priced_2(2)
+    with (
+        HostilePrices(hostile.body(first)) as server,
+        Strict(tmp_path / "home", server.url, server.url) as sidecar,
+        Listening(sidecar) as feed,
+    ):
+        (snapshot,) = until(lambda: feed.snapshots)
+        assert snapshot["status"]["pricing"]["document_sha256"] == sha256_of(first)
+        server.behave = hostile.body(second)
+        assert sidecar.refresh().status_code == 200
+        until(lambda: sha256_of(second) in [one["status"]["pricing"]["document_sha256"] for one in feed.of("price")])
+        server.behave = hostile.body(b"{")
+        assert sidecar.refresh().status_code != 200
+        until(lambda: feed.of("price")[-1]["status"]["pricing"]["last_error"])
 
 
 def test_a_burst_of_parallel_calls_ends_in_the_ledgers_sums(
