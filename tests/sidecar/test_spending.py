@@ -10,6 +10,7 @@ from spendguard_daemon.feed_wire import SPEND_STEPS
 from spendguard_daemon.gateway.spending import STEP_NS, Spending
 from spendguard_daemon.ledger import events as ev
 
+SUMS = {"funded_nusd": 0, "settled_nusd": 0, "held_nusd": 0}
 START = 1_000 * STEP_NS
 
 
@@ -30,18 +31,19 @@ def overrun(agent_id: str, nusd: int) -> ev.Overrun:
         agent_id=agent_id,
         call_id="c",
         cost_nusd=nusd,
-        excess_nusd=1,
+        hold_nusd=0,
         usage={},
         lines=[],
         http_status=200,
         reason="reported",
+        **SUMS,
     )
 
 
 def adjust(from_nusd: int, to_nusd: int) -> ev.Adjust:
     """Return a correction."""
     return ev.Adjust(
-        agent_id=AGENT, call_id="c", from_nusd=from_nusd, to_nusd=to_nusd, reason="bill", actor="me"
+        agent_id=AGENT, call_id="c", from_nusd=from_nusd, to_nusd=to_nusd, reason="bill", actor="me", **SUMS
     )
 
 
