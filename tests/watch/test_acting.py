@@ -178,6 +178,7 @@ async def test_abort(sidecar: Sidecar, held: RecordedUpstream, pool: ThreadPoolE
         await seat.told(f"cut: charged at its hold, ${hold_usd}")
         assert (await seat.done(lambda: answer.result(20))).status_code == 502
         assert sidecar.calls(agent)[0]["cost_usd"] == hold_usd
+        assert seat.records("settle_worst", call_id=call_id, reason="aborted by watch")
         await seat.seen(lambda: call_id in seat.app.board.ended)
         begin(seat.app, "abort", Subject(agent, call_id))
         await seat.told("This call has ended")
