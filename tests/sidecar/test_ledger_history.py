@@ -208,7 +208,9 @@ def test_the_latest_are_those_of_all_agents(monkeypatch: pytest.MonkeyPatch) -> 
             refuse(book.history, f"no {agent_id}{number}", agent_id)
     book.execute(settle("a0", 70))
     found = [one.call_id for one in book.history.latest(100)]
-    expected = [f"{kind}{agent_id}{number}" for number in range(3) for agent_id in "ab" for kind in ("", "no ")]
+    expected = [
+        f"{kind}{agent_id}{number}" for number in range(3) for agent_id in "ab" for kind in ("", "no ")
+    ]
     assert found == [call_id for call_id in reversed(expected) if book.history.call(call_id)]
     assert found[:2] == ["no b2", "b2"]
     assert [one.call_id for one in book.history.latest(3)] == found[:3]

@@ -40,7 +40,9 @@ class Rounds:
         """
         for one in snapshot.agents:
             agent_id = one.agent.agent_id
-            if one.money.locked_run_id is not None:  # who was told of a lock that is gone is still to hear of it
+            if (
+                one.money.locked_run_id is not None
+            ):  # who was told of a lock that is gone is still to hear of it
                 self._locked.setdefault(agent_id, one.money.locked_run_id)
             if one.agent.waiting != self._waiting.get(agent_id, []):
                 self._doubted.add(agent_id)
