@@ -5,10 +5,9 @@ the end each one's board says what the ledger says.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 from unittest.mock import patch
 
 import msgspec
@@ -120,7 +119,7 @@ class Stage:
         self.ledger.subscribe_refusals(self.feed.refused)
         self.ears = [Ear(self.feed) for _ in range(EARS)]
         self.agents: list[str] = []
-        self.calls: list[tuple[str, str]] = []
+        self.calls: list[str] = []
         self.count = 0
 
     def post(self, command: cmd.Command) -> None:
@@ -135,7 +134,7 @@ class Stage:
         for event in events:
             self.feed.hear(event, 0, self.clock.wall)
         if isinstance(command, cmd.HoldCall):
-            self.calls.append((command.agent_id, command.call_id))
+            self.calls.append(command.call_id)
 
     def refuse(self, command: cmd.HoldCall, error: SpendGuardError) -> None:
         """Note that a call got no hold, as the guard does."""
@@ -160,7 +159,7 @@ class Stage:
             self.post(new_agent(self.agents[-1], name=f"n{self.count}", concurrency=shared))
             return
         agent_id = self.agents[which % len(self.agents)]
-        of, call_id = self.calls[-1 - which % len(self.calls)] if self.calls else (agent_id, "")
+        call_id = self.calls[-1 - which % len(self.calls)] if self.calls else ""
         match name:
             case "grant":
                 self.post(grant(amount * 10, None if which % 2 else amount, agent_id))

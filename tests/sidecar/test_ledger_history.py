@@ -195,7 +195,7 @@ def test_an_answer_is_found_by_its_name_as_long_as_its_call_is_kept(monkeypatch:
 
 
 def test_the_latest_are_those_of_all_agents(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls and refusals together, newest first, as many as are asked for; those forgotten are not among them."""
+    """Calls and refusals together, newest first, as many as are asked for; none that is forgotten."""
     monkeypatch.setattr(module, "CALLS_MAX", 4)
     book = make_book()
     assert book.history.latest(10) == []

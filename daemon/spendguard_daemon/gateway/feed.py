@@ -211,7 +211,7 @@ class Feed:
         if isinstance(agent_id, str):
             account = self._shapes.account(agent_id)
             if account is None:
-                kept = {name: fields[name] for name in ("call", "actor") if name in fields}
+                kept: dict[str, object] = {name: fields[name] for name in ("call", "actor") if name in fields}
                 kind = fields["kind"] if "call" in kept else "agent"
                 fields = {"kind": kind, "agent_id": agent_id, "deleted": True, **kept}
             else:
