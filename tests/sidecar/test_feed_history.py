@@ -1,4 +1,4 @@
-"""Any history of the real ledger, told by the real feed: whoever listened, and how often it came back, knows it.
+"""Any history of the real ledger, told by the real feed: who listened knows it, however often it came back.
 
 Flushes come at any moment, the ring is small, listeners stall, leave and come back with the id they have. In
 the end each one's board says what the ledger says.
