@@ -118,9 +118,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something happened, and this is how what it is about stands now.
 
-    `money` comes with every event of an agent. By `kind` there is also: `call` (hold, end, adjust, refused),
-    `progress`, `waiting` (all that wait of that agent, at most 20), `agent` (agent; `deleted` where it is
-    gone), `status` (price), `totals`. `actor` is who acted, where a person did.
+    `money` comes with every event of an agent, `deleted` in its place where that is gone. By `kind` there is
+    also: `call` (hold, end, adjust, refused), `progress`, `waiting` (all that wait of that agent, at most
+    20), `agent` (agent), `status` (price), `totals`. `actor` is who acted, where a person did.
     """
 
     seq: int

@@ -227,7 +227,7 @@ SHOWN = (
 
 
 def test_no_key_is_said_twice(run: Run) -> None:
-    """Not by a daemon, nor by the one after it, nor on the feed of either, which told of all that happened."""
+    """Not by a daemon, nor by the one after it, nor on the feed of either, which told of it all."""
     with Listening(run.sidecar) as feed:
         until(lambda: feed.snapshots)
         everything_goes_wrong(run)

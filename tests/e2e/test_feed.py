@@ -1,4 +1,4 @@
-"""What the feed tells, `GET /v1/events`: each thing that happens, with the money as it stands then, and who did it.
+"""What the feed tells, `GET /v1/events`: what happens, the money as it stands then, and who did it.
 
 A real daemon, a provider on loopback; waits are for what comes, never for a time.
 """
@@ -25,6 +25,7 @@ from until import until
 
 BODY = {"model": "gpt-4o-mini", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
 SHARED = {"concurrency": "shared"}
+MORE = {"hard_limit_cents": 600, "topup_cents": 100}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_the_snapshot_comes_first_and_says_all_there_is(sidecar: Sidecar, upstre
 def test_a_call_is_told_from_its_hold_to_its_end(
     sidecar: Sidecar, upstream: RecordedUpstream, feed: Listening, pool: ThreadPoolExecutor
 ) -> None:
-    """Held money, then how far the slow answer has come, then what it cost; a snapshot meanwhile has it too."""
+    """Held money, how far the slow answer has come, what it cost; a snapshot meanwhile has it too."""
     agent_id = sidecar.agent(cents=700)
     upstream.script(Act(pause_after=400))
     answer = pool.submit(sidecar.chat, agent_id, BODY | {"stream": True}, run="slow")
@@ -214,19 +215,19 @@ def test_what_people_do_is_told_with_who_did_it(sidecar: Sidecar, feed: Listenin
     assert "hard_limit_usd" not in made["money"]
     for method, path, body, sees in (
         ("POST", f"{agent}/budget", {"hard_limit_cents": 500}, ("money", "hard_limit_usd", "5.00")),
-        ("POST", f"{agent}/budget", {"hard_limit_cents": 600, "topup_cents": 100}, ("money", "remaining_usd", "6.00")),
+        ("POST", f"{agent}/budget", MORE, ("money", "remaining_usd", "6.00")),
         ("PATCH", agent, {"frozen": True, "reason": "loops"}, ("money", "frozen_reason", "loops")),
         ("PATCH", agent, {"frozen": False}, ("agent", "frozen", False)),
         ("PATCH", agent, {"concurrency": "shared"}, ("agent", "concurrency", "shared")),
         ("POST", f"{agent}/keys", {}, ("agent", "keys", 1)),
-    ):  # fmt: skip
+    ):
         event = told(method, path, body)
         part, name, value = sees
         assert (event["actor"], event[part][name]) == ("watch", value)
         assert event["agent"] == sidecar.control("GET", agent)
         money_is_true(sidecar, event)
     gone = told("DELETE", agent)
-    assert gone["deleted"] is True
+    assert (gone["deleted"], gone["actor"]) == (True, "watch")
     assert "money" not in gone
     assert not [one for one in feed.of("agent", agent_id) if one.get("deleted") and one is not gone]
 
@@ -274,5 +275,5 @@ def test_a_burst_of_parallel_calls_ends_in_the_ledgers_sums(
 
     assert {answer.status_code for answer in pool.map(call, range(60))} == {200}
     for agent_id in agents:
-        until(lambda: len({one["call"]["call_id"] for one in feed.of("end", agent_id)}) == 20)
+        until(lambda of=agent_id: len({one["call"]["call_id"] for one in feed.of("end", of)}) == 20)
         money_is_true(sidecar, feed.of("end", agent_id)[-1])

@@ -165,7 +165,7 @@ def test_so_many_may_listen_and_no_more(sidecar: Sidecar) -> None:
 
 
 def test_who_takes_nothing_delays_nobody(sidecar: Sidecar) -> None:
-    """Hundreds of calls come and go beside it; another listener hears all of them, and it comes to the truth."""
+    """Hundreds of calls come and go beside it, another listener hears all, and it comes to the truth."""
     agents = [sidecar.agent(mock=True, concurrency="shared", name="n" * 100) for _ in range(40)]
     body = BODY | {"model": "mock-small"}
     with Listening(sidecar, receive_bytes=2_048) as deaf, Listening(sidecar) as feed:

@@ -1,4 +1,4 @@
-"""The ring of what the feed told: bounded, and who goes on from a number misses nothing and hears nothing twice."""
+"""The ring of what the feed told: bounded, and who goes on from a number hears all, and once."""
 
 import pytest
 from hypothesis import given

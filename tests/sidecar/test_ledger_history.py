@@ -195,7 +195,7 @@ def test_an_answer_is_found_by_its_name_as_long_as_its_call_is_kept(monkeypatch:
 
 
 def test_the_latest_are_those_of_all_agents(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls and refusals together, newest first, as many as are asked for; those forgotten are not among them."""
+    """Calls and refusals together, newest first, as many as are asked for; none that is forgotten."""
     monkeypatch.setattr(module, "CALLS_MAX", 4)
     book = make_book()
     assert book.history.latest(10) == []
@@ -208,7 +208,9 @@ def test_the_latest_are_those_of_all_agents(monkeypatch: pytest.MonkeyPatch) -> 
             refuse(book.history, f"no {agent_id}{number}", agent_id)
     book.execute(settle("a0", 70))
     found = [one.call_id for one in book.history.latest(100)]
-    expected = [f"{kind}{agent_id}{number}" for number in range(3) for agent_id in "ab" for kind in ("", "no ")]
+    expected = [
+        f"{kind}{agent_id}{number}" for number in range(3) for agent_id in "ab" for kind in ("", "no ")
+    ]
     assert found == [call_id for call_id in reversed(expected) if book.history.call(call_id)]
     assert found[:2] == ["no b2", "b2"]
     assert [one.call_id for one in book.history.latest(3)] == found[:3]

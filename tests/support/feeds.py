@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -69,10 +70,8 @@ class Listening:
 
     def leave(self) -> None:
         """Hang up."""
-        try:
+        with suppress(OSError):  # the daemon did so before
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the daemon did so before
 
     def pause(self) -> None:
         """Take nothing more, but what is on its way to the thread."""

@@ -71,8 +71,6 @@ class Feed:
     def hear(self, event: ev.Event, _: int, wall_ns: int) -> None:
         """Note a durable event of the ledger."""
         self._spending.hear(event, wall_ns)
-        if isinstance(event, ev.AgentDel):
-            del self._shapes.refusals[event.agent_id]
         if self._teller is None:
             return
         kind = _kind(event)
@@ -213,8 +211,9 @@ class Feed:
         if isinstance(agent_id, str):
             account = self._shapes.account(agent_id)
             if account is None:
-                call = {"call": fields["call"]} if "call" in fields else {}  # its last calls end even so
-                fields = {"kind": "agent", "agent_id": agent_id, "deleted": True} | call
+                kept: dict[str, object] = {name: fields[name] for name in ("call", "actor") if name in fields}
+                kind = fields["kind"] if "call" in kept else "agent"
+                fields = {"kind": kind, "agent_id": agent_id, "deleted": True, **kept}
             else:
                 if agent_id not in money:
                     money[agent_id] = self._shapes.money(account, now)
