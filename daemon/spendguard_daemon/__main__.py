@@ -151,7 +151,7 @@ async def _daemon(home: Home, settings: Settings, keys: KeyRing, *, stay: bool) 
     keeper.cancel()
     watcher.cancel()
     logger.info("stopping", extra={"facts": {"calls_in_flight": len(ledger.state.open_calls)}})
-    await _drain(guard, gateway, stopping)
+    await _drain(guard, gateway, ledger, stopping)
     await runner.cleanup()
     bound.remove_socket()
     await real.close()
@@ -249,7 +249,7 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
     return guard, gateway
 
 
-async def _drain(guard: Guard, gateway: Gateway, stopping: Stopping) -> None:
+async def _drain(guard: Guard, gateway: Gateway, ledger: Ledger, stopping: Stopping) -> None:
     """Let calls in flight end, for as long as they may; cut them as soon as somebody says now.
 
     Who listens to the feed hears of it to the end.
@@ -261,6 +261,8 @@ async def _drain(guard: Guard, gateway: Gateway, stopping: Stopping) -> None:
     if not closing.done():
         await guard.close(0)
     await closing
+    with suppress(SpendGuardError):  # a disk that fails is said by the ledger's own end
+        await ledger.durable()
     gateway.end_feeds()
 
 

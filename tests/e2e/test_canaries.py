@@ -1,8 +1,8 @@
 """Keys are said once, to whom they are for, and never again: of providers, operators, agents (issue 7).
 
 A run that fails in every way, with keys of every kind in every place where a client may put one. Then every
-file of the home, every answer, every line of the command line, and every process's arguments are searched.
-The live feed and the terminal screen do not exist yet; their routes are asked all the same.
+file of the home, every answer, every line of the command line, every byte of the feed, and every process's
+arguments are searched.
 """
 
 import json
@@ -18,10 +18,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from feeds import Listening
 from recorded import Act, RecordedUpstream, Reply
 from shell import PROGRAM, Shell
 from sidecar import ANTHROPIC_KEY, GEMINI_KEY, GROK_KEY, PROVIDER_KEY, Sidecar
 from spendguard_daemon.agent_keys import Caveats, mint, new_key
+from spendguard_daemon.gateway.feed_stream import LAST_ID_LENGTH_MAX
 from spendguard_daemon.log import JsonLines, redact
 from until import until
 
@@ -60,6 +62,12 @@ class Run:
         """Run a command, whatever comes of it, and keep what it said."""
         ran = self.shell.run(*words, **env)
         self.told.append(f"{words[:2]}: {ran.out} {ran.err}".encode())
+
+    def listen(self, last_id: str | None = None, path: str = "/v1/events") -> None:
+        """Keep what the feed tells first."""
+        with Listening(self.sidecar, last_id, path=path) as feed:
+            until(lambda: feed.messages)
+        self.told.append(bytes(feed.raw))
 
     def found(self) -> list[tuple[str, bytes]]:
         """Return where a secret was said, and which."""
@@ -187,12 +195,17 @@ def _misuse_control(on: Run, key: str) -> None:
         ("POST", f"{agent}/budget", {"hard_limit_cents": key}),
         ("PATCH", agent, {"concurrency": key}),
         ("POST", f"/v1/providers/{key}/test", {}),
-        ("GET", "/v1/events", None),
+        ("GET", f"/v1/events?before={key}", None),
         ("GET", "/metrics", None),
     ):
         on.send(method, path, admin, body)
         on.send(method, path, {"authorization": f"Bearer {key}"}, body)
     on.send("GET", "/v1/status", {"authorization": f"Bearer {on.sidecar.token}x"})
+    on.send("GET", "/v1/events", {"authorization": f"Bearer {key}x"})
+    on.send("GET", "/v1/events", {**admin, "last-event-id": key * 9})
+    for asked in ({"last_id": key}, {"path": f"/v1/events?after={key}"}):
+        if len(key) <= LAST_ID_LENGTH_MAX:
+            on.listen(**asked)
 
 
 SHOWN = (
@@ -214,6 +227,22 @@ SHOWN = (
 
 
 def test_no_key_is_said_twice(run: Run) -> None:
+    """Not by a daemon, nor by the one after it, nor on the feed of either, which told of all that happened."""
+    with Listening(run.sidecar) as feed:
+        until(lambda: feed.snapshots)
+        everything_goes_wrong(run)
+        until(lambda: {"hold", "end", "refused", "agent", "totals"} <= {one.kind for one in list(feed.messages)})
+        run.sidecar.kill()
+        assert feed.ended.wait(20)
+    run.told.append(bytes(feed.raw))
+    run.sidecar.start()
+    run.command("logs", "-n", "10000")
+    run.listen()
+    assert run.found() == []
+
+
+def everything_goes_wrong(run: Run) -> None:
+    """Use and misuse every key, also by `exec`, and run every command that shows something."""
     for key in run.keys.values():
         run.send("POST", CHAT, {"authorization": f"Bearer {key}"}, BODY)
     for key in (
@@ -234,10 +263,6 @@ def test_no_key_is_said_twice(run: Run) -> None:
     for words in (("status",), ("agent", "key", run.agent, "--list")):
         run.command(*words, CAP_API_KEY=run.keys["root"])
     assert [secret for secret in run.secrets for line in seen if secret in line] == []
-    run.sidecar.kill()
-    run.sidecar.start()
-    run.command("logs", "-n", "10000")
-    assert run.found() == []
 
 
 def _as_exec(on: Run) -> Sequence[bytes]:

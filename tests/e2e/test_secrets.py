@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from feeds import Listening
 from raw_http import Answer, Leave, request, send
 from recorded import Act, RecordedUpstream, Reply
 from sidecar import Sidecar
@@ -149,12 +150,13 @@ REFUSED: dict[str, bytes] = {
 
 @dataclass
 class Run:
-    """What was seen of one run: the answers that clients got, all of them."""
+    """What was seen of one run: the answers that clients got, all of them, and what the feed told."""
 
     sidecar: Sidecar
     upstream: RecordedUpstream
     agent: str = ""
     answers: list[bytes] = field(default_factory=list)
+    feeds: list[bytes] = field(default_factory=list)
 
     async def chat(self, raw: bytes, *, leave: Leave | None = None, **headers: str) -> Answer | None:
         """Send a chat call, keep its answer."""
@@ -213,12 +215,29 @@ def assert_kept_secret(run: Run) -> None:
         if name != "secrets.toml":
             assert not [one for one in spellings(KEY) if one in content], f"the key in {name}"
             assert b"canaryKEY" not in content, f"a part of the key in {name}"
-    for told in run.answers:
+    for told in run.feeds:
+        assert not [one for one in spellings(ANSWER) if one in told], "the answer on the feed"
+        assert PROMPT.encode() not in without_field_names(told), "the prompt on the feed"
+    for told in (*run.answers, *run.feeds):
         assert b"canaryKEY" not in told, told[:500]
         assert run.sidecar.token.encode() not in told, told[:500]
 
 
-async def test_nothing_is_kept_and_no_key_is_told(run: Run) -> None:
+def without_field_names(told: bytes) -> bytes:
+    """Return what operators are shown without the names of refused fields, which alone they may see."""
+    named = rb'"(?:path|feature)":"[\w.:]+"|"setting":"\[policy\] allow: [\w.:]+"|Malformed request: '
+    return re.sub(named + PROMPT.encode(), b"", told)
+
+
+@pytest.fixture
+def feed(run: Run) -> Iterator[Listening]:
+    """Who listens to all of it."""
+    with Listening(run.sidecar) as listening:
+        until(lambda: listening.snapshots)
+        yield listening
+
+
+async def test_nothing_is_kept_and_no_key_is_told(run: Run, feed: Listening) -> None:
     """All that can go right or wrong, then kill -9, a new start, and a last look."""
     sidecar, upstream = run.sidecar, run.upstream
     for name, (act, raw, status) in UPSTREAM_ACTS.items():
@@ -252,8 +271,10 @@ async def test_nothing_is_kept_and_no_key_is_told(run: Run) -> None:
     shown = run.control("GET", f"/v1/agents/{run.agent}/calls?limit=1000")
     # What operators are shown of calls holds no text either. A field's name that was refused is all but text.
     assert ANSWER.encode() not in shown
-    named = rb'"(?:path|feature)":"[\w.:]+"|"setting":"\[policy\] allow: [\w.:]+"|Malformed request: '
-    assert PROMPT.encode() not in re.sub(named + PROMPT.encode(), b"", shown)
+    assert PROMPT.encode() not in without_field_names(shown)
+    until(lambda: {"hold", "end", "refused", "progress"} <= {one.kind for one in list(feed.messages)})
+    until(lambda: len({one["call"]["call_id"] for one in feed.of("refused")}) >= len(REFUSED))
+    run.feeds.append(bytes(feed.raw))
     assert_process_says_nothing(sidecar)
     assert_kept_secret(run)
 
@@ -266,6 +287,9 @@ async def test_nothing_is_kept_and_no_key_is_told(run: Run) -> None:
     caller.join()
     sidecar.start()
     assert sidecar.calls(run.agent)[0]["state"] == "settled_worst"
+    with Listening(sidecar) as after:
+        until(lambda: after.snapshots)
+    run.feeds += [bytes(feed.raw), bytes(after.raw)]
     assert_process_says_nothing(sidecar)
     assert_kept_secret(run)
 

@@ -100,7 +100,7 @@ class Feed:
         self.check_room()
         self._listeners += 1
         try:
-            if self._teller is None:
+            if self._teller is None and not self._closed:
                 self._ring.forget()
                 self._teller = asyncio.create_task(self._tell_on(), name="feed")
             await self._listen(last_id, write)
@@ -158,7 +158,7 @@ class Feed:
             progress=shapes.all_progress(now),
             ended=shapes.ended(),
         )
-        self._rounds.begin(agents)
+        self._rounds.begin(snapshot)
         await _write(write, self._ring.snapshot(snapshot))
         return seq
 
@@ -167,13 +167,15 @@ class Feed:
     async def _tell_on(self) -> None:
         """Tell what was noted, a few times a second, as long as anybody listens and for a while after."""
         left_seconds = KEPT_SECONDS
-        while left_seconds > 0:
-            await asyncio.sleep(FLUSH_SECONDS)
-            left_seconds = KEPT_SECONDS if self._listeners else left_seconds - FLUSH_SECONDS
-            self._flush()
-        self._teller = None
-        self._noted.clear()
-        self._refused.clear()
+        try:
+            while left_seconds > 0:
+                await asyncio.sleep(FLUSH_SECONDS)
+                left_seconds = KEPT_SECONDS if self._listeners else left_seconds - FLUSH_SECONDS
+                self._flush()
+        finally:  # also where it fails: who listens hears nothing, comes again, and then it begins anew
+            self._teller = None
+            self._noted.clear()
+            self._refused.clear()
 
     def _flush(self, *, all_of_it: bool = False) -> None:
         now, before = self._shapes.now(), self._ring.seq

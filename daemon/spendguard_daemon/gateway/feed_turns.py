@@ -3,7 +3,7 @@
 Looked at in rounds while somebody listens, each as often as it is worth.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from spendguard_daemon import feed_wire, wire
 from spendguard_daemon.feed_wire import TOTALS_SECONDS_MAX
@@ -29,12 +29,23 @@ class Rounds:
         self._progress: dict[str, feed_wire.Progress] = {}
         self._totals: feed_wire.Totals | None = None
         self._pricing: tuple[object, ...] | None = None
+        self._doubted: set[str] = set()
         self._progress_ns = self._round_ns = self._still_ns = self._totals_ns = 0
 
-    def begin(self, agents: Iterable[feed_wire.Standing]) -> None:
-        """Note what a snapshot has told."""
-        for one in agents:
-            self.told(one.agent.agent_id, one.money)
+    def begin(self, snapshot: feed_wire.Snapshot) -> None:
+        """Note what a snapshot has told one listener.
+
+        Where that is other than what was told to all before, it is told again to all in the next round, even
+        if by then it is again what was told first.
+        """
+        for one in snapshot.agents:
+            agent_id = one.agent.agent_id
+            if one.money.locked_run_id is not None:  # who was told of a lock that is gone is still to hear of it
+                self._locked.setdefault(agent_id, one.money.locked_run_id)
+            if one.agent.waiting != self._waiting.get(agent_id, []):
+                self._doubted.add(agent_id)
+        seen = _of_status(snapshot.status)
+        self._pricing = seen if self._pricing in (None, seen) else ()
 
     def told(self, agent_id: str, money: feed_wire.Money) -> None:
         """Note what was told of an agent."""
@@ -57,11 +68,12 @@ class Rounds:
 
     def _of_waiting(self) -> Iterator[Fields]:
         shown = self._shapes.all_waiting()
-        for agent_id in [*shown, *(one for one in self._waiting if one not in shown)]:
+        before, self._waiting = self._waiting, shown
+        doubted, self._doubted = self._doubted, set()
+        for agent_id in dict.fromkeys([*shown, *before, *doubted]):
             waits = shown.get(agent_id, [])
-            if waits != self._waiting.get(agent_id, []):
+            if agent_id in doubted or waits != before.get(agent_id, []):
                 yield {"kind": "waiting", "agent_id": agent_id, "waiting": waits}
-        self._waiting = shown
 
     def _of_progress(self, now: Now) -> Iterator[Fields]:
         still = now.monotonic_ns - self._still_ns >= STILL_NS
@@ -81,9 +93,7 @@ class Rounds:
 
     def _of_prices(self) -> Iterator[Fields]:
         status = self._shapes.status()
-        shown = status.pricing
-        known = shown and (shown.document_sha256, shown.last_error, shown.next_refresh_at, shown.expires_at)
-        seen = (known, tuple(status.warnings), status.state)
+        seen = _of_status(status)
         if self._pricing is not None and seen != self._pricing:
             yield {"kind": "price", "status": status}
         self._pricing = seen
@@ -93,6 +103,13 @@ class Rounds:
         if totals != self._totals or now_ns - self._totals_ns >= TOTALS_SECONDS_MAX * NS_PER_SECOND:
             self._totals, self._totals_ns = totals, now_ns
             yield {"kind": "totals", "totals": totals}
+
+
+def _of_status(status: wire.Status) -> tuple[object, ...]:
+    """Return what of the daemon's status is worth a word when it changes."""
+    shown = status.pricing
+    known = shown and (shown.document_sha256, shown.last_error, shown.next_refresh_at, shown.expires_at)
+    return known, tuple(status.warnings), status.state
 
 
 def _moved(before: feed_wire.Progress | None, now: feed_wire.Progress) -> bool:
