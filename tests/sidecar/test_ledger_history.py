@@ -192,3 +192,24 @@ def test_an_answer_is_found_by_its_name_as_long_as_its_call_is_kept(monkeypatch:
     assert history.answered(AGENT, "resp_2") is found, "another call of its name went"
     book.execute(hold_call("c5"))
     assert history.answered(AGENT, "resp_2") is None
+
+
+def test_the_latest_are_those_of_all_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls and refusals together, newest first, as many as are asked for; those forgotten are not among them."""
+    monkeypatch.setattr(module, "CALLS_MAX", 4)
+    book = make_book()
+    assert book.history.latest(10) == []
+    for agent_id in ("a", "b"):
+        book.execute(new_agent(agent_id, concurrency="shared"))
+        book.execute(grant(100_000, agent_id=agent_id))
+    for number in range(3):
+        for agent_id in ("a", "b"):
+            book.execute(hold_call(f"{agent_id}{number}", agent_id=agent_id))
+            refuse(book.history, f"no {agent_id}{number}", agent_id)
+    book.execute(settle("a0", 70))
+    found = [one.call_id for one in book.history.latest(100)]
+    expected = [f"{kind}{agent_id}{number}" for number in range(3) for agent_id in "ab" for kind in ("", "no ")]
+    assert found == [call_id for call_id in reversed(expected) if book.history.call(call_id)]
+    assert found[:2] == ["no b2", "b2"]
+    assert [one.call_id for one in book.history.latest(3)] == found[:3]
+    assert book.history.latest(0) == []

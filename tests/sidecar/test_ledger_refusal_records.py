@@ -503,3 +503,19 @@ def test_operators_commands_are_not_held_back_by_a_full_disk() -> None:
     disk.capacity_bytes = disk.used_bytes() + 5_000
     clock.advance(2)
     assert ledger.post(cmd.Freeze(AGENT, "mad", "me"))
+
+
+def test_who_listens_hears_of_each_refusal_at_once() -> None:
+    """With what it says, before anything is recorded, and each of many; until then nobody need listen."""
+    ledger = open_ledger(SimDisk(), SimClock())
+    ledger.post(new_agent())
+    ledger.refuse(refused("unheard"))
+    heard: list[Refusal] = []
+    ledger.subscribe_refusals(heard.append)
+    for number in range(3):
+        ledger.refuse(refused(f"c{number}"))
+        shown = ledger.history.call(f"c{number}")
+        assert shown is not None
+        assert shown.code == "insufficient_budget"
+        assert heard[-1] == refused(f"c{number}")
+    assert len(heard) == 3
