@@ -250,10 +250,7 @@ def _gateway(parts: _Parts, identity: Identity, doors: Doors, stopping: Stopping
 
 
 async def _drain(guard: Guard, gateway: Gateway, ledger: Ledger, stopping: Stopping) -> None:
-    """Let calls in flight end, for as long as they may; cut them as soon as somebody says now.
-
-    Who listens to the feed hears of it to the end.
-    """
+    """Let calls in flight end, for as long as they may, with whoever listens; cut them if told to be quick."""
     closing = asyncio.create_task(guard.close(0 if stopping.now else GRACE_SECONDS))
     hurry = asyncio.create_task(stopping.wait_for_now())
     await asyncio.wait({closing, hurry}, return_when=asyncio.FIRST_COMPLETED)

@@ -66,8 +66,7 @@ class Guard:
         self._ways = Ways(planner, ledger.state, clock)
         self._running: dict[str, asyncio.Task[Answer | None]] = {}
         self.relays: dict[str, Relay] = {}
-        self._closing = False
-        self._voids, self._insistence = Pace.of_voids(clock), Insistence(clock)
+        self._closing, self._voids, self._insistence = False, Pace.of_voids(clock), Insistence(clock)
 
     def check_agent(self, agent_id: str) -> None:
         """Raise AGENT_NOT_FOUND for a stranger, before any of its body is read."""
@@ -122,7 +121,7 @@ class Guard:
         del self._running[relay.hold.call_id], self.relays[relay.hold.call_id]
         if relay.hold.call_id in self._ledger.state.open_calls:
             # Cancelled before the task's first step, or its booking failed: only the former is provably free.
-            ended = Outcome("worst", "internal error") if relay.left else outcomes.not_sent("aborted")
+            ended = Outcome("worst", "internal error") if relay.left else outcomes.not_sent(relay.cut_by)
             self._book(relay, ended)
         error = None if task.cancelled() else task.exception()
         if relay.client_gone and error and not isinstance(error, AnswerTornError | SpendGuardError):
@@ -181,7 +180,7 @@ class Guard:
             relay.problem, late = str(error) or "the call's deadline passed", True
         except BaseException as error:
             # Cut by shutdown or an operator, or a fault of our own: bytes may be out, so the table decides.
-            relay.problem = "aborted" if isinstance(error, asyncio.CancelledError) else "internal error"
+            relay.problem = relay.cut_by if isinstance(error, asyncio.CancelledError) else "internal error"
             await self._settle(relay)
             raise
         charged_nusd = await self._settle(relay)
@@ -275,12 +274,13 @@ class Guard:
         """Tell whether the same call could be held once more."""
         return free_nusd(self._ledger.state, hold) >= hold.amount_nusd
 
-    async def abort(self, call_id: str) -> bool:
+    async def abort(self, call_id: str, actor: str = "") -> bool:
         """Cut a call in flight; it settles by the outcome table. Return whether it was in flight."""
         while (task := self._running.get(call_id)) is None:
             if call_id not in self._ledger.state.open_calls:
                 return False
             await asyncio.sleep(DURABLE_SOON_SECONDS)  # held, but not yet on disk
+        self.relays[call_id].cut_by = f"aborted by {actor}" if actor else "aborted"
         task.cancel()
         await asyncio.wait([task])
         return True

@@ -42,6 +42,7 @@ class Relay:
     """The answer to one held call.
 
     The guard sets `left` once bytes may be out, and `problem` when the transport or the clock ends the call.
+    `cut_by` is what its record says where it is cut: by whom, where a person did it.
     `heard_ns` (monotonic) is when the provider was last heard of, else when the request went out.
     """
 
@@ -53,6 +54,7 @@ class Relay:
         self.started = False
         self.client_gone = False
         self.problem = ""
+        self.cut_by = "aborted"
         self.body = bytearray()
         self.heard_ns = clock.monotonic_ns()
         self._clock = clock

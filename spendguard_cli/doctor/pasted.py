@@ -2,7 +2,7 @@
 
 from spendguard_cli.doctor import bodies, checked, judging, lately
 from spendguard_cli.doctor.findings import Finding, Level
-from spendguard_cli.doctor.groups.failures import CUT, LEVELS, NOW, is_confirmed
+from spendguard_cli.doctor.groups.failures import LEVELS, NOW, cut_by, is_confirmed
 from spendguard_cli.doctor.groups.providers import TYPE_THE_KEY, another_key
 from spendguard_cli.doctor.world import World
 from spendguard_cli.remedies import Way, facts_of, told, ways_out
@@ -102,7 +102,7 @@ def _ended_badly(
     if known is None:
         return Level.WARNING, [], ways
     now = []
-    if known.reason in CUT:
+    if cut_by(known):
         now.append("an operator cut it, or the sidecar ended: it is no fault of the provider")
     if judging.passed_since(world, known):
         now.append("now: calls of the same kind have passed since")

@@ -70,7 +70,7 @@ def desk_at(connection: Connection) -> Desk:
     def found() -> Control:
         control = peek(connection)
         if control is None:
-            raise SpendGuardError(Code.NO_DAEMON, AWAY, remedy="spendguard status")
+            raise SpendGuardError(Code.NO_DAEMON, AWAY, remedy="spendguard up")
         return control
 
     return Desk(found)
@@ -82,13 +82,13 @@ def _done(control: Control, errand: Errand) -> str:
             return f"topped up {_granted(control.top_up(agent_id, cents))}"
         case SetLimit(agent_id, cents, topup_cents):
             answer = control.grant(agent_id, cents, topup_cents)
-            added = _granted(answer)
-            return f"the hard limit is {usd(answer.hard_limit_usd)}, {added}"
+            return f"the hard limit is {usd(answer.hard_limit_usd)}, topped up {_granted(answer)}"
         case TopUpDaemon(cents):
             return f"the cap above all agents topped up {_granted(control.top_up_daemon(cents))}"
         case SetDaemonLimit(cents, topup_cents):
             cap = control.set_daemon_budget(cents, topup_cents)
-            return f"the cap above all agents is {usd_of(cap.hard_limit_cents or 0)}, {_granted(cap)}"
+            limit = usd_of(cap.hard_limit_cents or 0)
+            return f"the cap above all agents is {limit}, topped up {_granted(cap)}"
         case Freeze(agent_id, reason):
             body: dict[str, object] = {"frozen": True} | ({"reason": reason} if reason else {})
             agent = control.change_agent(agent_id, body)

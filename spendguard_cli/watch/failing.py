@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spendguard_cli.doctor.groups.failures import cut_by
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.telling import CUT
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 
@@ -35,9 +35,9 @@ def kind(call: wire.Call) -> str | None:
         case "overrun":
             return "overrun"
         case "settled_worst":
-            return call.reason if call.reason in CUT else _lost(call)
+            return cut_by(call) or _lost(call)
         case "voided":
-            return None if call.reason in CUT else _unbilled(call)
+            return None if cut_by(call) else _unbilled(call)
     return None
 
 

@@ -3,6 +3,7 @@
 import msgspec
 from rich.text import Text
 
+from spendguard_cli.doctor.groups.failures import cut_by
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, STATE_STYLES, nusd
 from spendguard_cli.watch.board import Board, Row, seconds
 from spendguard_cli.watch.figures import short_age
@@ -19,8 +20,6 @@ from spendguard_daemon.text import safe
 UNKNOWN = "-"
 """What stands where a thing is not known, or is not there."""
 
-CUT = frozenset({"aborted", "crash"})
-"""Why a call ended that an operator cut, or the end of its sidecar: no provider has to do with it."""
 
 STATES = {
     "held": "in flight",
@@ -100,8 +99,8 @@ def state(call: wire.Call) -> Text:
     words = STATES.get(call.state, safe(call.state))
     if call.state == "refused" and call.code:
         words = f"refused: {safe(call.code)}"
-    if call.state == "settled_worst" and call.reason in CUT:
-        words = f"{words} ({call.reason})"
+    if call.state == "settled_worst" and cut_by(call):
+        words = f"{words} ({safe(call.reason or '')})"
     return Text(words, style=STATE_STYLES.get(call.state, ""))
 
 

@@ -5,7 +5,6 @@ Loads textual where its screens are drawn, and nowhere else.
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,6 @@ from spendguard_cli.watch.asked import Asked
 from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
-    from spendguard_cli.client import Control
-    from spendguard_cli.context import Connection
     from spendguard_cli.ledger.past import Past
     from spendguard_cli.watch.board import Board
 
@@ -85,20 +82,10 @@ def _live(session: Session, asked: Asked) -> None:
 
     desk = None
     if not asked.read_only:
-        from spendguard_cli.watch.acting import Desk
+        from spendguard_cli.watch.acting import desk_at
 
-        desk = Desk(partial(_reached, session.connection))
+        desk = desk_at(session.connection)
     WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin).run()
-
-
-def _reached(connection: "Connection") -> "Control":
-    """Return a new connection to the sidecar, proven again; raise NO_DAEMON where it is not up."""
-    from spendguard_cli.connect import peek
-
-    control = peek(connection)
-    if control is None:
-        raise SpendGuardError(Code.NO_DAEMON, "The sidecar is not up", remedy="spendguard up")
-    return control
 
 
 def _past(session: Session, asked: Asked) -> None:

@@ -231,7 +231,9 @@ def test_no_key_is_said_twice(run: Run) -> None:
     with Listening(run.sidecar) as feed:
         until(lambda: feed.snapshots)
         everything_goes_wrong(run)
-        until(lambda: {"hold", "end", "refused", "agent", "totals"} <= {one.kind for one in list(feed.messages)})
+        until(
+            lambda: {"hold", "end", "refused", "agent", "totals"} <= {one.kind for one in list(feed.messages)}
+        )
         run.sidecar.kill()
         assert feed.ended.wait(20)
     run.told.append(bytes(feed.raw))

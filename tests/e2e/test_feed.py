@@ -190,7 +190,9 @@ def test_a_lock_that_is_let_go_while_its_call_goes_on_is_told(
     money_is_true(sidecar, gone)
     call_id = hold["call"]["call_id"]
     told = until(
-        lambda: [one for event in feed.of("progress") for one in event["progress"] if one.get("attached") is False]
+        lambda: [
+            one for event in feed.of("progress") for one in event["progress"] if one.get("attached") is False
+        ]
     )
     assert told[-1]["call_id"] == call_id
     upstream.resume()
@@ -234,7 +236,9 @@ def test_the_daemons_own_budget_is_told(sidecar: Sidecar, feed: Listening) -> No
     as_actor(sidecar, "POST", "/v1/daemon/budget", {"hard_limit_cents": 1_000_000})
     told = until(lambda: [one for one in feed.of("totals") if one.get("actor") == "watch"])[-1]
     cap = sidecar.control("GET", "/v1/daemon/budget")
-    assert msgspec.convert(told["totals"]["cap"], wire.DaemonBudget) == msgspec.convert(cap, wire.DaemonBudget)
+    assert msgspec.convert(told["totals"]["cap"], wire.DaemonBudget) == msgspec.convert(
+        cap, wire.DaemonBudget
+    )
 
 
 def test_other_prices_are_told(tmp_path: Path) -> None:
@@ -249,7 +253,11 @@ def test_other_prices_are_told(tmp_path: Path) -> None:
         assert snapshot["status"]["pricing"]["document_sha256"] == sha256_of(first)
         server.behave = hostile.body(second)
         assert sidecar.refresh().status_code == 200
-        until(lambda: sha256_of(second) in [one["status"]["pricing"]["document_sha256"] for one in feed.of("price")])
+        until(
+            lambda: (
+                sha256_of(second) in [one["status"]["pricing"]["document_sha256"] for one in feed.of("price")]
+            )
+        )
         server.behave = hostile.body(b"{")
         assert sidecar.refresh().status_code != 200
         until(lambda: feed.of("price")[-1]["status"]["pricing"]["last_error"])

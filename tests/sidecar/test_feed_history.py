@@ -5,10 +5,9 @@ the end each one's board says what the ledger says.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 from unittest.mock import patch
 
 import msgspec
@@ -35,11 +34,27 @@ EARS = 2
 ENOUGH_TURNS = 60
 """Of the loop, for all that was noted to be told and taken."""
 
-ACTS = ("new", "grant", "hold", "hold", "hold", "end", "end", "adjust", "freeze", "delete", "key", "cap", "detach")
+ACTS = (
+    "new",
+    "grant",
+    "hold",
+    "hold",
+    "hold",
+    "end",
+    "end",
+    "adjust",
+    "freeze",
+    "delete",
+    "key",
+    "cap",
+    "detach",
+)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(ACTS), st.integers(0, 5), st.integers(0, 1_500)),
-        st.tuples(st.sampled_from(["flush", "pass", "stall", "go", "leave", "back"]), st.integers(0, 4), st.just(0)),
+        st.tuples(
+            st.sampled_from(["flush", "pass", "stall", "go", "leave", "back"]), st.integers(0, 4), st.just(0)
+        ),
     ),
     min_size=5,
     max_size=80,
@@ -115,7 +130,14 @@ class Stage:
         """Note that a call got no hold, as the guard does."""
         account = self.ledger.state.accounts[command.agent_id]
         if not account.deleted:
-            of = (command.call_id, command.agent_id, command.run_id, "openai", "chat/completions", "gpt-4o-mini")
+            of = (
+                command.call_id,
+                command.agent_id,
+                command.run_id,
+                "openai",
+                "chat/completions",
+                "gpt-4o-mini",
+            )
             self.ledger.refuse(Refusal(*of, error.code, error.detail, error.facts))
 
     def act(self, name: str, which: int, amount: int) -> None:
@@ -178,7 +200,15 @@ class Stage:
         for agent_id, account in live.items():
             row, agent = board.rows[agent_id], self.shapes.agent(account, now)
             assert row.money == self.shapes.money(account, now)
-            for name in ("name", "concurrency", "frozen", "frozen_reason", "keys", "needs_key", "hard_limit_cents"):
+            for name in (
+                "name",
+                "concurrency",
+                "frozen",
+                "frozen_reason",
+                "keys",
+                "needs_key",
+                "hard_limit_cents",
+            ):
                 assert getattr(row.agent, name) == getattr(agent, name), name
         assert set(board.flights) == set(state.open_calls)
         assert board.totals == self.shapes.totals()

@@ -58,7 +58,9 @@ def test_it_is_bounded(lengths: list[int], bounds: tuple[int, int]) -> None:
 
 
 @given(LENGTHS, BOUNDS, st.data())
-def test_who_goes_on_hears_each_once(lengths: list[int], bounds: tuple[int, int], data: st.DataObject) -> None:
+def test_who_goes_on_hears_each_once(
+    lengths: list[int], bounds: tuple[int, int], data: st.DataObject
+) -> None:
     """From any number that is still held, while more is told in between: all that follows, in its order."""
     ring = filled(lengths, bounds)
     seq = data.draw(st.integers(0, ring.seq))

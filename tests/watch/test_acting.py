@@ -82,6 +82,7 @@ async def test_top_up_by_its_keys(sidecar: Sidecar) -> None:
         assert sidecar.budget(agent)["remaining_usd"] == "3.50"
         (record,) = seat.records("budget_set", agent_id=agent, actor="watch")
         assert record["applied_nusd"] == 10**9
+        assert record["idempotency"]["key"].startswith("watch-")
 
 
 async def test_escape_does_nothing(sidecar: Sidecar) -> None:
@@ -115,7 +116,7 @@ async def test_set_the_limit(sidecar: Sidecar) -> None:
         await seat.pilot.pause()
         assert "a limit of $20.00, all of it granted; it then has $20.00 left" in seat.says()
         await seat.press("enter")
-        await seat.told("the hard limit is $20.00, by $20.00, $20.00 left")
+        await seat.told("the hard limit is $20.00, topped up by $20.00, $20.00 left")
         await seat.seen(lambda: seat.app.board.rows[agent].money.remaining_usd == "20.00")
         await seat.ask("limit", Subject(agent))
         seat.app.screen.query_one(Input).value = "$5"
@@ -169,11 +170,15 @@ async def test_abort(sidecar: Sidecar, held: RecordedUpstream, pool: ThreadPoolE
         assert f"charged at its hold, ${hold_usd}" in seat.says()
         await seat.press("enter")
         assert sidecar.calls(agent)[0]["state"] == "held"
-        await seat.ask("abort", Subject(agent, call_id))
+        await seat.point(agent)
+        await seat.press("x")
+        await seat.seen(lambda: isinstance(seat.app.screen, Ask))
+        await seat.pilot.pause()
         await seat.press("y", "y")
         await seat.told(f"cut: charged at its hold, ${hold_usd}")
         assert (await seat.done(lambda: answer.result(20))).status_code == 502
         assert sidecar.calls(agent)[0]["cost_usd"] == hold_usd
+        assert seat.records("settle_worst", call_id=call_id, reason="aborted by watch")
         await seat.seen(lambda: call_id in seat.app.board.ended)
         begin(seat.app, "abort", Subject(agent, call_id))
         await seat.told("This call has ended")
@@ -268,3 +273,24 @@ async def test_what_is_gone_or_away(tmp_path: Path) -> None:
             sidecar.start()
             assert sidecar.budget(other)["remaining_usd"] == "10.00"
             assert seat.records("budget_set", actor="watch") == []
+
+
+async def test_let_a_call_through_the_cap_by_its_keys(
+    tmp_path: Path, upstream: RecordedUpstream, pool: ThreadPoolExecutor
+) -> None:
+    """Where the cap above all agents is in the way, w raises it as needed; the call gets its answer."""
+    with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
+        agent = sidecar.agent(cents=1000, name="capped")
+        sidecar.control("POST", "/v1/daemon/budget", {"hard_limit_cents": 0, "topup_cents": 0})
+        answer = pool.submit(lambda: sidecar.chat(agent, BODY, **{WAIT: "60"}))
+        async with watching(sidecar, agent) as seat:
+            await seat.seen(lambda: seat.app.board.rows[agent].waiting)
+            await seat.point(agent)
+            await seat.press("w")
+            await seat.seen(lambda: isinstance(seat.app.screen, Ask))
+            await seat.pilot.pause()
+            assert "raises the cap above all agents from $0.00 to $0.01" in seat.says()
+            await seat.press("enter")
+            await seat.told("the cap above all agents is $0.01")
+            assert (await seat.done(lambda: answer.result(30))).status_code == 200
+            assert seat.records("daemon_limit_set", actor="watch")

@@ -1,6 +1,7 @@
 """The agent view: money, pace, and in sections calls, failures, runs, keys and what was done."""
 
 import threading
+from typing import Self
 
 import msgspec
 import pytest
@@ -30,7 +31,7 @@ class FakeControl:
         """Be the desk as well."""
         return self
 
-    def __enter__(self) -> "FakeControl":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -240,7 +240,7 @@ class Control:
 
     async def _abort_call(self, asked: Asked) -> web.Response:
         call_id = asked.route.params["call"]
-        if not await self._guard.abort(call_id):
+        if not await self._guard.abort(call_id, asked.actor):
             known = self._ledger.history.call(call_id)
             code, text = (
                 (Code.CALL_NOT_OPEN, "Call has ended") if known else (Code.CALL_NOT_FOUND, "Call not found")

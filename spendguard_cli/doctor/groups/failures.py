@@ -46,8 +46,13 @@ NOW: Mapping[bool | None, str] = {
     False: "would not be refused for that now",
 }
 OTHERS_PASSED = "other calls have passed since, which proves nothing of the very same request"
-CUT = frozenset({"aborted", "crash"})
-"""Why a call ended that an operator cut, or the end of its sidecar: no provider has to do with it."""
+CRASH, ABORTED = "crash", "aborted"
+"""How the reasons begin of calls that the end of their sidecar cut, or an operator: `aborted by watch`."""
+
+
+def cut_by(call: wire.Call) -> str | None:
+    """Return what cut a call, CRASH or ABORTED; None where its provider has to do with its end."""
+    return next((cut for cut in (CRASH, ABORTED) if (call.reason or "").startswith(cut)), None)
 
 
 def finding_of(world: World, one: lately.Refused, *, extra: tuple[str, ...] = ()) -> Finding:
@@ -121,7 +126,7 @@ def _providers(world: World) -> Iterator[Finding]:
 
 def _has_failed(world: World, call: wire.Call) -> bool:
     """Tell whether its provider failed it lately, and nobody has entered yet what it cost."""
-    ended_badly = call.state in ("voided", "settled_worst") and call.reason not in CUT
+    ended_badly = call.state in ("voided", "settled_worst") and cut_by(call) is None
     return ended_badly and _is_recent(world, call) and not is_confirmed(world, call)
 
 
