@@ -82,7 +82,7 @@ class Feed:
 
     def refused(self, refusal: Refusal) -> None:
         """Note a call that got no hold."""
-        self._shapes.refusals[refusal.agent_id] += 1
+        self._shapes.count_refusal(refusal.agent_id)
         if self._teller is not None:
             of_agent = self._refused.setdefault(refusal.agent_id, deque(maxlen=REFUSALS_AT_ONCE))
             of_agent.append(refusal.call_id)

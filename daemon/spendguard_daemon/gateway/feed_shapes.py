@@ -18,15 +18,28 @@ from spendguard_daemon.relay import Relay
 ENDED_SHOWN = 200
 
 
+Waits = tuple[int, list[wire.Waiting]]
+"""How many calls of an agent wait, and the first of them."""
+
+
 class Shapes:
-    """Makes the feed's shapes out of what is so now. `refusals` count by agent since the daemon began."""
+    """Makes the feed's shapes out of what is so now.
+
+    `refusals` count by agent, of those that exist, `refused` of all there ever were, since the daemon began.
+    """
 
     def __init__(
         self, *, ledger: Ledger, guard: Guard, clock: Clock, status: Callable[[], wire.Status]
     ) -> None:
         self._ledger, self._guard, self._clock = ledger, guard, clock
         self.status = status
-        self.refusals = Counter[str]()
+        self.refusals, self.refused = Counter[str](), 0
+
+    def count_refusal(self, agent_id: str) -> None:
+        """Count a refused call."""
+        self.refused += 1
+        if self.account(agent_id) is not None:
+            self.refusals[agent_id] += 1
 
     def now(self) -> Now:
         """Return the time."""
@@ -50,14 +63,16 @@ class Shapes:
         """Return the ids of all agents, those that were deleted too."""
         return self._ledger.state.accounts
 
-    def all_waiting(self) -> dict[str, list[wire.Waiting]]:
-        """Show the first waiting calls of each agent that has any."""
-        shown_of: dict[str, list[wire.Waiting]] = {}
+    def all_waiting(self) -> dict[str, Waits]:
+        """Show the first waiting calls of each agent that has any, and count them all."""
+        counts, shown_of = Counter[str](), dict[str, list[wire.Waiting]]()
         for waiter in self._ledger.waiting():
-            of_agent = shown_of.setdefault(waiter.command.agent_id, [])
-            if len(of_agent) < shown.WAITING_SHOWN:
-                of_agent.append(shown.waiting_call(waiter, self._ledger.state))
-        return shown_of
+            agent_id = waiter.command.agent_id
+            counts[agent_id] += 1
+            if counts[agent_id] <= shown.WAITING_SHOWN:
+                told = shown.waiting_call(waiter, self._ledger.state)
+                shown_of.setdefault(agent_id, []).append(told)
+        return {agent_id: (counts[agent_id], waits) for agent_id, waits in shown_of.items()}
 
     def all_progress(self, now: Now) -> list[feed_wire.Progress]:
         """Show how far the answers to all calls in flight have come."""
@@ -87,7 +102,7 @@ class Shapes:
             agents=sum(not account.deleted for account in state.accounts.values()),
             calls_in_flight=len(state.open_calls),
             calls_waiting=len(self._ledger.waiting()),
-            refusals=self.refusals.total(),
+            refusals=self.refused,
             cap=views.daemon_budget(state),
             unconfirmed_usd=format_usd(state.unconfirmed_nusd),
             unconfirmed_calls=state.unconfirmed_calls,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from spendguard_daemon import feed_wire, wire
 from spendguard_daemon.feed_wire import TOTALS_SECONDS_MAX
-from spendguard_daemon.gateway.feed_shapes import Shapes
+from spendguard_daemon.gateway.feed_shapes import Shapes, Waits
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 
@@ -18,6 +18,8 @@ STILL_NS = 5 * NS_PER_SECOND
 
 Fields = dict[str, object]
 
+NOBODY: Waits = (0, [])
+
 
 class Rounds:
     """What was told last of all that must be looked at. `due` says what is other now."""
@@ -25,7 +27,7 @@ class Rounds:
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
         self._locked: dict[str, str] = {}
-        self._waiting: dict[str, list[wire.Waiting]] = {}
+        self._waiting: dict[str, Waits] = {}
         self._progress: dict[str, feed_wire.Progress] = {}
         self._totals: feed_wire.Totals | None = None
         self._pricing: tuple[object, ...] | None = None
@@ -44,7 +46,7 @@ class Rounds:
                 one.money.locked_run_id is not None
             ):  # who was told of a lock that is gone is still to hear of it
                 self._locked.setdefault(agent_id, one.money.locked_run_id)
-            if one.agent.waiting != self._waiting.get(agent_id, []):
+            if (one.money.calls_waiting, one.agent.waiting) != self._waiting.get(agent_id, NOBODY):
                 self._doubted.add(agent_id)
         seen = _of_status(snapshot.status)
         self._pricing = seen if self._pricing in (None, seen) else ()
@@ -73,9 +75,9 @@ class Rounds:
         before, self._waiting = self._waiting, shown
         doubted, self._doubted = self._doubted, set()
         for agent_id in dict.fromkeys([*shown, *before, *doubted]):
-            waits = shown.get(agent_id, [])
-            if agent_id in doubted or waits != before.get(agent_id, []):
-                yield {"kind": "waiting", "agent_id": agent_id, "waiting": waits}
+            waits = shown.get(agent_id, NOBODY)
+            if agent_id in doubted or waits != before.get(agent_id, NOBODY):
+                yield {"kind": "waiting", "agent_id": agent_id, "waiting": waits[1]}
 
     def _of_progress(self, now: Now) -> Iterator[Fields]:
         still = now.monotonic_ns - self._still_ns >= STILL_NS
