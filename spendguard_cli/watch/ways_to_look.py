@@ -5,9 +5,10 @@ Loads textual where its screens are drawn, and nowhere else.
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from spendguard_cli.output import Form
 from spendguard_cli.session import Session
@@ -15,8 +16,6 @@ from spendguard_cli.watch.asked import Asked
 from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
-    from spendguard_cli.client import Control
-    from spendguard_cli.context import Connection
     from spendguard_cli.ledger.past import Past
     from spendguard_cli.watch.board import Board
 
@@ -82,34 +81,32 @@ def _live(session: Session, asked: Asked) -> None:
         asked = replace(asked, agent=session.agent_id(asked.agent))
     from spendguard_cli.watch.app import WatchApp
     from spendguard_cli.watch.feed import FeedReader
+    from spendguard_cli.watch.running import run
 
     desk = None
     if not asked.read_only:
-        from spendguard_cli.watch.acting import Desk
+        from spendguard_cli.watch.acting import desk_at
 
-        desk = Desk(partial(_reached, session.connection))
-    WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin).run()
+        desk = desk_at(session.connection)
+    _ended(run(WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin), session.out.warn))
 
 
-def _reached(connection: "Connection") -> "Control":
-    """Return a new connection to the sidecar, proven again; raise NO_DAEMON where it is not up."""
-    from spendguard_cli.connect import peek
-
-    control = peek(connection)
-    if control is None:
-        raise SpendGuardError(Code.NO_DAEMON, "The sidecar is not up", remedy="spendguard up")
-    return control
+def _ended(code: int) -> None:
+    """End the command with a code other than 0."""
+    if code:
+        raise typer.Exit(code)
 
 
 def _past(session: Session, asked: Asked) -> None:
     past, at_ns = _read_past(session, asked.at)
     from spendguard_cli.watch.past_app import PastApp
     from spendguard_cli.watch.replay import Player, Replay
+    from spendguard_cli.watch.running import run
 
     player = Player(past, at_ns, playing=asked.replay)
     if asked.speed is not None:
         player.speed = asked.speed
-    PastApp(Replay(player), begin=asked.begin).run()
+    _ended(run(PastApp(Replay(player), begin=asked.begin), session.out.warn))
 
 
 def _serve(session: Session, asked: Asked) -> None:
