@@ -5,6 +5,7 @@ record of the journal that comes of it names the actor `watch`, and money verbs 
 each question that was asked, so that what was confirmed once is booked once.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -29,6 +30,7 @@ from spendguard_cli.watch.errands import (
     Unfreeze,
 )
 from spendguard_cli.watch.letting import called
+from spendguard_cli.watch.running import aside
 from spendguard_cli.watch.stories import story_of
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.telling import usd
@@ -148,7 +150,7 @@ def _ask(app: "WatchApp", name: Name, subject: Subject) -> None:
 
     def do(errand: Errand | None) -> None:
         if errand is not None:
-            _work(app, desk, errand)
+            _work(app, desk, errand, question.title)
 
     app.push_screen(Ask(lambda typed: asked(name, app.board, subject, typed), question), do)
 
@@ -163,23 +165,25 @@ def _pinned(app: "WatchApp", name: Name, subject: Subject) -> Subject:
     return Subject(agent_id, next(flying))
 
 
-def _work(app: "WatchApp", desk: Desk, errand: Errand) -> None:
+def _work(app: "WatchApp", desk: Desk, errand: Errand, title: str) -> None:
     key = f"watch-{uuid.uuid4()}"
 
-    def run() -> None:
+    async def run() -> None:
         try:
-            said, kind, seconds = desk.do(errand, key), "information", TOAST_SECONDS
+            tell(app, await aside(lambda: desk.do(errand, key)))
         except SpendGuardError as error:
-            said, kind, seconds = refused(error), "error", REFUSED_SECONDS
-        app.call_from_thread(tell, app, said, kind, seconds)
+            tell(app, refused(error), "error", REFUSED_SECONDS)
+        except asyncio.CancelledError:  # one left the program
+            app.unanswered.append(title)
+            raise
 
-    app.run_worker(run, thread=True, group="acting")
+    app.run_worker(run(), group="acting")
 
 
 def refused(error: SpendGuardError) -> str:
     """Say why something was not done, and what to type; where the answer was lost, that nobody knows."""
     said = safe(error.detail, 400)
-    if error.code is Code.NO_DAEMON and error.detail != AWAY:
+    if error.code in (Code.NO_DAEMON, Code.INTERNAL) and error.detail != AWAY:
         said += "; whether it was done is not known: look before you do it again"
     return f"{said}\n{safe(error.remedy, 400)}" if error.remedy else said
 
@@ -207,15 +211,18 @@ def _explain(app: "WatchApp", subject: Subject) -> None:
     flight = board.flights.get(call_id)
     known = flight.call if flight else board.ended.get(call_id)
 
-    def run() -> None:
+    def found(desk: Desk) -> wire.Call:
+        with desk.control() as control:
+            return control.call(call_id)
+
+    async def run() -> None:
         call, why = known, ""
         if desk is not None:
             try:
-                with desk.control() as control:
-                    call = control.call(call_id)
+                call = await aside(lambda: found(desk))
             except SpendGuardError as error:
                 why = f"the sidecar could not be asked: {safe(error.detail, 400)}"
-        app.call_from_thread(show, call, why)
+        show(call, why)
 
     def show(call: wire.Call | None, why: str) -> None:
         if call is None:
@@ -224,7 +231,7 @@ def _explain(app: "WatchApp", subject: Subject) -> None:
             row = board.rows.get(call.agent_id)
             app.push_screen(Explained(story_of(board, call, called(row) if row else "", why)))
 
-    app.run_worker(run, thread=True, group="asking")
+    app.run_worker(run(), group="asking")
 
 
 def tell(app: "WatchApp", said: str, kind: str = "information", seconds: float = TOAST_SECONDS) -> None:

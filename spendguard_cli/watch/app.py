@@ -43,6 +43,7 @@ class WatchApp(App[None]):
     """`spendguard watch`. `local_seconds` is the clock by which silence is measured.
 
     `desk` carries out what is done here; None where nothing may be: in the past, or where one only looks.
+    `unanswered` are the titles of what was asked of the sidecar and not answered when the program ended.
     """
 
     TITLE = "spendguard watch"
@@ -72,6 +73,7 @@ class WatchApp(App[None]):
         self.desk = desk
         self._source, self.local_seconds = source, local_seconds
         self._drawn, self._drawn_seconds = -1, 0.0
+        self.unanswered: list[str] = []
         self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -81,6 +83,19 @@ class WatchApp(App[None]):
         """Begin to listen, and to draw."""
         self._source.start(lambda message: void(self.post_message(Told(message))))
         self.set_interval(DRAW_SECONDS, self.redraw)
+
+    @property
+    def fault(self) -> Exception | None:
+        """Return what the program failed with; None where all is well."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """End, and draw no traceback: it would show what stands in variables. Who runs us says the fault."""
+        self._close_messages_no_wait()
+
+    def _print_error_renderables(self) -> None:
+        """Print nothing of a fault, neither what says more of itself than one line."""
+        self._exit_renderables.clear()
 
     def on_unmount(self) -> None:
         """Listen no more."""

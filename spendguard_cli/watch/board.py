@@ -24,6 +24,9 @@ ENDED_MAX = 2_000
 EARLY_MAX = 1_000
 """How many agents and calls are remembered of which something was told before they were, or that are gone."""
 
+SECONDS_MAX = 253_370_764_800.0
+"""The year 9999: a clock that says so is wrong, and what is reckoned on from there is no date any more."""
+
 Link = Literal["connecting", "live", "away", "past"]
 T = TypeVar("T")
 
@@ -236,8 +239,9 @@ def _put(known: dict[str, T], key: str, value: T, most: int) -> None:
 
 
 def seconds(iso: str) -> float:
-    """Read a time of the wire, in seconds since the epoch; 0 for what is none."""
+    """Read a time of the wire, in seconds since the epoch; 0 for what is none, or beyond SECONDS_MAX."""
     try:
-        return datetime.fromisoformat(iso).timestamp()
+        read = datetime.fromisoformat(iso).timestamp()
     except (ValueError, OverflowError):
         return 0.0
+    return read if 0 <= read <= SECONDS_MAX else 0.0

@@ -1,8 +1,8 @@
 """One line for a status bar: what is left, what is going on, how long it lasts. Pure."""
 
-from spendguard_cli.views.ink import nusd
 from spendguard_cli.watch.figures import short_age, short_usd
 from spendguard_cli.watch.seen import Glance
+from spendguard_daemon.money import NUSD_PER_USD
 
 CELLS_MAX = 80
 USD_CELLS = 9
@@ -18,13 +18,20 @@ def line(shown: Glance) -> str:
     return told
 
 
+def _sum_nusd(usd: str) -> int:
+    """Read an exact sum in nano-USD; of many agents it may be more than any one amount can be."""
+    whole, _, part = usd.removeprefix("-").partition(".")
+    nusd = int(whole) * NUSD_PER_USD + int(part.ljust(9, "0"))
+    return -nusd if usd.startswith("-") else nusd
+
+
 def _parts(shown: Glance) -> list[tuple[int, str]]:
     """Return what may be said, in its order; the heaviest is left out last, an empty one always."""
     sums = shown.sums
-    pace = max(nusd(sums.usd_per_minute), nusd(sums.usd_per_minute_of_15))
+    pace = max(_sum_nusd(sums.usd_per_minute), _sum_nusd(sums.usd_per_minute_of_15))
     seconds = sums.seconds_to_empty
     return [
-        (9, f"sg {short_usd(nusd(sums.left_usd), USD_CELLS)} left"),
+        (9, f"sg {short_usd(_sum_nusd(sums.left_usd), USD_CELLS)} left"),
         (8, "draining" if shown.state == "draining" else ""),
         (5, f"{sums.calls_in_flight} in flight"),
         (7, f"{sums.calls_waiting} waiting" if sums.calls_waiting else ""),

@@ -7,6 +7,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -62,7 +63,8 @@ class Ask(ModalScreen[Errand | None]):
         """What will be done, what may be typed, and two buttons."""
         question = self._question
         with Vertical(id="box") as box:
-            box.border_title = Text(question.title).markup  # a name in it is text, whatever it holds
+            # a name in it is text, whatever it holds; of `.markup` not all is escaped
+            box.border_title = Content(question.title)
             box.border_subtitle = (
                 "y does it, esc does not" if question.grave else "enter does it, esc does not"
             )

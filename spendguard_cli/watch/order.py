@@ -15,6 +15,7 @@ from spendguard_cli.watch.sse import Sse
 from spendguard_daemon import wire
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.feed_wire import Event, Kind, Money, Progress, Snapshot, Totals
+from spendguard_daemon.money import from_cents
 
 EARLY_MAX = 10_000
 """How many events wait at most for one before them."""
@@ -177,5 +178,6 @@ def _check_totals(totals: Totals) -> None:
     _amount(totals.cap.settled_usd)
     if totals.cap.remaining_usd is not None:
         _amount(totals.cap.remaining_usd)
+    from_cents(totals.cap.hard_limit_cents or 0)
     for one in totals.unconfirmed:
         _amount(one.cost_usd)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from spendguard_cli.output import Form
 from spendguard_cli.session import Session
 from spendguard_cli.watch.asked import Asked
@@ -79,24 +81,32 @@ def _live(session: Session, asked: Asked) -> None:
         asked = replace(asked, agent=session.agent_id(asked.agent))
     from spendguard_cli.watch.app import WatchApp
     from spendguard_cli.watch.feed import FeedReader
+    from spendguard_cli.watch.running import run
 
     desk = None
     if not asked.read_only:
         from spendguard_cli.watch.acting import desk_at
 
         desk = desk_at(session.connection)
-    WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin).run()
+    _ended(run(WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin), session.out.warn))
+
+
+def _ended(code: int) -> None:
+    """End the command with a code other than 0."""
+    if code:
+        raise typer.Exit(code)
 
 
 def _past(session: Session, asked: Asked) -> None:
     past, at_ns = _read_past(session, asked.at)
     from spendguard_cli.watch.past_app import PastApp
     from spendguard_cli.watch.replay import Player, Replay
+    from spendguard_cli.watch.running import run
 
     player = Player(past, at_ns, playing=asked.replay)
     if asked.speed is not None:
         player.speed = asked.speed
-    PastApp(Replay(player), begin=asked.begin).run()
+    _ended(run(PastApp(Replay(player), begin=asked.begin), session.out.warn))
 
 
 def _serve(session: Session, asked: Asked) -> None:

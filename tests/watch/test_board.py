@@ -2,6 +2,8 @@
 
 import tracemalloc
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -197,3 +199,15 @@ def test_memory_is_flat() -> None:
     assert len(board.ended) == boards.ENDED_MAX
     assert not board.rows
     assert not board.flights
+
+
+@pytest.mark.parametrize(
+    "iso", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "soon", ""]
+)
+def test_a_time_at_the_end_of_all_times_is_none(iso: str) -> None:
+    """What is no date any more a second later is not reckoned with: it is shown as not known."""
+    board = Board()
+    board.hear(Snapped(msgspec.structs.replace(snapshot(), at=iso)), 0.0)
+    board.hear(Away("it ended"), 1.0)
+    assert board.now_seconds(1e6) == 0
+    assert "nothing is known yet" in board.doubt()

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from canned import NOW, crowd, snapshot
+from canned import NOW, crowd, snapshot, uuid
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.compact import CELLS_MAX, line
 from spendguard_cli.watch.messages import Snapped
@@ -53,3 +53,19 @@ def test_one_agent_alone() -> None:
     told = snapshot()
     said = line(seen(told, Wanted(agent_id=told.agents[3].agent.agent_id)))
     assert said == "sg $0.10 left · 0 in flight · 12 refused · burn $0.060/m · 1m40s to empty"
+
+
+def test_many_agents_may_have_more_than_one_may() -> None:
+    """A sum above the largest amount, of many agents with large limits, is a sum like any other."""
+    first = snapshot().agents[0]
+    rich = msgspec.structs.replace(first.money, hard_limit_usd="6000000", remaining_usd="6000000")
+    told = [
+        msgspec.structs.replace(
+            first, agent=msgspec.structs.replace(first.agent, agent_id=uuid(one)), money=rich
+        )
+        for one in (1, 2)
+    ]
+    uncapped = msgspec.structs.replace(snapshot().totals.cap, hard_limit_cents=None, remaining_usd=None)
+    totals = msgspec.structs.replace(snapshot().totals, cap=uncapped)
+    said = line(seen(msgspec.structs.replace(snapshot(told), totals=totals)))
+    assert said.startswith("sg $12000000 left")

@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,3 +132,15 @@ def test_a_message_has_a_bound(raw: bytes) -> None:
     parser = Parser(300)
     with pytest.raises(EndlessError):
         list(parser.feed(raw))
+
+
+@pytest.mark.parametrize("cents", [2**53, -(2**63), 10**30])
+def test_a_cap_beyond_all_amounts_is_not_understood(cents: int) -> None:
+    """Money that no ledger can hold loses the feed, before anything reckons with it."""
+    told = History([])
+    snapshot = told.snapshot(0)
+    cap = msgspec.structs.replace(snapshot.totals.cap, hard_limit_cents=cents)
+    totals = msgspec.structs.replace(snapshot.totals, cap=cap)
+    data = msgspec.json.encode(msgspec.structs.replace(snapshot, totals=totals))
+    with pytest.raises(LostError):
+        Order().snapshot(Sse("snapshot", f"{snapshot.epoch}.{snapshot.seq}", data))

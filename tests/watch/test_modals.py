@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from canned import Tap, hostile, uuid, world
+from canned import snapshot as canned_snapshot
 from looks import check_look, look
 from spendguard_cli.client import Control
 from spendguard_cli.watch.acting import Desk, begin
@@ -168,3 +170,17 @@ async def test_hostile_names_in_a_modal(name: str) -> None:
         assert "\u202e" not in look(app)
         if name in ("topup", "limit"):
             assert "[red]" in look(app).split("\n- ")[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["[$panel on $panel]calm", "[Bold]x", "[ bold]x", "[@click=app.quit]x", "a\\"]
+)
+async def test_the_title_shows_a_name_as_it_is(name: str) -> None:
+    """No name hides itself, or a part of it, in the title of a question: the deed is about who is named."""
+    snapshot = canned_snapshot()
+    first = snapshot.agents[0]
+    other = replace(first, agent=replace(first.agent, name=name))
+    app = program(Tap(Snapped(replace(snapshot, agents=[other]))), Doorless())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begun(pilot, app, "topup", Subject(uuid(1)), Ask)
+        assert f"Top up {name} " in look(app)
