@@ -79,12 +79,12 @@ def desk_at(connection: Connection) -> Desk:
 def _done(control: Control, errand: Errand) -> str:
     match errand:
         case TopUp(agent_id, cents):
-            return f"topped up by {_granted(control.top_up(agent_id, cents))}"
+            return f"topped up {_granted(control.top_up(agent_id, cents))}"
         case SetLimit(agent_id, cents, topup_cents):
             answer = control.grant(agent_id, cents, topup_cents)
             return f"the hard limit is {usd(answer.hard_limit_usd)}, topped up {_granted(answer)}"
         case TopUpDaemon(cents):
-            return f"the cap above all agents topped up by {_granted(control.top_up_daemon(cents))}"
+            return f"the cap above all agents topped up {_granted(control.top_up_daemon(cents))}"
         case SetDaemonLimit(cents, topup_cents):
             cap = control.set_daemon_budget(cents, topup_cents)
             limit = usd_of(cap.hard_limit_cents or 0)
@@ -106,7 +106,7 @@ def _done(control: Control, errand: Errand) -> str:
 def _granted(answer: wire.Budget | wire.DaemonBudget) -> str:
     ignored = answer.topup_ignored_usd
     more = f", {usd(ignored)} ignored: it did not fit below the limit" if answer.topup_ignored_cents else ""
-    return f"{usd(answer.topup_applied_usd or '0')}, {usd(answer.remaining_usd)} left{more}"
+    return f"by {usd(answer.topup_applied_usd or '0')}, {usd(answer.remaining_usd)} left{more}"
 
 
 def _ended(call: wire.Call) -> str:

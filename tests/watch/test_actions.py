@@ -239,7 +239,7 @@ def test_every_agent_can_be_asked_about() -> None:
 
 
 def test_what_is_offered_is_what_the_refused_call_lacked() -> None:
-    """After a refusal for money, l offers the limit that it needs, and t the money; what adds nothing is no deed."""
+    """After a refusal for money, l offers the limit it needs, t the money; what adds nothing is no deed."""
     refused = call(
         1,
         1,
