@@ -20,6 +20,7 @@ from spendguard_cli.watch.errands import (
     TopUp,
     Unfreeze,
 )
+from spendguard_cli.watch.lacking import lacking_cents, needed_cents
 from spendguard_cli.watch.letting import called, exact, fits, let
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.telling import usd_of as usd_of_nusd
@@ -53,20 +54,20 @@ def asked(name: Name, board: Board, subject: Subject, typed: str | None = None) 
         return GONE
     match name:
         case "topup":
-            return _topup(row, typed)
+            return _topup(row, typed, lacking_cents(board, row) or TOPUP_CENTS)
         case "limit":
-            return _limit(row, typed)
+            return _limit(row, typed, needed_cents(board, row))
         case "freeze":
             return _freeze(row, typed)
         case "unfreeze":
             return _unfreeze(row)
 
 
-def _topup(row: Row, typed: str | None) -> Question | Impossible:
+def _topup(row: Row, typed: str | None, offered_cents: int) -> Question | Impossible:
     money, who = row.money, called(row)
     if money.hard_limit_usd is None or money.remaining_usd is None:
         return Impossible(f"{who} has no budget yet: set its hard limit first (key l)")
-    field = Field("add (cents, or $)", usd_of(TOPUP_CENTS))
+    field = Field("add (cents, or $)", usd_of(offered_cents))
     title = f"Top up {who}"
     given = _cents("amount", field.default if typed is None else typed)
     if isinstance(given, str):
@@ -84,14 +85,15 @@ def _topup(row: Row, typed: str | None) -> Question | Impossible:
             " (key l sets it)"
         )
     said += _held(row) + _still_frozen(row)
-    errand = TopUp(row.agent.agent_id, given) if given else None
-    return Question(title, "top up", tuple(said), field, errand, "" if given else "nothing would be added")
+    errand = TopUp(row.agent.agent_id, given) if applied_nusd else None
+    wrong = "" if applied_nusd else "nothing would be added"
+    return Question(title, "top up", tuple(said), field, errand, wrong)
 
 
-def _limit(row: Row, typed: str | None) -> Question:
+def _limit(row: Row, typed: str | None, needed: int) -> Question:
     money, who = row.money, called(row)
     old_usd, remaining_usd = money.hard_limit_usd, money.remaining_usd
-    default_cents = FIRST_LIMIT_CENTS if old_usd is None else cents_floor(nusd(old_usd))
+    default_cents = FIRST_LIMIT_CENTS if old_usd is None else max(needed, cents_floor(nusd(old_usd)))
     field, title = Field("limit (cents, or $)", usd_of(default_cents)), f"Set the hard limit of {who}"
     given = _cents("limit", field.default if typed is None else typed)
     if isinstance(given, str):
@@ -112,7 +114,9 @@ def _limit(row: Row, typed: str | None) -> Question:
                 f" taken away, it then has {usd_of(given)} left"
             )
         else:
-            said.append(f"it keeps the {exact(remaining_usd)} that it has left; nothing is added")
+            said.append(
+                f"it keeps the {exact(remaining_usd)} that it has left; nothing is added (key t adds)"
+            )
         wrong = "that is its limit already" if limit_nusd == nusd(old_usd) else ""
     said += _held(row) + _still_frozen(row)
     errand = None if wrong else SetLimit(row.agent.agent_id, given)

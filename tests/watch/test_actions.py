@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canned import HOSTILE, agent, hostile, money, snapshot, standings, uuid, waiting
+from canned import HOSTILE, agent, call, hostile, money, snapshot, standings, uuid, waiting
 from spendguard_cli.watch.actions import asked
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.errands import (
@@ -236,3 +236,25 @@ def test_every_agent_can_be_asked_about() -> None:
     for number in range(1, len(standings()) + 1):
         for name in NAMES:
             assert asked(name, board, Subject(uuid(number)))
+
+
+def test_what_is_offered_is_what_the_refused_call_lacked() -> None:
+    """After a refusal for money, l offers the limit it needs, t the money; what adds nothing is no deed."""
+    refused = call(
+        1,
+        1,
+        "refused",
+        code="insufficient_budget",
+        facts={"code": "insufficient_budget", "worst_case_usd": "0.10143"},
+    )
+    for limit, offered in (("0.05", "$0.11"), ("0.50", "$0.50")):
+        shown = Money(hard_limit_usd=limit, remaining_usd="0.05", available_usd="0.05")
+        told = snapshot([Standing(agent=agent(1, "one"), money=shown)])
+        board = board_of(msgspec.structs.replace(told, ended=[refused]))
+        field = question("limit", board, Subject(uuid(1))).field
+        assert field is not None
+        assert field.default == offered
+        topup = question("topup", board, Subject(uuid(1)))
+        assert topup.field is not None
+        assert topup.field.default == "$0.06"
+        assert (topup.errand is None) == (limit == "0.05")
