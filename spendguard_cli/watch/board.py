@@ -35,7 +35,8 @@ T = TypeVar("T")
 class Row:
     """One agent. `seq` is that of the event that told `money`; `settings_seq` of what told `agent`.
 
-    `deeds` are what people did to it since the last snapshot, the newest last.
+    `deeds` are what people did to it since the last snapshot, the newest last; `refused_seconds` is when a
+    call of it was refused last, as far as that is known.
     """
 
     agent: wire.Agent
@@ -46,6 +47,7 @@ class Row:
     settings_seq: int
     waiting_seq: int
     deeds: list[Deed] = field(default_factory=list, compare=False)
+    refused_seconds: float = field(default=0.0, compare=False)
 
     def hear(self, event: Event) -> None:
         """Take up what is newer than what is known."""
@@ -156,6 +158,8 @@ class Board:
             for call in snapshot.calls
         }
         self.ended = {call.call_id: call for call in reversed(snapshot.ended[:ENDED_MAX])}
+        for call in self.ended.values():
+            self._note_refused(call)
         self._ended_seq = dict.fromkeys(self.ended, snapshot.seq)
         self._gone, self._early, self._early_progress = {}, {}, {}
 
@@ -218,9 +222,15 @@ class Board:
                 flight.call, flight.seq = call, seq
             return
         self.flights.pop(call_id, None)
+        self._note_refused(call)
         if seq > self._ended_seq.get(call_id, 0):
             _put(self.ended, call_id, call, ENDED_MAX)
             _put(self._ended_seq, call_id, seq, ENDED_MAX)
+
+    def _note_refused(self, call: wire.Call) -> None:
+        row = self.rows.get(call.agent_id)
+        if row is not None and call.state == "refused":
+            row.refused_seconds = max(row.refused_seconds, seconds(call.created_at))
 
     def _note_progress(self, one: Progress, seq: int) -> None:
         flight = self.flights.get(one.call_id)

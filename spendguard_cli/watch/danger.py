@@ -7,10 +7,13 @@ from spendguard_cli.watch.board import Row
 from spendguard_cli.watch.figures import short_age
 
 Danger = Literal["calm", "care", "bad", "stopped"]
-"""Nothing to do; soon empty; nothing that a new call could hold; no call gets through until a person acts."""
+"""Nothing to do; soon empty, or just refused; nothing that a new call could hold; no call gets through until a
+person acts."""
 
 CARE_PERCENT = 10
 CARE_SECONDS = 5 * 60
+REFUSED_SECONDS = 60
+"""For so long a refusal is told, where nothing worse is to be said."""
 
 LEVELS: tuple[Danger, ...] = ("calm", "care", "bad", "stopped")
 """The worse the later."""
@@ -52,4 +55,7 @@ def _judge(row: Row, now_seconds: float) -> tuple[Danger, str]:
         return "care", f"empty in {short_age(seconds)}"
     if remaining_nusd * 100 < nusd(money.hard_limit_usd) * CARE_PERCENT:
         return "care", f"below {CARE_PERCENT} %"
+    since_seconds = int(now_seconds - row.refused_seconds)
+    if 0 <= since_seconds < REFUSED_SECONDS:
+        return "care", f"refused {short_age(since_seconds)} ago"
     return "calm", ""

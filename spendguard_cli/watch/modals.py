@@ -24,8 +24,9 @@ Reckon = Callable[[str | None], Question | Impossible]
 class Ask(ModalScreen[Errand | None]):
     """One question, with its consequences by what is typed and by the board as it is at this moment.
 
-    Answers with the errand that was shown, once, or with None. Where the deed is grave the button that does
-    nothing has the focus, and `y` does it.
+    Answers with the errand that was shown, once, or with None. What is asked for has the focus, and where the
+    deed is grave Enter only goes on to the button. Is nothing asked for, the button that does nothing has the
+    focus then, and `y` does it.
     """
 
     DEFAULT_CSS = """
@@ -65,9 +66,8 @@ class Ask(ModalScreen[Errand | None]):
         with Vertical(id="box") as box:
             # a name in it is text, whatever it holds; of `.markup` not all is escaped
             box.border_title = Content(question.title)
-            box.border_subtitle = (
-                "y does it, esc does not" if question.grave else "enter does it, esc does not"
-            )
+            grave = "enter twice" if question.field else "y"
+            box.border_subtitle = f"{grave if question.grave else 'enter'} does it, esc does not"
             if question.field is not None:
                 yield Static(f"{question.field.label}:", id="label", markup=False)
                 yield Input(question.field.default, max_length=INPUT_LENGTH_MAX, compact=True)
@@ -81,10 +81,10 @@ class Ask(ModalScreen[Errand | None]):
         """Show the consequences; they are reckoned anew as the board goes on."""
         self.reckon()
         self.set_interval(RECKON_SECONDS, self.reckon)
-        if self._question.grave:
-            self.query_one("#no").focus()
-        elif self._question.field is not None:
+        if self._question.field is not None:
             self.query_one(Input).focus()
+        elif self._question.grave:
+            self.query_one("#no").focus()
         else:
             self.query_one("#yes").focus()
 

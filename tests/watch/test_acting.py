@@ -131,18 +131,18 @@ async def test_set_the_limit(sidecar: Sidecar) -> None:
 async def test_freeze_and_unfreeze(
     sidecar: Sidecar, held: RecordedUpstream, pool: ThreadPoolExecutor
 ) -> None:
-    """Enter alone freezes nobody; y does; what is in flight goes on; u lets the agent call again."""
+    """Enter once freezes nobody, twice does; what is in flight goes on; u lets the agent call again."""
     agent = sidecar.agent(cents=1000, name="loops")
     answer = spend(sidecar, agent, pool)
     async with watching(sidecar, agent) as seat:
         await in_flight(seat, agent)
         await seat.ask("freeze", Subject(agent))
         assert "1 call in flight goes on and settles" in seat.says()
-        await seat.press("enter")
-        assert isinstance(seat.app.screen, View)
-        await seat.ask("freeze", Subject(agent))
         seat.app.screen.query_one(Input).value = "loops at night"
-        await seat.press("y")
+        await seat.press("enter")
+        assert isinstance(seat.app.screen, Ask)
+        assert seat.app.board.rows[agent].money.frozen_reason is None
+        await seat.press("enter")
         await seat.told("loops is frozen: loops at night")
         await seat.seen(lambda: seat.app.board.rows[agent].money.frozen_reason)
         assert (await seat.done(lambda: sidecar.chat(agent, BODY))).status_code != 200

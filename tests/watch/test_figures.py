@@ -134,6 +134,15 @@ def test_danger(shown: Row, level: str, why: str) -> None:
     assert mark(shown, now) == MARKS[danger(shown, now)]
 
 
+def test_who_was_just_refused_is_told() -> None:
+    """For a minute, where nothing worse is to be said; not by a refusal of the future."""
+    now, shown = NOW.timestamp(), row(money("9", "1"))
+    for since, said in ((16, "refused 16s ago"), (59, "refused 59s ago"), (60, ""), (-5, "")):
+        shown.refused_seconds = now - since
+        assert reason(shown, now) == said
+        assert danger(shown, now) == ("care" if said else "calm")
+
+
 def test_marks_need_no_colour() -> None:
     """Every level has a mark of its own, one cell wide."""
     assert len({MARKS[level] for level in LEVELS}) == len(LEVELS)

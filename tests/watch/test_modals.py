@@ -85,7 +85,7 @@ async def test_nothing_is_tried_until_yes_and_then_once() -> None:
     app = program(world(), door)
     async with app.run_test(size=(80, 24)) as pilot:
         for answer in ("escape", "n", "enter"):
-            await begun(pilot, app, "freeze", Subject(uuid(2)), Ask)
+            await begun(pilot, app, "abort", Subject(uuid(3), uuid(1075)), Ask)
             await pilot.press(answer)
             await pilot.pause()
             assert isinstance(app.screen, View)
@@ -110,12 +110,11 @@ async def test_nothing_is_tried_until_yes_and_then_once() -> None:
 
 
 async def test_enter_in_a_grave_question_only_goes_to_the_button() -> None:
-    """The reason typed, Enter goes on to the button, and Enter there does it."""
+    """What is typed at once is the reason; Enter goes on to the button, and Enter there does it."""
     door = Doorless()
     app = program(world(), door)
     async with app.run_test(size=(80, 24)) as pilot:
         await begun(pilot, app, "freeze", Subject(uuid(2)), Ask)
-        app.screen.query_one(Input).focus()
         await pilot.press("y", "e", "s", "enter")
         await pilot.pause()
         assert isinstance(app.screen, Ask)
