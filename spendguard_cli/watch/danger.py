@@ -7,8 +7,9 @@ from spendguard_cli.watch.board import Row
 from spendguard_cli.watch.figures import short_age
 
 Danger = Literal["calm", "care", "bad", "stopped"]
-"""Nothing to do; soon empty, or just refused; nothing that a new call could hold; no call gets through until a
-person acts."""
+"""Nothing to do; soon empty, or just refused; nothing that a new call could hold; no call gets through.
+
+The last two until a person acts."""
 
 CARE_PERCENT = 10
 CARE_SECONDS = 5 * 60

@@ -16,7 +16,7 @@ from billing import anthropic, gemini, grok, holds, openai
 from billing.worst import UnboundedBillError, Worst
 
 TODAY = datetime(2026, 11, 29, tzinfo=UTC)
-EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_BILLS", "1000"))
+EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_BILLS", "500"))
 ROW = {
     "limits": {"max_input": 1_000},
     "periods": [

@@ -68,7 +68,7 @@ def deliveries(draw: st.DrawFn, told: list[bytes]) -> list[bytes]:
 
 
 @given(OPS, OPS, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_is_live_is_true_whatever_happens_on_the_way(
     first: list[Op], then: list[Op], data: st.DataObject
 ) -> None:
@@ -91,7 +91,7 @@ def test_what_is_live_is_true_whatever_happens_on_the_way(
 
 
 @given(OPS, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_order_that_is_only_muddled_needs_no_new_snapshot(played: list[Op], data: st.DataObject) -> None:
     """Late and repeated events, none lost: the whole truth comes out, over one connection."""
     life = History.of(played)
