@@ -75,11 +75,11 @@ async def ask(sidecar: Sidecar, first: str, *lines: str, body: bytes = b"") -> A
 
 
 def filled(sidecar: Sidecar, agent: str) -> list[tuple[str, str]]:
-    """Return every control route, with ids that exist where they can."""
+    """Return every control route that answers at once, with ids that exist where they can."""
     return [
         (method, "/" + path.format(agent=agent, call="c", provider="openai", key="k"))
         for method, path in PATTERNS
-        if path != "v1/daemon/shutdown" or method == "POST"
+        if (path != "v1/daemon/shutdown" or method == "POST") and path != "v1/events"  # which has no end
     ]
 
 

@@ -57,7 +57,7 @@ def _not_what_they_should_be(home: runtime.Home) -> Iterator[str]:
     """Yield which folders are none, and which files that a start makes anew; others have their own checks."""
     run = home.log.parent
     for folder in (home.ledger, home.pricing, run):
-        if not _is_kind(stat.S_ISDIR, folder):
+        if not _is_kind(stat.S_ISDIR, folder) or (folder.is_symlink() and not folder.exists()):
             yield f"{folder} is no folder"
     for file in (home.ledger / "ballast", home.lock, home.log, run / "start.lock", run / "edit.lock"):
         if not _is_kind(stat.S_ISREG, file):
