@@ -17,7 +17,7 @@ from drawn_lines import LEAVES, NEVER_DONE, WORDS, drawn, furnish, surroundings
 from shell import PROGRAM, Quick, Ran, Shell, finish
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(10**9)))
-LINES_A_PART = 250
+LINES_A_PART = 150
 NOWHERE = "http://127.0.0.1:9"
 PROVIDERS = {f"SPENDGUARD_{name}_BASE_URL": NOWHERE for name in ("OPENAI", "GROK", "ANTHROPIC", "GEMINI")}
 

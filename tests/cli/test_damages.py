@@ -16,7 +16,7 @@ from damages import Template, complaints, end_sidecars_of
 from shell import Quick, finish
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(10**9)))
-HOMES_A_PART = 25
+HOMES_A_PART = 12
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,18 @@ def test_what_is_nested_without_end_is_no_end_of_ours(name: str, content: bytes,
         assert not complaints(ran, line.split()), ran
 
 
+@pytest.mark.parametrize("leads_nowhere", [False, True])
 @pytest.mark.parametrize("name", ["run", "ledger", "pricing"])
-def test_a_folder_of_the_home_that_is_none_is_named_by_the_doctor(name: str, broken: Quick) -> None:
-    """What was there is kept: only a person knows whether it matters."""
+def test_a_folder_of_the_home_that_is_none_is_named_by_the_doctor(
+    name: str, leads_nowhere: bool, broken: Quick
+) -> None:
+    """What was there is kept: only a person knows whether it matters. Nor is a link to nowhere a folder."""
     path = broken.home / name
     path.rename(broken.home / "before")
-    path.touch(mode=0o600)
+    if leads_nowhere:
+        path.symlink_to(broken.home / "nothing" / "here")
+    else:
+        path.touch(mode=0o600)
     first = broken.run("doctor", "--json").json["findings"][0]
     assert (first["level"], first["check"]) == ("red", "home.there")
     assert first["finding"].endswith(f"{path} is no folder")
