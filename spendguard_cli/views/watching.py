@@ -73,7 +73,7 @@ def _agents(values: list[Seen], now_seconds: float) -> RenderableType:
     for value in values:
         made.add_row(
             ink.foreign(value.name, "bold"),
-            Text(f"{marks[value.danger]} {value.why}", style=styles[value.danger]),
+            ink.foreign(f"{marks[value.danger]} {value.why}", styles[value.danger]),
             ink.usd(value.remaining_usd),
             ink.usd(value.limit_usd),
             _spent(value.held_usd),
@@ -140,4 +140,7 @@ def _number(number: int, style: str = "") -> Text:
 
 
 def _seconds(iso: str) -> float:
-    return datetime.fromisoformat(iso).timestamp()
+    try:
+        return datetime.fromisoformat(iso).timestamp()
+    except (ValueError, OverflowError):  # of no sidecar of ours: then it was never
+        return 0.0

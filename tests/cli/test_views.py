@@ -14,6 +14,7 @@ from spendguard_cli.explain.sums import Sum, Term
 from spendguard_cli.ledger import results
 from spendguard_cli.pricing import results as prices
 from spendguard_cli.views import MANY, ONE, accounts, ink, sidecar, view
+from spendguard_cli.watch import seen
 from spendguard_daemon import wire
 
 HOSTILE = "a\x1b]0;owned\x07b\u202ec\u200b[link=file:///etc/passwd]x[/link][/red]\x9b2J"
@@ -72,11 +73,20 @@ def made_fields(kind: Any, fields: dict[str, object]) -> Any:
         values["steps"] = [made(Step)]
     if kind is Step:
         values["sum"] = made_fields(Sum, {"terms": [made(Term)]})
+    if kind is seen.Glance:
+        values |= {
+            "sums": made(seen.Sums),
+            "agents": [made_fields(seen.Seen, {"danger": "bad"})],
+            "waiting": [made(wire.Waiting)],
+        }
+        values |= {"refused": [made(seen.Refusal)], "unconfirmed": [made(wire.Unconfirmed)]}
     return kind(**(values | fields))
 
 
 def example(name: str, kind: str) -> object:
-    if name.endswith("_usd"):
+    if name == "spent_usd":
+        return ["1.25"]
+    if name.endswith("_usd") or name.startswith("usd_"):
         return "-0.5" if name == "remaining_usd" else "1.25"
     if "bool" in kind:
         return True
