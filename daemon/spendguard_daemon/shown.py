@@ -1,22 +1,26 @@
-"""An agent, its money and a call, as they are shown: pure, from the ledger's state to `wire` and `feed_wire`.
+"""What both the control API and `watch` show: pure, from the ledger's state to `wire` and `feed_wire`.
 
 The control API shows the state of now, `watch` also one that was replayed from the journal. Amounts are shown
 as they are, negative ones too; `remaining_cents` rounds down.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
 from spendguard_daemon import feed_wire, wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger.commands import Now
-from spendguard_daemon.ledger.events import AgentPolicy
+from spendguard_daemon.ledger.events import AgentPolicy, DaemonLimitSet, Event
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.ledger.views import CallView
 from spendguard_daemon.ledger.waiting import Waiter
 from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
 from spendguard_daemon.wire import iso
+
+UNCONFIRMED_SHOWN = 20
+"""How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
 
 WAITING_SHOWN = 20
 """How many waiting calls `status` and an agent list."""
@@ -125,3 +129,40 @@ def money(account: Account, state: State, now: Now, refusals: int, waiting: int)
         locked_since=iso(now.wall_ns - lock.age_ns) if lock else None,
         locked_expires_at=iso(lock.expires_ns) if lock else None,
     )
+
+
+def daemon_budget(state: State, granted: Iterable[Event] = ()) -> wire.DaemonBudget:
+    """Show the cap above all agents, and what a grant just `granted` added to it."""
+    grant = next((event for event in granted if isinstance(event, DaemonLimitSet)), None)
+    account = state.daemon
+    remaining_nusd = account.remaining_nusd
+    return wire.DaemonBudget(
+        hard_limit_cents=None if account.limit_nusd is None else cents_floor(account.limit_nusd),
+        remaining_cents=None if remaining_nusd is None else cents_floor(remaining_nusd),
+        remaining_usd=None if remaining_nusd is None else format_usd(remaining_nusd),
+        held_usd=format_usd(account.held_nusd),
+        settled_usd=format_usd(account.settled_nusd),
+        topup_applied_cents=cents_floor(grant.applied_nusd) if grant else None,
+        topup_ignored_cents=cents_floor(grant.ignored_nusd) if grant else None,
+        topup_applied_usd=format_usd(grant.applied_nusd) if grant else None,
+        topup_ignored_usd=format_usd(grant.ignored_nusd) if grant else None,
+    )
+
+
+def unconfirmed(state: State) -> list[wire.Unconfirmed]:
+    """Show the newest calls whose charge nobody has confirmed yet, newest first; at most a screen of them."""
+    newest = islice(reversed(state.unconfirmed.values()), UNCONFIRMED_SHOWN)
+    return [
+        wire.Unconfirmed(
+            call_id=ended.call_id,
+            agent_id=ended.agent_id,
+            agent_name=state.accounts[ended.agent_id].name or "",
+            provider=ended.provider,
+            model=ended.model,
+            state=ended.outcome,
+            cost_usd=format_usd(ended.cost_nusd),
+            reason=ended.reason,
+            ended_at=iso(ended.ended_ns),
+        )
+        for ended in newest
+    ]

@@ -18,7 +18,6 @@ from spendguard_cli.remedies import Way, ways_out
 from spendguard_cli.session import UUID, Session
 from spendguard_cli.ways_on import refs
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
-from spendguard_daemon.money import format_usd
 from spendguard_daemon.system import SystemClock
 from spendguard_daemon.text import safe
 
@@ -62,7 +61,8 @@ class Looker:
         life = self._timed(life)
         sources = (["sidecar"] if asked else []) + (["journal"] if told else [])
         damage = found.damage if found else []
-        return _story(life, self._steps(life), sources, damage, self.notes)
+        steps = self._steps(life)
+        return Story.of(life, steps, sources=sources, damage=damage, notes=self.notes)
 
     def whole_id(self, begins: str) -> str:
         """Return the one id that begins so; raise CALL_NOT_FOUND, or AMBIGUOUS_NAME with the ids."""
@@ -266,25 +266,3 @@ def whole_id(session: Session, ref: str) -> str:
         return call_id
     session.control  # noqa: B018 - calls at hand are asked of a sidecar that is up
     return Looker(session).whole_id(call_id)
-
-
-def _story(life: Life, told: list[Step], sources: list[str], damage: list[str], notes: list[str]) -> Story:
-    cost_nusd = life.cost_nusd
-    return Story(
-        call_id=life.call_id,
-        agent_id=life.agent_id,
-        agent_name=life.agent_name,
-        run_id=life.run_id,
-        provider=life.provider,
-        endpoint=life.endpoint,
-        model=life.model,
-        state=life.state,
-        code=life.turned.code if life.turned else None,
-        hold_usd=format_usd(life.held.amount_nusd if life.held else 0),
-        cost_usd=None if cost_nusd is None else format_usd(cost_nusd),
-        sources=sources,
-        damage=damage,
-        notes=notes,
-        wrong=any(step.wrong for step in told),
-        steps=told,
-    )

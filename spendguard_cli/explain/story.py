@@ -2,7 +2,9 @@
 
 import msgspec
 
+from spendguard_cli.explain.life import Life
 from spendguard_cli.explain.sums import Sum
+from spendguard_daemon.money import format_usd
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +47,28 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     wrong: bool
     steps: list[Step]
+
+    @classmethod
+    def of(
+        cls, life: Life, steps: list[Step], *, sources: list[str], damage: list[str], notes: list[str]
+    ) -> "Story":
+        """Put together what is known of a call and how it is told."""
+        cost_nusd = life.cost_nusd
+        return cls(
+            call_id=life.call_id,
+            agent_id=life.agent_id,
+            agent_name=life.agent_name,
+            run_id=life.run_id,
+            provider=life.provider,
+            endpoint=life.endpoint,
+            model=life.model,
+            state=life.state,
+            code=life.turned.code if life.turned else None,
+            hold_usd=format_usd(life.held.amount_nusd if life.held else 0),
+            cost_usd=None if cost_nusd is None else format_usd(cost_nusd),
+            sources=sources,
+            damage=damage,
+            notes=notes,
+            wrong=any(step.wrong for step in steps),
+            steps=steps,
+        )

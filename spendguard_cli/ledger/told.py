@@ -5,7 +5,6 @@ which calls waited, and all of a price document but its hash, number and signer.
 """
 
 from collections.abc import Iterator
-from itertools import islice
 
 import msgspec
 
@@ -22,13 +21,12 @@ from spendguard_daemon.feed_wire import (
     Totals,
 )
 from spendguard_daemon.ledger.commands import Now
-from spendguard_daemon.ledger.state import Account, State
+from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ledger.views import CallView
-from spendguard_daemon.money import cents_floor, format_usd
+from spendguard_daemon.money import format_usd
 from spendguard_daemon.wire import iso
 
 EPOCH = "past"
-UNCONFIRMED_SHOWN = 20
 
 PRICES_NOT_WRITTEN = (
     "The journal tells the document's hash, number and signer, and when it was accepted (here as its age);"
@@ -113,40 +111,11 @@ def _totals(moment: Moment) -> Totals:
         calls_in_flight=len(state.open_calls),
         calls_waiting=0,
         refusals=moment.refusals.total(),
-        cap=_cap(state),
+        cap=shown.daemon_budget(state),
         unconfirmed_usd=format_usd(state.unconfirmed_nusd),
         unconfirmed_calls=state.unconfirmed_calls,
-        unconfirmed=_unconfirmed(state),
+        unconfirmed=shown.unconfirmed(state),
     )
-
-
-def _cap(state: State) -> wire.DaemonBudget:
-    daemon = state.daemon
-    remaining_nusd = daemon.remaining_nusd
-    return wire.DaemonBudget(
-        hard_limit_cents=None if daemon.limit_nusd is None else cents_floor(daemon.limit_nusd),
-        remaining_cents=None if remaining_nusd is None else cents_floor(remaining_nusd),
-        remaining_usd=None if remaining_nusd is None else format_usd(remaining_nusd),
-        held_usd=format_usd(daemon.held_nusd),
-        settled_usd=format_usd(daemon.settled_nusd),
-    )
-
-
-def _unconfirmed(state: State) -> list[wire.Unconfirmed]:
-    return [
-        wire.Unconfirmed(
-            call_id=ended.call_id,
-            agent_id=ended.agent_id,
-            agent_name=state.accounts[ended.agent_id].name or "",
-            provider=ended.provider,
-            model=ended.model,
-            state=ended.outcome,
-            cost_usd=format_usd(ended.cost_nusd),
-            reason=ended.reason,
-            ended_at=iso(ended.ended_ns),
-        )
-        for ended in islice(reversed(state.unconfirmed.values()), UNCONFIRMED_SHOWN)
-    ]
 
 
 def _status(moment: Moment, at_ns: int) -> wire.Status:
@@ -160,7 +129,7 @@ def _status(moment: Moment, at_ns: int) -> wire.Status:
         addresses=[],
         pricing=_pricing(moment, at_ns),
         providers=[],
-        daemon_budget=_cap(state),
+        daemon_budget=shown.daemon_budget(state),
         agents=totals.agents,
         calls_in_flight=totals.calls_in_flight,
         unconfirmed_usd=totals.unconfirmed_usd,

@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Static
 from spendguard_cli.explain.story import Story
 from spendguard_cli.views.explaining import story
 from spendguard_cli.watch.errands import Errand, Impossible, Question
+from spendguard_cli.watch.screens.page import Page
 
 RECKON_SECONDS = 0.5
 INPUT_LENGTH_MAX = 200
@@ -142,42 +143,11 @@ class Ask(ModalScreen[Errand | None]):
             self.dismiss(None)
 
 
-class Explained(ModalScreen[None]):
-    """The life of one call; it scrolls."""
+class Explained(Page):
+    """The life of one call."""
 
-    DEFAULT_CSS = """
-    Explained { align: center middle; }
-    Explained VerticalScroll {
-        width: 100; max-width: 100%; height: auto; max-height: 100%;
-        background: $panel; padding: 0 1; border: round $primary; scrollbar-size-vertical: 1;
-    }
-    Explained Static { height: auto; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,e,enter", "dismiss", "Close"),
-        Binding("j", "down", "Down", show=False),
-        Binding("k", "up", "Up", show=False),
-    ]
+    DEFAULT_CSS = "Explained VerticalScroll { width: 100; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("e", "dismiss", "Close")]
 
     def __init__(self, told: Story) -> None:
-        super().__init__()
-        self._told = told
-
-    def compose(self) -> ComposeResult:
-        """A frame with the story in it."""
-        with VerticalScroll() as box:
-            box.border_title = "explain"
-            box.border_subtitle = "esc closes"
-            yield Static(story(self._told), markup=False)
-
-    def on_mount(self) -> None:
-        """The keys go to the text: arrows scroll it."""
-        self.query_one(VerticalScroll).focus()
-
-    def action_down(self) -> None:
-        """Scroll on."""
-        self.query_one(VerticalScroll).scroll_down(animate=False)
-
-    def action_up(self) -> None:
-        """Scroll back."""
-        self.query_one(VerticalScroll).scroll_up(animate=False)
+        super().__init__("explain", story(told))

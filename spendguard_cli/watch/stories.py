@@ -8,7 +8,6 @@ from spendguard_cli.explain.story import Story
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.explained import ways
 from spendguard_daemon import wire
-from spendguard_daemon.money import format_usd
 
 
 def story_of(board: Board, call: wire.Call, agent_name: str, note: str = "") -> Story:
@@ -22,22 +21,5 @@ def story_of(board: Board, call: wire.Call, agent_name: str, note: str = "") -> 
         steps = list(telling.steps(life, operator=not is_past, up=board.link == "live"))
     else:
         steps = list(refusing.steps(life, life.turned, [] if is_past else ways(board, call)))
-    cost_nusd = life.cost_nusd
-    return Story(
-        call_id=life.call_id,
-        agent_id=life.agent_id,
-        agent_name=life.agent_name,
-        run_id=life.run_id,
-        provider=life.provider,
-        endpoint=life.endpoint,
-        model=life.model,
-        state=life.state,
-        code=life.turned.code if life.turned else None,
-        hold_usd=format_usd(life.held.amount_nusd if life.held else 0),
-        cost_usd=None if cost_nusd is None else format_usd(cost_nusd),
-        sources=["journal"] if is_past else ["sidecar"],
-        damage=[],
-        notes=[note] if note else [],
-        wrong=any(step.wrong for step in steps),
-        steps=steps,
-    )
+    sources = ["journal"] if is_past else ["sidecar"]
+    return Story.of(life, steps, sources=sources, damage=[], notes=[note] if note else [])

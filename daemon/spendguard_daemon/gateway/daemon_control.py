@@ -193,7 +193,7 @@ class DaemonControl:
             keys_required=self._settings.bare_header == "refuse",
             pricing=pricing,
             providers=views.providers(self._settings, self._keys()).providers,
-            daemon_budget=views.daemon_budget(state),
+            daemon_budget=shown.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
             calls_in_flight=len(state.open_calls),
             unconfirmed_usd=format_usd(state.unconfirmed_nusd),
@@ -206,7 +206,7 @@ class DaemonControl:
                 *self._own_warnings(),
                 *recovered.warnings,
             ],
-            unconfirmed=views.unconfirmed(state),
+            unconfirmed=shown.unconfirmed(state),
             unconfirmed_agents=views.unconfirmed_agents(state),
             calls_waiting=len(waiting),
             waiting=[shown.waiting_call(waiter, state) for waiter in waiting[: shown.WAITING_SHOWN]],
@@ -229,7 +229,7 @@ class DaemonControl:
         return views.pricing(self._prices.report())
 
     async def _get_daemon_budget(self, _: Asked) -> wire.DaemonBudget:
-        return views.daemon_budget(self._ledger.state)
+        return shown.daemon_budget(self._ledger.state)
 
     async def _grant_daemon_budget(self, asked: Asked) -> wire.DaemonBudget:
         grant = bodies.decode(asked.body, GrantDaemonBudget)
@@ -240,12 +240,12 @@ class DaemonControl:
         )
         topup = None if grant.topup_cents is None else bodies.cents(grant.topup_cents, "topup_cents")
         command = cmd.SetDaemonLimit(limit, topup, asked.actor, asked.idempotency)
-        return views.daemon_budget(self._ledger.state, await self._ledger.submit(command))
+        return shown.daemon_budget(self._ledger.state, await self._ledger.submit(command))
 
     async def _top_up_daemon(self, asked: Asked) -> wire.DaemonBudget:
         amount = bodies.cents(bodies.decode(asked.body, wire.TopUp).topup_cents, "topup_cents")
         events = await self._ledger.submit(cmd.TopUpDaemon(amount, asked.actor, asked.idempotency))
-        return views.daemon_budget(self._ledger.state, events)
+        return shown.daemon_budget(self._ledger.state, events)
 
     async def _list_providers(self, _: Asked) -> wire.Providers:
         return views.providers(self._settings, self._keys())

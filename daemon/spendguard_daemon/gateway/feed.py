@@ -71,6 +71,8 @@ class Feed:
     def hear(self, event: ev.Event, _: int, wall_ns: int) -> None:
         """Note a durable event of the ledger."""
         self._spending.hear(event, wall_ns)
+        if isinstance(event, ev.AgentDel):
+            del self._shapes.refusals[event.agent_id]
         if self._teller is None:
             return
         kind = _kind(event)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from spendguard_daemon import feed_wire, shown, wire
-from spendguard_daemon.gateway import flights, views
+from spendguard_daemon.gateway import flights
 from spendguard_daemon.gateway.spending import Spending
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.commands import Now
@@ -103,10 +103,10 @@ class Shapes:
             calls_in_flight=len(state.open_calls),
             calls_waiting=len(self._ledger.waiting()),
             refusals=self.refused,
-            cap=views.daemon_budget(state),
+            cap=shown.daemon_budget(state),
             unconfirmed_usd=format_usd(state.unconfirmed_nusd),
             unconfirmed_calls=state.unconfirmed_calls,
-            unconfirmed=views.unconfirmed(state),
+            unconfirmed=shown.unconfirmed(state),
         )
 
     def progress(self, relay: Relay, now: Now) -> feed_wire.Progress:

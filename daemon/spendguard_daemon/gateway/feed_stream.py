@@ -5,7 +5,7 @@ from typing import cast
 
 from aiohttp import web
 
-from spendguard_daemon.errors import MalformedError
+from spendguard_daemon.errors import MalformedError, SpendGuardError
 from spendguard_daemon.gateway.connections import Connection
 from spendguard_daemon.gateway.feed import Feed
 from spendguard_daemon.gateway.routes import Route
@@ -25,6 +25,6 @@ async def serve(feed: Feed, request: web.BaseRequest, route: Route) -> web.Strea
     try:
         with suppress(ConnectionError):  # it left
             await feed.listen(last_ids[0] if last_ids else "", response.write)
-    except TimeoutError:
+    except (TimeoutError, SpendGuardError):  # it takes nothing, or another one took its place meanwhile
         cast("Connection", request.protocol).cut()
     return response

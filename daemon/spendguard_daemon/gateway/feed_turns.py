@@ -42,9 +42,7 @@ class Rounds:
         """
         for one in snapshot.agents:
             agent_id = one.agent.agent_id
-            if (
-                one.money.locked_run_id is not None
-            ):  # who was told of a lock that is gone is still to hear of it
+            if one.money.locked_run_id is not None:  # who heard of an earlier lock is to hear of its end
                 self._locked.setdefault(agent_id, one.money.locked_run_id)
             if (one.money.calls_waiting, one.agent.waiting) != self._waiting.get(agent_id, NOBODY):
                 self._doubted.add(agent_id)

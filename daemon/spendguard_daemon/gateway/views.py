@@ -4,14 +4,11 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import islice
 
 from spendguard_daemon import wire
 from spendguard_daemon.addresses import without_query
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.ledger.commands import Now
-from spendguard_daemon.ledger.events import DaemonLimitSet, Event
 from spendguard_daemon.ledger.state import Account, AgentKey, State
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.ledger.views import RunView
@@ -21,9 +18,6 @@ from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import PROVIDERS, Settings
 from spendguard_daemon.wire import iso
-
-UNCONFIRMED_SHOWN = 20
-"""How many unconfirmed calls `status` lists; `ledger export --unconfirmed` has all."""
 
 
 def budget(
@@ -58,24 +52,6 @@ def budget(
     )
 
 
-def daemon_budget(state: State, granted: Iterable[Event] = ()) -> wire.DaemonBudget:
-    """Show the cap above all agents, and what a grant just `granted` added to it."""
-    grant = next((event for event in granted if isinstance(event, DaemonLimitSet)), None)
-    account = state.daemon
-    remaining_nusd = account.remaining_nusd
-    return wire.DaemonBudget(
-        hard_limit_cents=None if account.limit_nusd is None else cents_floor(account.limit_nusd),
-        remaining_cents=None if remaining_nusd is None else cents_floor(remaining_nusd),
-        remaining_usd=None if remaining_nusd is None else format_usd(remaining_nusd),
-        held_usd=format_usd(account.held_nusd),
-        settled_usd=format_usd(account.settled_nusd),
-        topup_applied_cents=cents_floor(grant.applied_nusd) if grant else None,
-        topup_ignored_cents=cents_floor(grant.ignored_nusd) if grant else None,
-        topup_applied_usd=format_usd(grant.applied_nusd) if grant else None,
-        topup_ignored_usd=format_usd(grant.ignored_nusd) if grant else None,
-    )
-
-
 def agent_key(key: AgentKey, now_ns: int) -> wire.AgentKey:
     """Show a key of an agent; its secret is not known here."""
     return wire.AgentKey(
@@ -95,25 +71,6 @@ def agent_key(key: AgentKey, now_ns: int) -> wire.AgentKey:
         revoked=key.revoked,
         expired=key.expired(now_ns),
     )
-
-
-def unconfirmed(state: State) -> list[wire.Unconfirmed]:
-    """Show the newest calls whose charge nobody has confirmed yet, newest first; at most a screen of them."""
-    newest = islice(reversed(state.unconfirmed.values()), UNCONFIRMED_SHOWN)
-    return [
-        wire.Unconfirmed(
-            call_id=ended.call_id,
-            agent_id=ended.agent_id,
-            agent_name=state.accounts[ended.agent_id].name or "",
-            provider=ended.provider,
-            model=ended.model,
-            state=ended.outcome,
-            cost_usd=format_usd(ended.cost_nusd),
-            reason=ended.reason,
-            ended_at=iso(ended.ended_ns),
-        )
-        for ended in newest
-    ]
 
 
 def unconfirmed_agents(state: State) -> list[wire.UnconfirmedAgent]:

@@ -3,14 +3,11 @@
 from typing import ClassVar
 
 from rich.text import Text
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from spendguard_cli.watch.frame import named
 from spendguard_cli.watch.keys import Where, of
+from spendguard_cli.watch.screens.page import Page
 
 GROUPS: dict[Where, str] = {
     "everywhere": "Everywhere",
@@ -23,7 +20,7 @@ GROUPS: dict[Where, str] = {
 }
 KEY_CELLS = 11
 MARKS = (
-    ("!", "soon empty"),
+    ("!", "soon empty, or just refused"),
     ("x", "nothing left that a new call could hold"),
     ("■", "no call gets through until somebody acts"),
     ("█▒·", "of the limit: settled, held by calls in flight, free"),
@@ -50,38 +47,10 @@ def written() -> Text:
     return text
 
 
-class HelpScreen(ModalScreen[None]):
-    """The keys, over what was in sight; it scrolls where they do not fit."""
+class HelpScreen(Page):
+    """The keys."""
 
-    DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
-    HelpScreen VerticalScroll {
-        width: 72; max-width: 100%; height: auto; max-height: 100%;
-        background: $panel; padding: 0 1; border: round $primary; scrollbar-size-vertical: 1;
-    }
-    HelpScreen Static { height: auto; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,enter", "dismiss", "Close"),
-        Binding("j", "down", "Down", show=False),
-        Binding("k", "up", "Up", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss", "Close")]
 
-    def compose(self) -> ComposeResult:
-        """A frame with the text in it."""
-        with VerticalScroll() as box:
-            box.border_title = "keys"
-            box.border_subtitle = "esc closes"
-            yield Static(written(), markup=False)
-
-    def on_mount(self) -> None:
-        """The keys go to the text: arrows scroll it."""
-        self.query_one(VerticalScroll).focus()
-
-    def action_down(self) -> None:
-        """Scroll on."""
-        self.query_one(VerticalScroll).scroll_down(animate=False)
-
-    def action_up(self) -> None:
-        """Scroll back."""
-        self.query_one(VerticalScroll).scroll_up(animate=False)
+    def __init__(self) -> None:
+        super().__init__("keys", written())
