@@ -125,7 +125,8 @@ class WatchApp(App[None]):
     def redraw(self) -> None:
         """Draw the screen in sight, where there is anything new to see."""
         now = self.local_seconds()
-        if self.board.version == self._drawn and now - self._drawn_seconds < TICK_SECONDS:
+        is_known = self.board.version == self._drawn and now - self._drawn_seconds < TICK_SECONDS
+        if is_known or not self.is_running:
             return
         self._drawn, self._drawn_seconds = self.board.version, now
         if isinstance(self.screen, View):

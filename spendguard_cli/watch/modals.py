@@ -90,7 +90,9 @@ class Ask(ModalScreen[Errand | None]):
             self.query_one("#yes").focus()
 
     def reckon(self) -> None:
-        """Show what would be done now."""
+        """Show what would be done now, unless the question is being taken down."""
+        if not self.display:
+            return
         fields = self.query(Input)
         found = self._reckon(fields.first().value if fields else None)
         if isinstance(found, Impossible):

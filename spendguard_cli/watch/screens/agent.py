@@ -103,7 +103,6 @@ class AgentView(PanedView):
 
     def on_mount(self) -> None:
         """Ask at once for what the feed does not tell."""
-        super().on_mount()
         self._ask()
 
     def paint(self) -> None:

@@ -74,7 +74,7 @@ class AgentsView(View):
             self.query_one(Input).value = begin.filter_text
         self.query_one(LineTable).focus()
 
-    def draw(self) -> None:
+    def paint(self) -> None:
         """Show all rows that the filter lets through."""
         local = self.program.local_seconds()
         rows = self.board.rows

@@ -53,18 +53,8 @@ class PanedView(View):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """The keys go to the list; all is drawn as soon as it is there."""
+        """The keys go to the list."""
         self.query_one(LineTable).focus()
-        self.call_after_refresh(self.draw)
-
-    def draw(self) -> None:
-        """Show the board as it is, unless the view is being made or taken down."""
-        if self.query("#pane"):
-            self.paint()
-
-    def paint(self) -> None:
-        """Show the board as it is. The widgets are there."""
-        raise NotImplementedError
 
     def tell(self, top: Text, pane: Text | None) -> None:
         """Write the top, and the pane; without a text it is not there."""
@@ -92,6 +82,6 @@ class PanedView(View):
 
     def _write(self, where: str, text: Text) -> None:
         """Write a text, unless it stands there already: an unchanged screen costs nothing."""
-        for static in self.query(where).results(Static):  # none while the view is being taken down
-            if static.content != text:
-                static.update(text)
+        static = self.query_one(where, Static)
+        if static.content != text:
+            static.update(text)

@@ -47,14 +47,11 @@ class PricesView(View):
         yield LineTable(None, lambda key, _: Text(safe(key)), id="models")
 
     def on_mount(self) -> None:
-        """The keys go to the list; all is drawn as soon as it is there."""
+        """The keys go to the list."""
         self.query_one(LineTable).focus()
-        self.call_after_refresh(self.draw)
 
-    def draw(self) -> None:
+    def paint(self) -> None:
         """Show the prices in force."""
-        if not self.query("#document"):
-            return  # the view is being made, or taken down
         status = self.board.status
         document = priced.in_force(status, self.program.now_seconds())
         self._write("#document", document)

@@ -64,16 +64,25 @@ class View(Screen[None]):
         """Show what is so now, after another screen was shown."""
         self.show_all()
 
+    @property
+    def stands(self) -> bool:
+        """Whether all its parts are there: it is neither being made nor, part by part, taken down."""
+        return self._is_made and self.display
+
     def show_all(self) -> None:
         """Draw the head, the view and the foot as the board is now."""
-        if not self._is_made or not self.query("*"):
-            return  # its parts are not all there yet, or it is being taken down
-        for rows in (*self.query(Top), *self.query(Foot)):
-            rows.show()
-        self.draw()
+        if self.stands:
+            self.query_one(Top).show()
+            self.query_one(Foot).show()
+            self.paint()
 
     def draw(self) -> None:
-        """Show the board as it is: it has changed, or a second has passed."""
+        """Draw the view alone, as the board is now."""
+        if self.stands:
+            self.paint()
+
+    def paint(self) -> None:
+        """Show the board as it is. The widgets are there."""
 
     def keys(self) -> tuple[Key, ...]:
         """Return the keys that work here, those of the views left out: they stand in the head."""
