@@ -8,6 +8,7 @@ looked at as well. Invariant: nothing is told from a line whose hash does not fi
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from spendguard_cli.explain.life import Adjusted, Ended, Held, Life, Money, of_call
@@ -55,9 +56,11 @@ def is_large(path: Path, disk: Disk) -> bool:
     return sum(folder.size(file) for file in folder.segments) > LARGE_BYTES
 
 
-def search(path: Path, begins: str, *, disk: Disk, on_progress: Progress) -> Search:
-    """Find all records of calls whose id begins like this."""
-    return _search(path, f'"call_id":"{begins}'.encode(), disk, on_progress)
+def search(
+    path: Path, begins: str, *, disk: Disk, on_progress: Progress, through_seq: int | None = None
+) -> Search:
+    """Find all records of calls whose id begins like this, none after record `through_seq` if it is given."""
+    return _search(path, f'"call_id":"{begins}'.encode(), disk, on_progress, through_seq)
 
 
 def last_call(path: Path, agent: str, *, disk: Disk, on_progress: Progress) -> str | None:
@@ -79,10 +82,13 @@ def _ids_of(found: Search, name: str) -> set[str]:
     return {agent_id for agent_id, its_name in found.names.items() if its_name == name}
 
 
-def _search(path: Path, needle: bytes, disk: Disk, on_progress: Progress) -> Search:
+def _search(
+    path: Path, needle: bytes, disk: Disk, on_progress: Progress, through_seq: int | None = None
+) -> Search:
     folder, found = LedgerFolder(path, disk), Search()
-    for number, file in enumerate(folder.segments):
-        raw = _read(folder, file, found)
+    files = [file for file in folder.segments if through_seq is None or file.first_seq <= through_seq]
+    for number, file in enumerate(files):
+        raw = _through(_read(folder, file, found), file.first_seq, through_seq)
         hits = list(_lines(raw, needle))
         for mark in (*_NAMING, b'"t":"price_accept"'):
             for _, line in _lines(raw, mark):
@@ -91,8 +97,15 @@ def _search(path: Path, needle: bytes, disk: Disk, on_progress: Progress) -> Sea
             _note(found, folder.where(file), raw, start, line)
         if hits:
             _look_over(found, folder.where(file), raw)
-        on_progress(number + 1, len(folder.segments))
+        on_progress(number + 1, len(files))
     return found
+
+
+def _through(raw: bytes, first_seq: int, through_seq: int | None) -> bytes:
+    """Return the lines of a segment that are to be looked at: each record is one, without a gap."""
+    if through_seq is None or raw.count(b"\n") <= through_seq - first_seq + 1:
+        return raw
+    return b"".join(islice(raw.splitlines(keepends=True), through_seq - first_seq + 1))
 
 
 def _read(folder: LedgerFolder, file: SegmentFile, found: Search) -> bytes:

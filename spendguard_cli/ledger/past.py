@@ -9,8 +9,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from spendguard_cli.explain.life import Life
 from spendguard_cli.ledger.journal import Journal, Progress, Record
 from spendguard_cli.ledger.moment import Change, Moment
+from spendguard_cli.ledger.one_call import search
 from spendguard_cli.ledger.told import events, snapshot
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.feed_wire import Event, Snapshot
@@ -54,8 +56,8 @@ class Reel:
 class Past:
     """A ledger's past: `first_ns` and `last_ns` are the times of its first and last record, None without."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, path: Path, disk: Disk) -> None:
+        self._journal, self._path, self._disk = journal, path, disk
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.records = 0
@@ -76,7 +78,7 @@ class Past:
                 remedy="spendguard up",
             )
         told = _Told(on_progress)
-        past = cls(Journal.read(path, disk=disk, on_progress=told))
+        past = cls(Journal.read(path, disk=disk, on_progress=told), path, disk)
         past._leave_marks()
         told.on_progress = _nobody_looks
         return past
@@ -103,6 +105,16 @@ class Past:
         while reel.next_ns is not None:
             for event in reel.step():
                 yield reel.moment.wall_ns, event
+
+    def life(self, call_id: str, journal_seq: int) -> tuple[Life | None, list[str]]:
+        """Return what was written of a call up to a record, None for nothing; and what is damaged by now.
+
+        Reads the files anew, on whatever thread it is asked; raises OSError.
+        """
+        found = search(
+            self._path, call_id, disk=self._disk, on_progress=_nobody_looks, through_seq=journal_seq
+        )
+        return found.life(call_id), found.damage
 
     def _go_on(self, mark: Moment, near: Moment | None, is_before: Callable[[Reel], bool]) -> Reel:
         """Go on from the later one of a mark and the place kept, and keep one a little before the end."""

@@ -14,7 +14,9 @@ from spendguard_cli.amounts import usd_of
 from spendguard_cli.client import Control
 from spendguard_cli.connect import peek
 from spendguard_cli.context import Connection
+from spendguard_cli.explain.story import Story
 from spendguard_cli.watch.actions import asked
+from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.errands import (
     NAMES,
     Abort,
@@ -31,7 +33,7 @@ from spendguard_cli.watch.errands import (
 )
 from spendguard_cli.watch.letting import called
 from spendguard_cli.watch.running import aside
-from spendguard_cli.watch.stories import story_of
+from spendguard_cli.watch.stories import Teller, Then, past_story, story_of
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.telling import usd
 from spendguard_daemon import wire
@@ -207,31 +209,57 @@ def _explain(app: "WatchApp", subject: Subject) -> None:
     if subject.waiting:
         tell(app, "This call waits, and has no life to tell of yet", "warning")
         return
-    board, desk = app.board, cast("Desk | None", app.desk)
+    board = app.board
     flight = board.flights.get(call_id)
     known = flight.call if flight else board.ended.get(call_id)
+    teller = app.teller
+
+    async def run() -> None:
+        telling = _told_then(app, teller, call_id, known) if teller else _told_now(app, call_id, known)
+        story, why = await telling
+        if story is None:
+            tell(app, why or "This call is not known any more", "warning")
+        else:
+            app.push_screen(Explained(story))
+
+    app.run_worker(run(), group="asking")
+
+
+async def _told_now(app: "WatchApp", call_id: str, known: wire.Call | None) -> tuple[Story | None, str]:
+    """Tell a call by the sidecar, or by the board where that cannot be asked; else say why not."""
+    board, desk = app.board, cast("Desk | None", app.desk)
+    call, why = known, ""
 
     def found(desk: Desk) -> wire.Call:
         with desk.control() as control:
             return control.call(call_id)
 
-    async def run() -> None:
-        call, why = known, ""
-        if desk is not None:
-            try:
-                call = await aside(lambda: found(desk))
-            except SpendGuardError as error:
-                why = f"the sidecar could not be asked: {safe(error.detail, 400)}"
-        show(call, why)
+    if desk is not None:
+        try:
+            call = await aside(lambda: found(desk))
+        except SpendGuardError as error:
+            why = f"the sidecar could not be asked: {safe(error.detail, 400)}"
+    return (None if call is None else story_of(board, call, _called(board, call.agent_id), why)), why
 
-    def show(call: wire.Call | None, why: str) -> None:
-        if call is None:
-            tell(app, why or "This call is not known any more", "warning")
-        else:
-            row = board.rows.get(call.agent_id)
-            app.push_screen(Explained(story_of(board, call, called(row) if row else "", why)))
 
-    app.run_worker(run(), group="asking")
+async def _told_then(
+    app: "WatchApp", teller: Teller, call_id: str, known: wire.Call | None
+) -> tuple[Story | None, str]:
+    """Tell a call by the journal, as far as it had come at the moment that is shown; else say why not."""
+    board = app.board
+    then = Then.of(board, app.now_seconds())
+    agent_name = _called(board, known.agent_id) if known is not None else ""
+    try:
+        told, damage = await aside(lambda: teller.life(call_id, then.seq))
+    except OSError as error:
+        return None, f"the journal cannot be read: {safe(str(error), 400)}"
+    story = past_story(then, told, known, agent_name, damage)
+    return story, safe(damage[0], 400) if damage else ""
+
+
+def _called(board: Board, agent_id: str) -> str:
+    row = board.rows.get(agent_id)
+    return called(row) if row else ""
 
 
 def tell(app: "WatchApp", said: str, kind: str = "information", seconds: float = TOAST_SECONDS) -> None:

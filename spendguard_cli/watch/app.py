@@ -7,7 +7,7 @@ most four times a second, and once a second for what time alone changes.
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -27,6 +27,9 @@ from spendguard_cli.watch.screens.unconfirmed import UnconfirmedView
 from spendguard_cli.watch.screens.view import View, bindings
 from spendguard_cli.watch.themes import ANSI_DARK, ANSI_LIGHT, DARK, LIGHT
 
+if TYPE_CHECKING:
+    from spendguard_cli.watch.stories import Teller
+
 DRAW_SECONDS = 0.25
 TICK_SECONDS = 1.0
 
@@ -43,6 +46,7 @@ class WatchApp(App[None]):
     """`spendguard watch`. `local_seconds` is the clock by which silence is measured.
 
     `desk` carries out what is done here; None where nothing may be: in the past, or where one only looks.
+    `teller` has the journal, where it is the past that is shown.
     `unanswered` are the titles of what was asked of the sidecar and not answered when the program ended.
     """
 
@@ -71,6 +75,7 @@ class WatchApp(App[None]):
         self._agent_ref = self.begin.agent_ref
         self.board = board or Board()
         self.desk = desk
+        self.teller: Teller | None = None
         self._source, self.local_seconds = source, local_seconds
         self._drawn, self._drawn_seconds = -1, 0.0
         self.unanswered: list[str] = []

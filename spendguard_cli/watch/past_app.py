@@ -32,6 +32,7 @@ class PastApp(WatchApp):
     ) -> None:
         super().__init__(replay, Board(link="past"), local_seconds=local_seconds, begin=begin)
         self.player, self._zone = replay.player, zone
+        self.teller = replay.player
 
     def banner(self) -> str:
         """Say which moment is shown, how fast time goes there, and that nothing can be done."""

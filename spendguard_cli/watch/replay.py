@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from spendguard_cli.explain.life import Life
 from spendguard_cli.ledger.past import Past, Reel
 from spendguard_cli.ledger.told import snapshot
 from spendguard_cli.watch.messages import Happened, Message, Post, Snapped
@@ -29,6 +30,9 @@ RECORDS_MAX = 5_000
 
 NAME_LENGTH_MAX = 24
 
+TOLD_KEPT = 100
+"""So many of the last moments that were posted are remembered, each by the number of its last event."""
+
 CLOSE_SECONDS = 1.0
 """For so long is waited for a turn under way, which may have much to read."""
 
@@ -47,6 +51,7 @@ class Player:
         self._reel: Reel | None = None
         self._steps, self._lock = 0, threading.Lock()
         self._then_seconds = 0.0
+        self._told: dict[int, int] = {}
         self.at_ns, self.paused, self.speed = at_ns, not playing, 1.0
         self.at_end, self.said, self.trouble = False, "", ""
         self.asked = threading.Event()
@@ -73,6 +78,14 @@ class Player:
             self.paused = True
         self.asked.set()
 
+    def life(self, call_id: str, seq: int) -> tuple[Life | None, list[str]]:
+        """Return what the journal had of a call at the moment whose last event was `seq`, and its damage.
+
+        Nothing that was written later. Reads files, from any thread; raises OSError.
+        """
+        told = list(self._told.items())
+        return self._past.life(call_id, max((record for event, record in told if event <= seq), default=0))
+
     def turn(self, local_seconds: float) -> list[Message]:
         """Do what was asked and what is due, and return what there is to post; `local_seconds` monotonic."""
         passed_seconds = max(0.0, local_seconds - self._then_seconds)
@@ -95,6 +108,7 @@ class Player:
             told += self._stepped(self._reel, steps)
         elif not self.paused:
             told += self._played(self._reel, self.at_ns + round(passed_seconds * self.speed * NS_PER_SECOND))
+        self._remember(self._reel)
         self.at_end, self.trouble = self._reel.next_ns is None, ""
         self.paused = self.paused or self.at_end
         return told
@@ -134,7 +148,16 @@ class Player:
             self.at_ns = reel.moment.wall_ns
         return [Happened(tuple(events)) if records <= EVENTS_MAX else self._snapped(reel)]
 
+    def _remember(self, reel: Reel) -> None:
+        """Note of which record the last event of what is posted now is."""
+        moment = reel.moment
+        self._told.pop(moment.seq, None)
+        self._told[moment.seq] = moment.journal_seq
+        if len(self._told) > TOLD_KEPT:
+            del self._told[next(iter(self._told))]
+
     def _snapped(self, reel: Reel) -> Snapped:
+        self._remember(reel)
         return Snapped(snapshot(reel.moment, self.at_ns))
 
 

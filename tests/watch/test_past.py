@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from compacting import SEGMENT_BYTES, busy, compact, first_steps
 from ledger_files import put_down
 from ledger_kit import AGENT, grant, hold_call, new_agent, open_ledger, settle
+from pasts import history_of, put, quiet, read
 from recorded import RecordedUpstream
 from sidecar import Sidecar
 from sim import SimClock, SimDisk
@@ -38,21 +39,6 @@ from until import until
 STATE = ("accounts", "daemon", "open_calls", "ended", "unconfirmed", "agent_keys", "prices", "distrusted")
 
 
-def quiet(_: int, __: int) -> None:
-    """Show no progress."""
-
-
-def read(folder: Path) -> Past:
-    """Read the past of a real folder."""
-    return Past.read(folder, SystemDisk(), quiet)
-
-
-def put(disk: SimDisk, folder: Path) -> Past:
-    """Read the past of a simulated ledger, from real files."""
-    put_down(disk, folder)
-    return read(folder)
-
-
 def exclusive() -> tuple[SimDisk, SimClock, Ledger]:
     """Return a ledger with one exclusive agent that has money."""
     disk, clock = SimDisk(), SimClock()
@@ -60,22 +46,6 @@ def exclusive() -> tuple[SimDisk, SimClock, Ledger]:
     ledger.post(new_agent())
     ledger.post(grant(100_000))
     return disk, clock, ledger
-
-
-def history_of(seed: int, folder: Path) -> Past:
-    """Return the past of a random history: small segments, some archived, restarts, calls left open."""
-    disk, clock = SimDisk(), SimClock()
-    ledger = open_ledger(disk, clock, segment_bytes=SEGMENT_BYTES)
-    first_steps(ledger)
-    busy(ledger, clock, 40, seed)
-    compact(ledger, disk)
-    clock.advance(700)
-    busy(ledger, clock, 15, seed + 1)
-    disk = disk.killed()
-    ledger = open_ledger(disk, clock, segment_bytes=SEGMENT_BYTES)
-    clock.advance(5)
-    busy(ledger, clock, 15, seed + 2)
-    return put(disk, folder)
 
 
 def board_of(told: Snapshot) -> Board:
