@@ -84,6 +84,10 @@ class Control(Line):
             "POST", f"{_agent(agent_id)}/budget/topup", {"topup_cents": amount_cents}, wire.Budget
         )
 
+    def deeds(self, agent_id: str) -> wire.Deeds:
+        """Return what was done to an agent's budget lately, newest first."""
+        return self._get(f"{_agent(agent_id)}/budget/history", wire.Deeds)
+
     def keys(self, agent_id: str) -> list[wire.AgentKey]:
         """Return an agent's keys, oldest first; never a secret."""
         return self._get(f"{_agent(agent_id)}/keys", wire.AgentKeys).keys

@@ -142,7 +142,7 @@ prices only what signs, verifies and computes."""
 OFFLINE = {
     *("backup", "basis", "events", "faults", "folder", "lines", "manifest", "recovery", "replay"),
     *("restore", "room", "snapshot", "state", "times", "verify"),
-    *("apply", "commands", "views"),
+    *("apply", "commands", "deeds", "views"),
 }
 """The modules of the ledger that the CLI may import, and only in `spendguard_cli/ledger` and its commands.
 

@@ -12,6 +12,7 @@ import msgspec
 from spendguard_daemon import feed_wire, wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.ledger.commands import Now
+from spendguard_daemon.ledger.deeds import Deed
 from spendguard_daemon.ledger.events import AgentPolicy, DaemonLimitSet, Event
 from spendguard_daemon.ledger.state import Account, State
 from spendguard_daemon.ledger.views import CallView
@@ -128,6 +129,29 @@ def money(account: Account, state: State, now: Now, refusals: int, waiting: int)
         locked_run_id=lock.run_id if lock else None,
         locked_since=iso(now.wall_ns - lock.age_ns) if lock else None,
         locked_expires_at=iso(lock.expires_ns) if lock else None,
+    )
+
+
+def deeds(found: Sequence[Deed]) -> wire.Deeds:
+    """Show what was done to an agent (oldest first), newest first, and whether that is all there ever was."""
+    return wire.Deeds(
+        deeds=[deed(one) for one in reversed(found)], whole=bool(found) and found[0].kind == "made"
+    )
+
+
+def deed(one: Deed) -> wire.Deed:
+    """Show a thing that was done to an agent."""
+    of_budget = one.kind == "budget"
+    return wire.Deed(
+        at=iso(one.at_ns),
+        kind=one.kind,
+        actor=one.actor,
+        hard_limit_usd=None if one.limit_nusd is None else format_usd(one.limit_nusd),
+        granted_usd=format_usd(one.applied_nusd) if of_budget else None,
+        ignored_usd=format_usd(one.ignored_nusd) if of_budget else None,
+        taken_usd=format_usd(one.cut_nusd) if of_budget else None,
+        spent_usd=format_usd(one.spent_nusd) if one.kind == "confirmed" else None,
+        reason=one.reason or None,
     )
 
 

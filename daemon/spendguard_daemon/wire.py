@@ -258,6 +258,35 @@ class KeyMade(AgentKey, frozen=True, kw_only=True):
     key: str
 
 
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to an agent's budget, or its leave to spend, when and by whom.
+
+    `kind`: made, budget, frozen, unfrozen, settings, restored (from a backup), confirmed (what it spent since
+    that backup: `spent_usd`). Of a budget: the limit since then, what was granted, what of the grant did not
+    fit below the limit, what a lower limit took away.
+    """
+
+    at: str
+    kind: str
+    actor: str
+    hard_limit_usd: str | None = None
+    granted_usd: str | None = None
+    ignored_usd: str | None = None
+    taken_usd: str | None = None
+    spent_usd: str | None = None
+    reason: str | None = None
+
+
+class Deeds(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /v1/agents/{id}/budget/history`, newest first.
+
+    `whole` tells whether it goes back to the agent's making; else older deeds are in the journal alone.
+    """
+
+    deeds: list[Deed]
+    whole: bool
+
+
 class AgentKeys(msgspec.Struct, frozen=True):
     """The keys of an agent, oldest first."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.deeds import Deeds
 from spendguard_daemon.ledger.folder import LedgerFolder, SegmentFile
 from spendguard_daemon.ledger.lines import Envelope, LineError, read_envelope, read_event, read_time
 from spendguard_daemon.ledger.recovery import Origin, Place, Walk, damaged
@@ -38,11 +39,13 @@ class Journal:
 
     `names` are the agents' latest names by id, `gone` those that were deleted; `corrected_nusd` is what a
     call was adjusted to in the end. `earlier` is the state before the first record that is still there, and
-    `first_seq` its number: above 1 where somebody took old segments away.
+    `first_seq` its number: above 1 where somebody took old segments away. `earlier_deeds` is what is known of
+    what had been done to agents by then.
     """
 
     first_seq: int
     earlier: State
+    earlier_deeds: Deeds
     last_seq: int = 0
     names: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
@@ -57,10 +60,11 @@ class Journal:
         # The head first: what it says to be durable is then in whatever is read later.
         head_raw = LedgerFolder(path, disk).read_head()
         folder = LedgerFolder(path, disk)
-        origin, earlier = _beginning(folder)
+        origin, earlier, earlier_deeds = _beginning(folder)
         journal = cls(
             first_seq=origin.seq + 1,
             earlier=earlier,
+            earlier_deeds=earlier_deeds,
             _folder=folder,
             _files=folder.after(origin.seq),
             _on_progress=on_progress,
@@ -113,19 +117,19 @@ class Journal:
                 self.corrected_nusd[call_id] = to_nusd
 
 
-def _beginning(folder: LedgerFolder) -> tuple[Origin, State]:
+def _beginning(folder: LedgerFolder) -> tuple[Origin, State, Deeds]:
     """Return where to begin: before record 1, or at a snapshot where older records were taken away.
 
     Where none serves, the walk will say which record is missing.
     """
     first_seq = folder.segments[0].first_seq
     if first_seq == 1:
-        return Origin(), State()
+        return Origin(), State(), Deeds()
     try:
         snapshot, _ = decode(folder.read_snapshot(first_seq - 1))
     except (FileNotFoundError, SnapshotError):
-        return Origin(), State()
-    return snapshot.origin, snapshot.state()
+        return Origin(), State(), Deeds()
+    return snapshot.origin, snapshot.state(), Deeds(snapshot.deeds)
 
 
 def _event(place: Place, envelope: Envelope, line: bytes) -> ev.Event | None:

@@ -2,8 +2,8 @@
 
 The money is the daemon's own `State`, changed by its own `apply`. Beside it stands what the live feed knows
 and a state forgets: the calls in flight and the latest ends as they are shown, refusals since the daemon
-began, what was spent when. Invariant: from the same moment the same records make the same moment. Locks are
-those of the calls in flight: which clients were still there was never written.
+began, what was spent when, what people did to agents. Invariant: from the same moment the same records make
+the same moment. Locks are those of the calls in flight: which clients were still there was never written.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ from spendguard_daemon import wire
 from spendguard_daemon.feed_wire import SPEND_STEP_SECONDS, SPEND_STEPS, Kind
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.apply import apply
+from spendguard_daemon.ledger.deeds import Deeds
 from spendguard_daemon.ledger.recovery import damaged
 from spendguard_daemon.ledger.state import ContradictionError, State
 from spendguard_daemon.ledger.views import CallView, begun, changed
@@ -57,15 +58,16 @@ class Moment:
     ended: dict[str, CallView | wire.Call] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     spends: dict[str, Spend] = field(default_factory=dict)
+    deeds: Deeds = field(default_factory=Deeds)
     opened: ev.Open | None = None
     opened_ns: int = 0
     up: bool = False
     prices_ns: int = 0
 
     @classmethod
-    def before(cls, earlier: State, first_seq: int) -> "Moment":
+    def before(cls, earlier: State, deeds: Deeds, first_seq: int) -> "Moment":
         """Return the moment before the first record that is there."""
-        moment = cls(_copied(earlier), journal_seq=first_seq - 1)
+        moment = cls(_copied(earlier), journal_seq=first_seq - 1, deeds=deeds.copy())
         for call_id, call in moment.state.open_calls.items():
             moment.calls[call_id] = msgspec.structs.replace(begun(call.hold, 0, call.held_ns), sent=call.sent)
             moment._attach(call.hold, call.held_ns)
@@ -85,6 +87,7 @@ class Moment:
                 for agent_id, spend in self.spends.items()
                 if spend.step > oldest_step
             },
+            deeds=self.deeds.copy(),
         )
 
     def follow(self, record: Record) -> tuple[Change, ...]:
@@ -100,6 +103,7 @@ class Moment:
         except ContradictionError as error:
             raise damaged(record.place, str(error)) from None
         changes = self._take(event)
+        self.deeds.note(event, self.wall_ns)
         if isinstance(event, ev.MoneyEvent):
             self._spent(event, settled_nusd)
         self.records, self.journal_seq = self.records + 1, record.seq

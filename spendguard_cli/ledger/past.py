@@ -61,7 +61,7 @@ class Past:
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.records = 0
-        self._marks = [Moment.before(journal.earlier, journal.first_seq)]
+        self._marks = [Moment.before(journal.earlier, journal.earlier_deeds, journal.first_seq)]
         self._near: Moment | None = None
         self._apart = MARK_RECORDS
 

@@ -21,6 +21,7 @@ from spendguard_daemon.feed_wire import (
     Totals,
 )
 from spendguard_daemon.ledger.commands import Now
+from spendguard_daemon.ledger.deeds import Deed
 from spendguard_daemon.ledger.state import Account
 from spendguard_daemon.ledger.views import CallView
 from spendguard_daemon.money import format_usd
@@ -82,6 +83,23 @@ def _event(moment: Moment, change: Change, seq: int) -> Event:
         totals=_totals(moment),
         actor=change.actor,
     )
+
+
+class Doings:
+    """Tells what was done to agents at one moment after the other: of each anew only where it has changed."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[tuple[Deed, ...], wire.Deeds]] = {}
+
+    def at(self, moment: Moment) -> dict[str, wire.Deeds]:
+        """Return what was done to each agent, as far as the journal that is there tells it."""
+        before, self._told = self._told, {}
+        for agent_id in moment.deeds.agents():
+            deeds, known = moment.deeds.of(agent_id), before.get(agent_id)
+            if known is None or known[0] is not deeds:
+                known = (deeds, shown.deeds(deeds))
+            self._told[agent_id] = known
+        return {agent_id: told for agent_id, (_, told) in self._told.items()}
 
 
 def _call(view: CallView | wire.Call) -> wire.Call:

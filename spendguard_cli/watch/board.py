@@ -5,7 +5,7 @@ The invariant of `watch`: what is shown was told by the source, each thing as of
 clock: `local_seconds` is handed in with each message, and the time that ages are reckoned by is the source's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
@@ -77,7 +77,8 @@ class Board:
 
     `link` tells whether the source is heard now, and `why` and `remedy` if not; `version` grows with each
     change, so that who draws knows whether there is anything new. What is shown is as of `at_seconds`, the
-    time of event `seq` (seconds since the epoch, by the source's clock; 0 where nothing is known yet).
+    time of event `seq` (seconds since the epoch, by the source's clock; 0 where nothing is known yet). Of the
+    past `deeds` is what was done to each agent.
     """
 
     link: Link = "connecting"
@@ -93,6 +94,7 @@ class Board:
     ended: dict[str, wire.Call] = field(default_factory=dict)
     at_seconds: float = 0.0
     heard_seconds: float = 0.0
+    deeds: Mapping[str, wire.Deeds] = field(default_factory=dict)
     _floor: int = 0
     _totals_seq: int = 0
     _status_seq: int = 0
@@ -105,10 +107,12 @@ class Board:
         """Take up a message that came at `local_seconds` (monotonic)."""
         self.version += 1
         match message:
-            case Snapped(snapshot):
+            case Snapped(snapshot, deeds):
                 self._take(snapshot)
-            case Happened(events):
+                self.deeds = deeds or {}
+            case Happened(events, deeds):
                 self._happen(events)
+                self.deeds = self.deeds if deeds is None else deeds
             case Away(why, remedy):
                 if self.link != "past":
                     self.link, self.why, self.remedy = "away", why, remedy

@@ -1,15 +1,24 @@
-"""What people did to an agent's money and leave to spend it, as far as the feed told it. Pure."""
+"""What people did to an agent's money and leave to spend it, in words. Pure.
 
+It is asked of the sidecar, or told by the journal; `deed` is what the feed alone tells of it, by which one
+knows that there is more to ask, and that is shown where nobody can be asked.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spendguard_cli.views.ink import nusd
 from spendguard_cli.ways.case import dollars
+from spendguard_daemon import wire
 from spendguard_daemon.feed_wire import Event, Money
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.text import safe
 
 DEEDS_MAX = 50
-"""How many are kept of each agent; the oldest go first."""
+"""How many that were heard are kept of each agent; the oldest go first."""
+
+LEDGER = "ledger"
+"""Who freezes an agent that is billed above its hold: no person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,61 @@ class Deed:
     at: str
     actor: str
     said: str
+
+
+def told(found: wire.Deeds) -> list[Deed]:
+    """Return deeds in words, newest first; where there were older ones, the last line says so."""
+    said, limit_usd = list[Deed](), None
+    for one in reversed(found.deeds):
+        actor = "the sidecar" if one.actor == LEDGER else safe(one.actor)
+        said.append(Deed(one.at, actor, ", ".join(_words(one, limit_usd, whole=found.whole))))
+        limit_usd = one.hard_limit_usd or limit_usd
+    said.reverse()
+    if not found.whole:
+        since = f"this is all since {safe(said[-1].at)[:19].replace('T', ' ')}Z; " if said else ""
+        said.append(older(f"{since}what was done before is not at hand"))
+    return said
+
+
+def older(why: str) -> Deed:
+    """Return the last line of a list that is not whole."""
+    return Deed("", "", why)
+
+
+def _words(one: wire.Deed, limit_usd: str | None, *, whole: bool) -> Iterator[str]:
+    """Yield what was done; `limit_usd` is the limit before, None for none or where it is not known."""
+    why = f": {safe(one.reason)}" if one.reason else ""
+    match one.kind:
+        case "budget":
+            yield from _budget(one, limit_usd, whole=whole)
+        case "made":
+            yield "made it"
+        case "frozen":
+            yield f"froze it{why}"
+        case "unfrozen":
+            yield "unfroze it"
+        case "restored":
+            yield "put it back from a backup: frozen until it is entered what it spent since"
+        case "confirmed":
+            yield f"entered {dollars(one.spent_usd or '0')} as spent since the backup{why}"
+        case _:
+            yield "changed its settings"
+
+
+def _budget(one: wire.Deed, limit_usd: str | None, *, whole: bool) -> Iterator[str]:
+    limit, is_new = dollars(one.hard_limit_usd or "0"), one.hard_limit_usd != limit_usd
+    if is_new and (limit_usd is not None or whole):
+        yield f"set the limit to {limit}" + (f", it was {dollars(limit_usd)}" if limit_usd else "")
+    elif is_new:
+        yield f"the limit is {limit}"
+    if nusd(one.granted_usd or "0"):
+        yield f"granted {dollars(one.granted_usd)}"
+    if nusd(one.taken_usd or "0"):
+        yield f"took back {dollars(one.taken_usd)}"
+    if nusd(one.ignored_usd or "0"):
+        yield f"{dollars(one.ignored_usd)} more did not fit below the limit"
+    elif not is_new and not nusd(one.granted_usd or "0") and not nusd(one.taken_usd or "0"):
+        yield "granted nothing"
 
 
 def deed(before: Money | None, event: Event) -> Deed | None:

@@ -1,13 +1,15 @@
 """What a source of news tells the board: plain values, whatever they came from.
 
 A source is the feed of a sidecar, or the journal replayed. It runs on a thread of its own and hands over
-batches, a few a second at most, however much happens.
+batches, a few a second at most, however much happens. The journal alone tells with them what was done to each
+agent by then (`deeds`); of a sidecar that is asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from spendguard_daemon import wire
 from spendguard_daemon.feed_wire import Event, Snapshot
 
 
@@ -16,6 +18,7 @@ class Snapped:
     """All there is to see, anew: what was known before does not count any more."""
 
     snapshot: Snapshot
+    deeds: Mapping[str, wire.Deeds] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Happened:
     """Events, in whatever order they came."""
 
     events: tuple[Event, ...]
+    deeds: Mapping[str, wire.Deeds] | None = None
 
 
 @dataclass(frozen=True, slots=True)

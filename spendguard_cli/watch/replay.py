@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from spendguard_cli.explain.life import Life
 from spendguard_cli.ledger.past import Past, Reel
-from spendguard_cli.ledger.told import snapshot
+from spendguard_cli.ledger.told import Doings, snapshot
 from spendguard_cli.watch.messages import Happened, Message, Post, Snapped
 from spendguard_daemon.errors import SpendGuardError
 from spendguard_daemon.feed_wire import Event
@@ -52,6 +52,7 @@ class Player:
         self._steps, self._lock = 0, threading.Lock()
         self._then_seconds = 0.0
         self._told: dict[int, int] = {}
+        self._doings = Doings()
         self.at_ns, self.paused, self.speed = at_ns, not playing, 1.0
         self.at_end, self.said, self.trouble = False, "", ""
         self.asked = threading.Event()
@@ -122,7 +123,7 @@ class Player:
                 return []
             self.at_ns = reel.moment.wall_ns
             self.said = _said(reel, events)
-            return [Happened(tuple(events))]
+            return [self._happened(reel, events)]
         before = max(0, reel.moment.records + steps)
         if before == reel.moment.records:
             return []
@@ -146,7 +147,7 @@ class Player:
         elif records:
             # There is more to do than a turn has time for; or nothing is known of what came later.
             self.at_ns = reel.moment.wall_ns
-        return [Happened(tuple(events)) if records <= EVENTS_MAX else self._snapped(reel)]
+        return [self._happened(reel, events) if records <= EVENTS_MAX else self._snapped(reel)]
 
     def _remember(self, reel: Reel) -> None:
         """Note of which record the last event of what is posted now is."""
@@ -158,7 +159,10 @@ class Player:
 
     def _snapped(self, reel: Reel) -> Snapped:
         self._remember(reel)
-        return Snapped(snapshot(reel.moment, self.at_ns))
+        return Snapped(snapshot(reel.moment, self.at_ns), self._doings.at(reel.moment))
+
+    def _happened(self, reel: Reel, events: list[Event]) -> Happened:
+        return Happened(tuple(events), self._doings.at(reel.moment) if events else None)
 
 
 class Replay:

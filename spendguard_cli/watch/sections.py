@@ -8,7 +8,7 @@ from rich.text import Text
 from spendguard_cli.views.ink import CARE, QUIET
 from spendguard_cli.watch import account, explained
 from spendguard_cli.watch.board import Board, Flight, seconds
-from spendguard_cli.watch.deeds import Deed
+from spendguard_cli.watch.deeds import Deed, older, told
 from spendguard_cli.watch.failing import Failed, failures, kind
 from spendguard_cli.watch.figures import short_age
 from spendguard_cli.watch.sheet import Column, Sheet
@@ -20,14 +20,19 @@ from spendguard_daemon.text import safe
 Thing = Flight | wire.Waiting | wire.Call | wire.Run | wire.AgentKey | Deed
 Cells = list[Text | str]
 
+NO_DEEDS = wire.Deeds(deeds=[], whole=False)
+OLDER = "older"
+"""The line that says that there was more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What the sidecar was asked for: an agent's runs and keys, or `why` they are not known."""
+    """What the sidecar was asked for: runs, keys, what was done to the agent; or `why` that is not known."""
 
     why: str = "asking the sidecar"
     runs: tuple[wire.Run, ...] = ()
     keys: tuple[wire.AgentKey, ...] = ()
+    deeds: wire.Deeds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +162,23 @@ def _key_pane(_: Board, thing: Thing, now: float) -> Text | None:
     return said.append(f"\nmodels: {models}")
 
 
-def _history(board: Board, agent_id: str, _: Fetched) -> Mapping[str, Thing]:
-    row = board.rows.get(agent_id)
-    deeds = row.deeds if row else []
-    return {str(place): one for place, one in reversed(list(enumerate(deeds)))}
+def _history(board: Board, agent_id: str, asked: Fetched) -> Mapping[str, Thing]:
+    """Return what was done to an agent, newest first; last of all, that there was more, where that is so."""
+    found = board.deeds.get(agent_id, NO_DEEDS) if board.link == "past" else asked.deeds
+    if found is None:
+        row = board.rows.get(agent_id)
+        heard = row.deeds[::-1] if row else []
+        deeds = [*heard, older(f"what was done before watch was opened: {asked.why}")]
+    else:
+        deeds = told(found)
+    count = sum(bool(one.at) for one in deeds)
+    return {OLDER if not one.at else str(count - place): one for place, one in enumerate(deeds)}
 
 
 def _deed_cells(thing: Thing, _: float) -> Cells:
     if not isinstance(thing, Deed):
         return []
-    return [clock(thing.at), thing.actor, thing.said]
+    return [clock(thing.at or None), thing.actor, thing.said]
 
 
 def _nothing(_: Board, __: Thing, ___: float) -> Text | None:
@@ -213,6 +225,6 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "history",
         Sheet(Column("AT", 20), Column("WHO", 10), Column("WHAT", 24, grows=True)),
-        _history, _deed_cells, _nothing, "nothing was done to this agent since watch was opened",
+        _history, _deed_cells, _nothing, "nothing was done to this agent",
     ),
 )  # fmt: skip

@@ -231,6 +231,7 @@ def test_what_an_agent_may_read_of_itself(sidecar: Sidecar) -> None:
             ("PATCH", own),
             ("DELETE", own),
             ("POST", f"{own}/budget"),
+            ("GET", f"{own}/budget/history"),
             ("POST", f"{own}/budget/topup"),
             ("POST", f"{own}/keys"),
             ("DELETE", f"{own}/keys/{key['key_id']}"),

@@ -35,6 +35,7 @@ from spendguard_daemon.ledger import (
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.backup import back_up
+from spendguard_daemon.ledger.deeds import Deed
 from spendguard_daemon.ledger.ledger import Ledger
 from spendguard_daemon.ledger.lines import READER, VERSION
 from spendguard_daemon.ledger.manifest import FileEntry, Manifest
@@ -384,6 +385,7 @@ SHAPES = {
     "agent's run": AgentRun,
     "run": RunView,
     "call view": CallView,
+    "deed": Deed,
     "agent's key": AgentKey,
     "manifest": Manifest,
     "file": FileEntry,

@@ -47,6 +47,7 @@ SHAPES: tuple[tuple[str, type], ...] = (
     (r"POST /v1/agents", wire.AgentCreated),
     (r"DELETE /v1/agents/[^/]+", wire.AgentDeleted),
     (r"(GET|POST) /v1/agents/[^/]+/budget(/topup)?", wire.Budget),
+    (r"GET /v1/agents/[^/]+/budget/history", wire.Deeds),
     (r"GET /v1/agents/[^/]+/keys", wire.AgentKeys),
     (r"(GET|DELETE) /v1/agents/[^/]+/keys/[^/]+", wire.AgentKey),
     (r"POST /v1/agents/[^/]+/keys(/[^/]+/rotate)?", wire.KeyMade),

@@ -9,6 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from acting_stage import BODY, Watching, watching
+from looks import look
 from recorded import RecordedUpstream
 from sidecar import Sidecar
 from spendguard_cli.watch.acting import begin
@@ -233,6 +234,23 @@ async def test_let_a_waiting_call_through(
         await seat.seen(lambda: not seat.app.board.rows[agent].waiting)
         begin(seat.app, "let", Subject(agent, waits.call_id, waiting=True))
         await seat.told("does not wait any more")
+
+
+async def test_what_was_done_before_and_while_one_looks(sidecar: Sidecar) -> None:
+    """The history of an agent goes back to its making, and what anybody does to it appears there."""
+    agent = sidecar.agent(cents=1000, name="old")
+    path = f"/v1/agents/{agent}"
+    sidecar.control("PATCH", path, {"frozen": True, "reason": "loops"})
+    sidecar.control("PATCH", path, {"frozen": False})
+    async with watching(sidecar, agent, size=(120, 30)) as seat:
+        seat.app.open_agent(agent)
+        await seat.press("shift+tab")
+        await seat.seen(lambda: "[history 4]" in look(seat.app))
+        for said in ("made it", "set the limit to $10.00, granted $10.00", "froze it: loops", "unfroze it"):
+            assert said in look(seat.app)
+        await seat.done(lambda: sidecar.control("POST", f"{path}/budget", {"hard_limit_cents": 300}))
+        await seat.seen(lambda: "[history 5]" in look(seat.app))
+        assert "set the limit to $3.00, it was $10.00, took back $7.00" in look(seat.app)
 
 
 async def test_copy_and_explain(sidecar: Sidecar) -> None:

@@ -6,9 +6,9 @@ from typing import Self
 import msgspec
 import pytest
 
-from canned import agent, at, call, hostile, money, uuid
+from canned import agent, at, call, hostile, money, snapshot, uuid
 from looks import check_look
-from spendguard_cli.watch.messages import Happened
+from spendguard_cli.watch.messages import Away, Happened, Snapped
 from spendguard_cli.watch.screens.agent import AgentView
 from spendguard_cli.watch.sections import SECTIONS
 from spendguard_cli.watch.subject import Subject
@@ -22,10 +22,15 @@ PLACES = {section.name: place for place, section in enumerate(SECTIONS)}
 
 
 class FakeControl:
-    """A sidecar that knows one run and one key of an agent; it tells on which thread it was asked."""
+    """A sidecar that knows one run and one key of an agent; it tells on which thread it was asked.
+
+    `done` is what was done to the agent; `wait` holds back the next answer until it is set.
+    """
 
     def __init__(self, error: SpendGuardError | None = None) -> None:
         self.error, self.threads = error, set[threading.Thread]()
+        self.done, self.asked = wire.Deeds(deeds=[], whole=False), 0
+        self.wait: threading.Event | None = None
 
     def control(self) -> "FakeControl":
         """Be the desk as well."""
@@ -45,6 +50,14 @@ class FakeControl:
         return [
             wire.Run(run_id="nightly-7", calls=12, cost_usd="0.125", created_at=at(-900), last_seen_at=at(-5))
         ]
+
+    def deeds(self, agent_id: str) -> wire.Deeds:
+        """Return what was done to it when it was asked."""
+        done, wait, self.wait = self.done, self.wait, None
+        self.asked += 1
+        if wait is not None:
+            wait.wait(20)
+        return done
 
     def keys(self, agent_id: str) -> list[wire.AgentKey]:
         """Return its keys."""
@@ -202,8 +215,85 @@ async def test_runs_that_are_not_known(past: bool, said: str) -> None:
         assert f"not known: {said}" in text_of(app).replace("the sidecar ", "")
 
 
-async def test_what_was_done_is_told() -> None:
-    """Grants, limits and freezes appear with who did them."""
+MADE = wire.Deed(at=at(-90_000), kind="made", actor="cli")
+GRANTED = wire.Deed(
+    at=at(-86_400),
+    kind="budget",
+    actor="anna",
+    hard_limit_usd="10",
+    granted_usd="4",
+    ignored_usd="0",
+    taken_usd="0",
+)
+
+
+async def test_what_was_done_before_is_asked_for() -> None:
+    """Also what was done long before watch was opened; how far back it goes is said."""
+    desk, view = FakeControl(), AgentView(uuid(1))
+    desk.done = wire.Deeds(deeds=[GRANTED, MADE], whole=True)
+    async with opened(view, size=(120, 30), desk=desk) as (app, pilot):
+        await app.workers.wait_for_complete()
+        view.open(PLACES["history"])
+        await pilot.pause()
+        shown = text_of(app)
+        assert "[history 2]" in shown
+        assert "2026-11-29 03:12:00Z" in shown
+        assert "anna" in shown
+        assert "set the limit to $10, granted $4" in shown
+        assert "made it" in shown
+        assert desk.asked == 1
+        desk.done = wire.Deeds(deeds=[GRANTED], whole=False)
+        app.board.hear(Snapped(snapshot()), 0.0)  # it may have missed something
+        app.redraw()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        shown = text_of(app)
+    assert "[history 1]" in shown
+    assert "the limit is $10, granted $4" in shown
+    assert "this is all since 2026-11-29 03:12:00Z; what was done before is not at hand" in shown
+    assert desk.asked == 2
+
+
+async def test_what_is_done_while_one_looks() -> None:
+    """It is asked for again once something was done; the answer to an earlier question says nothing then."""
+    desk, view = FakeControl(), AgentView(uuid(1))
+    desk.done = wire.Deeds(deeds=[MADE], whole=True)
+    desk.wait = first = threading.Event()
+    async with opened(view, size=(120, 30), desk=desk) as (app, pilot):
+        view.open(PLACES["history"])
+        await pilot.pause()
+        assert "what was done before watch was opened: asking the sidecar" in text_of(app)
+        assert "[history ?]" in text_of(app)
+        desk.done = wire.Deeds(deeds=[GRANTED, MADE], whole=True)
+        given = money("20", "2.5", funded_usd="15", remaining_usd="12.5", available_usd="12.5")
+        event = Event(seq=101, at=at(1), kind="agent", agent_id=uuid(1), money=given, actor="anna")
+        app.board.hear(Happened((event,)), 0.0)
+        app.redraw()
+        await pilot.pause()
+        while desk.asked < 2 or "made it" not in text_of(app):
+            await pilot.pause(0.02)
+        first.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "[history 2]" in text_of(app)
+        app.redraw()
+        await app.workers.wait_for_complete()
+        assert desk.asked == 2
+        app.board.hear(Away("gone"), 0.0)
+        app.board.hear(Happened(()), 0.0)
+        app.redraw()
+        await app.workers.wait_for_complete()
+        assert desk.asked == 2
+        app.board.hear(Away("gone"), 0.0)
+        view.draw()
+        app.board.hear(Happened(()), 0.0)
+        view.draw()
+        await app.workers.wait_for_complete()
+        assert desk.asked == 3
+
+
+async def test_what_was_done_is_told_by_the_feed_where_nobody_can_be_asked() -> None:
+    """Grants, limits and freezes appear with who did them, and that there was more before."""
     view = AgentView(uuid(1))
     async with opened(view, size=(120, 30)) as (app, pilot):
         given = money("20", "2.5", funded_usd="15", remaining_usd="12.5", available_usd="12.5")
@@ -219,7 +309,29 @@ async def test_what_was_done_is_told() -> None:
         assert "set the limit to $20, it was $10, granted $5.00" in shown
         assert "froze it: enough" in shown
         assert "watch" in shown
+        assert "[history 2]" in shown
+        assert "what was done before watch was opened: not known: the sidecar cannot be asked" in shown
         assert view.subject() == Subject(uuid(1))
+
+
+async def test_what_was_done_in_the_past() -> None:
+    """It comes with the moment that is shown, and goes with it; where there was more it says so."""
+    view = AgentView(uuid(1))
+    async with opened(view, size=(120, 30), past=True) as (app, pilot):
+        view.open(PLACES["history"])
+        await pilot.pause()
+        assert "what was done before is not at hand" in text_of(app)
+        app.board.hear(Happened((), {uuid(1): wire.Deeds(deeds=[GRANTED, MADE], whole=True)}), 0.0)
+        view.draw()
+        await pilot.pause()
+        assert "set the limit to $10, granted $4" in text_of(app)
+        assert "not at hand" not in text_of(app)
+        app.board.hear(Snapped(snapshot(), {uuid(1): wire.Deeds(deeds=[MADE], whole=True)}), 0.0)
+        app.board.hear(Happened(()), 0.0)
+        view.draw()
+        await pilot.pause()
+        assert "granted $4" not in text_of(app)
+        assert "made it" in text_of(app)
 
 
 async def test_an_agent_that_is_deleted() -> None:

@@ -19,7 +19,7 @@ from sim import SimClock, SimDisk
 from spendguard_cli.ledger import past as past_module
 from spendguard_cli.ledger.journal import Journal
 from spendguard_cli.ledger.past import Past
-from spendguard_cli.ledger.told import snapshot
+from spendguard_cli.ledger.told import Doings, snapshot
 from spendguard_cli.watch.board import Board, Row
 from spendguard_cli.watch.messages import Happened, Snapped
 from spendguard_daemon import shown
@@ -76,7 +76,7 @@ def test_each_moment_is_what_the_daemon_makes_of_the_journal(apart: int, seed: i
         patch.setattr(past_module, "BACK_RECORDS", 5)
         folder = Path(home) / "ledger"
         past, state, history = history_of(seed, folder), State(), History()
-        journal = Journal.read(folder, disk=SystemDisk(), on_progress=quiet)
+        journal, doings = Journal.read(folder, disk=SystemDisk(), on_progress=quiet), Doings()
         for number, record in enumerate(journal.records(), start=1):
             apply(state, record.event, record.wall_ns)
             history.note(record.event, record.wall_ns)
@@ -86,6 +86,9 @@ def test_each_moment_is_what_the_daemon_makes_of_the_journal(apart: int, seed: i
                 getattr(state, name) for name in STATE
             ]
             told = snapshot(reel.moment, record.wall_ns)
+            assert doings.at(reel.moment) == {
+                agent_id: shown.deeds(history.deeds.of(agent_id)) for agent_id in history.deeds.agents()
+            }
             assert [call.call_id for call in reversed(told.calls)] == list(state.open_calls)
             if reel.next_ns is None or reel.next_ns > record.wall_ns:
                 assert past.snapshot(record.wall_ns) == told
@@ -210,13 +213,18 @@ def test_where_old_segments_were_taken_away(tmp_path: Path) -> None:
     compact(ledger, disk)
     busy(ledger, clock, 20, 4)
     past = put(disk, tmp_path / "ledger")
-    whole = past.snapshot(clock.wall)
+    whole, all_done = past.snapshot(clock.wall), past.after(10**9).moment.deeds
     for path in (tmp_path / "ledger" / "archive").iterdir():
         path.unlink()
     short = read(tmp_path / "ledger")
     assert 0 < short.records < past.records
     assert short.first_ns is not None
     assert short.snapshot(short.first_ns - 1).agents
+    done = short.after(10**9).moment.deeds
+    assert {one: done.of(one) for one in done.agents()} == {
+        one: all_done.of(one) for one in all_done.agents()
+    }
+    assert done.of("agent-1")[0].kind == "made"
     mine = short.snapshot(clock.wall)
     assert {one.agent.agent_id: one.money for one in mine.agents} == {
         one.agent.agent_id: one.money for one in whole.agents

@@ -264,6 +264,25 @@ async def test_no_key_acts(past: Past) -> None:
         assert app.screen.query(Toast)
 
 
+async def test_what_was_done_by_then(past: Past) -> None:
+    """The history of an agent is that of the moment that is shown; a step back takes what a step on adds."""
+    app = PastApp(Replay(Player(past, FIRST_NS + SECOND)), zone=UTC)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await seen(lambda: AGENT in app.board.rows)
+        app.open_agent(AGENT)
+        await pilot.pause()
+        await pilot.press("shift+tab")
+        assert "[history 2]" in look(app)
+        assert "set the limit to $0.0001, granted $0.0001" in look(app)
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await seen(lambda: app.board.deeds[AGENT].deeds[0].kind == "made")
+        app.redraw()
+        await pilot.pause()
+        assert "[history 1]" in look(app)
+        await pilot.press("right_square_bracket")
+        await seen(lambda: len(app.board.deeds[AGENT].deeds) == 2)
+
+
 async def test_a_call_of_the_past_is_explained(past: Past) -> None:
     """Explaining changes nothing: it tells the call's life from the journal."""
     app = PastApp(Replay(Player(past, FIRST_NS + 21 * SECOND)), zone=UTC)

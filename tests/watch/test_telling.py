@@ -139,6 +139,46 @@ def test_hostile_explanations() -> None:
     assert not {"\x1b", "\u202e", "\x07"} & set(said)
 
 
+def test_deeds_that_were_asked_for() -> None:
+    """What each was, by whom, newest first; of a limit what is other, and what it was if that is known."""
+
+    def done(kind: str, **more: str) -> wire.Deed:
+        return wire.Deed(at=at(0), kind=kind, actor="me\x1b", **more)
+
+    def budget(limit: str, granted: str = "0", taken: str = "0", ignored: str = "0") -> wire.Deed:
+        sums = {"granted_usd": granted, "taken_usd": taken, "ignored_usd": ignored}
+        return done("budget", hard_limit_usd=limit, **sums)
+
+    found = [
+        (done("made"), "made it"),
+        (budget("10", "4"), "set the limit to $10, granted $4"),
+        (budget("10", "6", ignored="1"), "granted $6, $1 more did not fit below the limit"),
+        (budget("10", ignored="2"), "$2 more did not fit below the limit"),
+        (budget("2", taken="8"), "set the limit to $2, it was $10, took back $8"),
+        (budget("2"), "granted nothing"),
+        (budget("5"), "set the limit to $5, it was $2"),
+        (done("frozen", reason="loops\x1b"), "froze it: loops"),
+        (done("unfrozen"), "unfroze it"),
+        (done("settings"), "changed its settings"),
+        (done("restored"), "put it back from a backup: frozen until it is entered what it spent since"),
+        (done("confirmed", spent_usd="0.5", reason="bill"), "entered $0.5 as spent since the backup: bill"),
+        (done("of tomorrow"), "changed its settings"),
+    ]
+    whole = wire.Deeds(deeds=[one for one, _ in reversed(found)], whole=True)
+    assert deeds.told(whole) == [deeds.Deed(at(0), "me", said) for _, said in reversed(found)]
+    cut = deeds.told(wire.Deeds(deeds=[budget("2", "1"), budget("2", "3")], whole=False))
+    assert [one.said for one in cut] == [
+        "granted $1",
+        "the limit is $2, granted $3",
+        "this is all since 2026-11-30 03:12:00Z; what was done before is not at hand",
+    ]
+    by_ledger = wire.Deed(at=at(0), kind="frozen", actor="ledger")
+    (one,) = deeds.told(wire.Deeds(deeds=[by_ledger], whole=True))
+    assert (one.actor, one.said) == ("the sidecar", "froze it")
+    (nothing,) = deeds.told(wire.Deeds(deeds=[], whole=False))
+    assert nothing == deeds.older("what was done before is not at hand")
+
+
 def test_deeds() -> None:
     """What changes an agent's money or leave to spend it is a deed; what its calls do is none."""
     before = money("10", "1")

@@ -199,6 +199,10 @@ class Control:
         )
         return respond.value(granted)
 
+    async def _list_deeds(self, asked: Asked) -> web.Response:
+        live_account(self._ledger.state, asked.agent_id)
+        return respond.value(shown.deeds(self._ledger.history.deeds.of(asked.agent_id)))
+
     # -- runs and calls -------------------------------------------------------------------------------
 
     async def _list_runs(self, asked: Asked) -> web.Response:

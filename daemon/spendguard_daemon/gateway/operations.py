@@ -146,6 +146,7 @@ CONTROL: Mapping[str, Operation] = {
     "top_up": Operation(
         "Add money up to the limit", wire.Budget, BUDGET | WRITE | REPEAT, asks=wire.TopUp, repeats=True
     ),
+    "list_deeds": Operation("What was done to an agent's budget lately, newest first", wire.Deeds, AGENT),
     "list_runs": Operation("The runs of an agent that are at hand", wire.Runs, AGENT),
     "create_run": Operation("Name a run", wire.Run, AGENT, asks=wire.NewRun, repeats=True),
     "list_calls": Operation("A page of an agent's calls, newest first", wire.Calls, AGENT),

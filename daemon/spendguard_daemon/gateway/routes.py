@@ -43,6 +43,7 @@ _CONTROL = {
     "GET v1/agents/{agent}/budget": "get_budget",
     "POST v1/agents/{agent}/budget": "grant_budget",
     "POST v1/agents/{agent}/budget/topup": "top_up",
+    "GET v1/agents/{agent}/budget/history": "list_deeds",
     "GET v1/agents/{agent}/runs": "list_runs",
     "POST v1/agents/{agent}/runs": "create_run",
     "GET v1/agents/{agent}/calls": "list_calls",

@@ -10,6 +10,7 @@ from itertools import islice
 
 from spendguard_daemon.errors import Fact
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.deeds import Deeds
 from spendguard_daemon.ledger.times import parse_time_ms
 from spendguard_daemon.ledger.views import AgentRun, CallView, Kept, RunView, begun, changed
 
@@ -62,9 +63,10 @@ class _Ring:
 
 
 class History:
-    """The calls and runs of late."""
+    """The calls and runs of late, and in `deeds` what people did to agents' budgets."""
 
     def __init__(self) -> None:
+        self.deeds = Deeds()
         self._calls = _Ring(CALLS_MAX, CALLS_PER_AGENT_MAX)
         self._refusals = _Ring(REFUSALS_MAX, REFUSALS_PER_AGENT_MAX)
         self._runs: dict[str, dict[str, RunView]] = {}
@@ -160,6 +162,8 @@ class History:
             if view is not None:
                 self._calls.put(changed(view, event, wall_ns))
             self._note_cost(event, view, wall_ns)
+        else:
+            self.deeds.note(event, wall_ns)
 
     def kept(self) -> Kept:
         """Return what a snapshot keeps."""
@@ -173,12 +177,14 @@ class History:
         if len(runs) > KEPT_RUNS:
             runs = sorted(runs, key=lambda kept: kept.run.last_ns)[-KEPT_RUNS:]
         refusals = list(self._refusals.by_id.values())[-KEPT_REFUSALS:]
-        return Kept(runs=runs, calls=older + calls[-KEPT_CALLS:], refusals=refusals)
+        kept_calls = older + calls[-KEPT_CALLS:]
+        return Kept(runs=runs, calls=kept_calls, refusals=refusals, deeds=self.deeds.kept())
 
     @classmethod
     def of(cls, kept: Kept) -> "History":
         """Return a history that goes on from what a snapshot kept."""
         history = cls()
+        history.deeds = Deeds(kept.deeds)
         for entry in kept.runs:
             history._runs.setdefault(entry.agent_id, {})[entry.run.run_id] = entry.run
         for view in kept.calls:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import msgspec
 
+from spendguard_daemon.ledger.deeds import Deed
 from spendguard_daemon.ledger.events import PriceAccept
 from spendguard_daemon.ledger.history import History
 from spendguard_daemon.ledger.lines import READER
@@ -53,7 +54,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that is so after record `seq`, whose hash is `h` and whose time is `ts`.
 
     Accounts and agents' keys are in the order of their making; open and ended calls, keys, answers and the
-    kept history oldest first. Readers of version 1 wrote no `agent_keys`: there were none.
+    kept history oldest first. Readers of version 1 wrote no `agent_keys`: there were none. Where there are no
+    `deeds`, whoever wrote it did not know them.
     """
 
     snapshot: int
@@ -79,6 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     calls: list[CallView]
     refusals: list[CallView]
     agent_keys: list[AgentKey] = []
+    deeds: list[Deed] = []
 
     @property
     def origin(self) -> Origin:
@@ -111,7 +114,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     def history(self) -> History:
         """Return a new history."""
-        return History.of(Kept(runs=self.runs, calls=self.calls, refusals=self.refusals))
+        kept = Kept(runs=self.runs, calls=self.calls, refusals=self.refusals, deeds=self.deeds)
+        return History.of(kept)
 
 
 def snapshot_of(state: State, history: History, seq: int, h: str, wall_ns: int) -> Snapshot:
@@ -141,6 +145,7 @@ def snapshot_of(state: State, history: History, seq: int, h: str, wall_ns: int) 
         calls=kept.calls,
         refusals=kept.refusals,
         agent_keys=list(state.agent_keys.values()),
+        deeds=kept.deeds,
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from spendguard_daemon.errors import Fact
 from spendguard_daemon.ledger import events as ev
+from spendguard_daemon.ledger.deeds import Deed
 
 CallState = Literal["held", "settled", "settled_worst", "voided", "overrun", "refused"]
 
@@ -73,6 +74,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[AgentRun]
     calls: list[CallView]
     refusals: list[CallView]
+    deeds: list[Deed]
 
 
 def begun(hold: ev.Hold, order: int, wall_ns: int) -> CallView:

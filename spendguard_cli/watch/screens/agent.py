@@ -16,7 +16,7 @@ from spendguard_cli.watch import account
 from spendguard_cli.watch.keys import Where
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.screens.view import bindings
-from spendguard_cli.watch.sections import SECTIONS, Fetched, Section, Thing, subject
+from spendguard_cli.watch.sections import OLDER, SECTIONS, Fetched, Section, Thing, subject
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.telling import begin
 from spendguard_cli.watch.widgets.lines import LineTable
@@ -75,16 +75,17 @@ class AgentView(PanedView):
     """
 
     class Asked(Message):
-        """The sidecar has answered, or could not be asked."""
+        """The sidecar has answered the question of a number, or could not be asked."""
 
-        def __init__(self, fetched: Fetched) -> None:
+        def __init__(self, number: int, fetched: Fetched) -> None:
             super().__init__()
-            self.fetched = fetched
+            self.number, self.fetched = number, fetched
 
     def __init__(self, agent_id: str) -> None:
         super().__init__()
         self.agent_id = agent_id
-        self._place, self._fetched = 0, Fetched()
+        self._place, self._fetched, self._questions = 0, Fetched(), 0
+        self._heard: tuple[object, object] = (None, None)
         self._things: Mapping[str, Thing] = {}
         self._cursors: dict[int, str | None] = {}
 
@@ -102,12 +103,14 @@ class AgentView(PanedView):
         return LineTable(self._head, self._line, id="lines")
 
     def on_mount(self) -> None:
-        """Ask at once for what the feed does not tell."""
-        self._ask()
+        """Say at once where there is nobody to ask; else it is asked as soon as it is drawn."""
+        if self.board.link != "live":
+            self._ask()
 
     def paint(self) -> None:
         """Show the agent as it is."""
         board, now, section = self.board, self.program.now_seconds(), self.section
+        self._ask_anew()
         known = [one.things(board, self.agent_id, self._fetched) for one in SECTIONS]
         self._things = known[self._place]
         table = self.query_one(LineTable)
@@ -144,12 +147,25 @@ class AgentView(PanedView):
         self.open(picked.place)
 
     def on_agent_view_asked(self, asked: Asked) -> None:
-        """Show what the sidecar answered."""
-        self._fetched = asked.fetched
-        self.draw()
+        """Show what the sidecar answered to the latest question."""
+        if asked.number == self._questions:
+            self._fetched = asked.fetched
+            self.draw()
+
+    def _ask_anew(self) -> None:
+        """Ask again where something was done to the agent since, or may have been while nothing was heard."""
+        row = self.board.rows.get(self.agent_id)
+        deeds = row.deeds if row else []
+        heard = (row, deeds[-1] if deeds else None) if self.board.link == "live" else (None, None)
+        if any(now is not before for now, before in zip(heard, self._heard, strict=True)):
+            self._heard = heard
+            if row is not None and self.board.link == "live":
+                self._ask()
 
     def _ask(self) -> None:
-        """Ask for runs and keys in a thread of its own, where there is anybody to ask."""
+        """Ask for what the feed does not tell in a thread of its own, where there is anybody to ask."""
+        self._questions += 1
+        number = self._questions
         desk = cast("Desk | None", self.program.desk)
         link = self.board.link
         if link == "past":
@@ -157,9 +173,9 @@ class AgentView(PanedView):
         elif desk is None or link == "away":
             self._fetched = Fetched(why="not known: the sidecar cannot be asked")
         else:
-            self.run_worker(lambda: self._fetch(desk), thread=True, exclusive=True, group="asking")
+            self.run_worker(lambda: self._fetch(desk, number), thread=True, exclusive=True, group="asking")
 
-    def _fetch(self, desk: Desk) -> None:
+    def _fetch(self, desk: Desk, number: int) -> None:
         """Ask the sidecar; on a worker thread, never on the loop."""
         try:
             control = desk.control()
@@ -168,14 +184,16 @@ class AgentView(PanedView):
             else:
                 with control:
                     runs, keys = control.runs(self.agent_id), control.keys(self.agent_id)
-                found = Fetched("", tuple(runs), tuple(keys))
+                    found = Fetched("", tuple(runs), tuple(keys), control.deeds(self.agent_id))
         except SpendGuardError as error:
             found = Fetched(why=f"not known: {safe(error.detail)}")
-        self.post_message(self.Asked(found))
+        self.post_message(self.Asked(number, found))
 
     def _named(self, section: Section, things: Mapping[str, Thing]) -> str:
         if section.asked and self._fetched.why:
             return f"{section.name} ?"
+        if OLDER in things:
+            return f"{section.name} {len(things) - 1 or '?'}"
         return f"{section.name} {len(things)}" if things else section.name
 
     def _empty(self) -> str:
