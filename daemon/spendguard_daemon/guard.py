@@ -165,7 +165,7 @@ class Guard:
             raise
         late = False
         try:
-            async with asyncio.timeout(self._settings.absolute_seconds):
+            async with asyncio.timeout(relay.may_last(self._settings.absolute_seconds)):
                 await self._forward(relay)
         except NotSentError as error:
             self._book(relay, outcomes.not_sent(str(error)))

@@ -9,6 +9,7 @@ from spendguard_daemon.aside import aside
 from spendguard_daemon.call import Client, ClientGoneError, Plan
 from spendguard_daemon.errors import Code, Fact, SpendGuardError
 from spendguard_daemon.ledger.events import Hold
+from spendguard_daemon.ledger.times import NS_PER_SECOND
 from spendguard_daemon.money import format_usd
 from spendguard_daemon.outcome import Seen
 from spendguard_daemon.ports import Clock, UpstreamRequest, UpstreamResponse
@@ -43,7 +44,8 @@ class Relay:
 
     The guard sets `left` once bytes may be out, and `problem` when the transport or the clock ends the call.
     `cut_by` is what its record says where it is cut: by whom, where a person did it.
-    `heard_ns` (monotonic) is when the provider was last heard of, else when the request went out.
+    `heard_ns` (monotonic) is when the provider was last heard of, else when the request went out. `ends_ns`
+    (wall) is when the call is cut at the latest; before it is on its way, when the hold reaches no further.
     """
 
     def __init__(self, plan: Plan, hold: Hold, client: Client, clock: Clock):
@@ -57,6 +59,7 @@ class Relay:
         self.cut_by = "aborted"
         self.body = bytearray()
         self.heard_ns = clock.monotonic_ns()
+        self.ends_ns = plan.hold.deadline_ns
         self._clock = clock
         self._ended = False
         self._client = client
@@ -74,6 +77,11 @@ class Relay:
         self.plan = self.plan.without_text()
         self._outgoing, self._hides_usage = outgoing, outgoing.hides_usage
         return outgoing.changed
+
+    def may_last(self, seconds: int) -> int:
+        """Note that the call is cut in so many seconds, and return them."""
+        self.ends_ns = self._clock.wall_ns() + seconds * NS_PER_SECOND
+        return seconds
 
     def request(self) -> UpstreamRequest:
         """Return the request to the provider, once: its body must not live as long as the call."""

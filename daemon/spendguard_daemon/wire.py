@@ -329,7 +329,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     `count` is above 1 where a refused call stands for others like it that are only counted. `keys` is the
     lineage of the key that it came with, the first key first; empty where it came with none. `facts` are the
     numbers of a refusal, as its body had them. Of a call in flight: `attached` tells whether its client is
-    still there, `idle_seconds` how long the provider has been silent.
+    still there, `idle_seconds` how long the provider has been silent, `expires_at` when it is cut at the
+    latest, however much comes until then.
     """
 
     call_id: str
@@ -360,6 +361,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Fact] = {}
     attached: bool | None = None
     idle_seconds: int | None = None
+    expires_at: str | None = None
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):

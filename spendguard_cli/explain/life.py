@@ -86,7 +86,7 @@ class Turned:
 class Life:
     """One call. `sent_at` is None where it did not leave, or where that was not written down.
 
-    Of one in flight: its age, and `expires_at`, when the last call of its run must have ended.
+    Of one in flight: its age, and `expires_at`, when it is cut at the latest.
     """
 
     call_id: str
@@ -139,6 +139,7 @@ def of_call(call: wire.Call) -> Life:
         changed=tuple(call.changed),
         attached=call.attached,
         idle_seconds=call.idle_seconds,
+        expires_at=call.expires_at,
     )
     if call.state == "refused":
         return replace(life, turned=_turned(call))
@@ -156,6 +157,7 @@ def joined(journal: Life | None, sidecar: Life | None) -> Life | None:
         ended=journal.ended or sidecar.ended,
         attached=sidecar.attached,
         idle_seconds=sidecar.idle_seconds,
+        expires_at=sidecar.expires_at,
         turned=journal.turned and _fuller(journal.turned, sidecar.turned),
     )
 

@@ -221,17 +221,11 @@ class Looker:
         )
 
     def _timed(self, life: Life) -> Life:
-        """Add to a call in flight for how long, and until when at most."""
+        """Add to a call in flight for how long."""
         if life.held is None or life.ended is not None or self.control is None:
             return life
         age_ns = SystemClock().wall_ns() - round(datetime.fromisoformat(life.held.at).timestamp()) * 10**9
-        life = replace(life, age_seconds=max(0, age_ns // 10**9))
-        try:
-            budget = self.control.budget(life.agent_id)
-        except SpendGuardError:
-            return life
-        mine = budget.locked_run_id == life.run_id
-        return replace(life, expires_at=budget.locked_expires_at) if mine else life
+        return replace(life, age_seconds=max(0, age_ns // 10**9))
 
     def _steps(self, life: Life) -> list[Step]:
         operator = not self.session.connection.in_exec

@@ -254,7 +254,7 @@ def _open(life: Life, held: Held, *, operator: bool, up: bool) -> Step:
         return Step(step="in_flight", at=held.at, said=said)
     more = []
     if life.age_seconds is not None:
-        until = f"; its run must have ended by {life.expires_at}" if life.expires_at else ""
+        until = f"; it is cut at {life.expires_at} at the latest" if life.expires_at else ""
         more.append(f"Held for {life.age_seconds} s{until}.")
     if life.attached is not None:
         there = "is still there" if life.attached else "has left: the answer is read to its usage"

@@ -5,7 +5,7 @@ from rich.text import Text
 from spendguard_cli.explain.sums import cost_sum
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
-from spendguard_cli.watch.board import Board, Flight, Row
+from spendguard_cli.watch.board import Flight, Row
 from spendguard_cli.watch.danger import STYLES, danger, reason
 from spendguard_cli.watch.figures import bar
 from spendguard_cli.watch.telling import ago, begin, left, span, standing, state, usd, usd_of
@@ -101,9 +101,9 @@ def client(flight: Flight) -> str:
     return {None: "not known", True: "attached", False: "has left"}[attached]
 
 
-def flight(board: Board, one: Flight, now_seconds: float) -> Text:
+def flight(one: Flight, now_seconds: float) -> Text:
     """Tell all of a call in flight."""
-    call, row = one.call, board.rows.get(one.call.agent_id)
+    call = one.call
     said = begin(f"{safe(call.provider)}:{safe(call.model)}", "bold").append(
         f", in flight for {ago(call.created_at, now_seconds)}"
     )
@@ -118,8 +118,8 @@ def flight(board: Board, one: Flight, now_seconds: float) -> Text:
     )
     there = {"attached": "its client waits for it", "has left": "its client has left"}
     said.append(f"\n{there.get(client(one), 'whether its client is still there is not told')}{silent}")
-    if row is not None and row.money.locked_run_id == call.run_id and row.money.locked_expires_at:
-        said.append(f"\nis cut at the latest {left(row.money.locked_expires_at, now_seconds)}")
+    if call.expires_at is not None:
+        said.append(f"\nis cut at the latest {left(call.expires_at, now_seconds)}")
     return said.append(f"\nrun {safe(call.run_id)}, call {safe(call.call_id)}", style=QUIET)
 
 

@@ -13,7 +13,7 @@ from spendguard_cli.watch.failing import Failed, failures, kind
 from spendguard_cli.watch.figures import short_age
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import age, clock, state, title, until, usd
+from spendguard_cli.watch.telling import age, clock, rest, state, title, until, usd
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
 
@@ -75,20 +75,32 @@ def _flight_cells(thing: Thing, now: float) -> Cells:
     if isinstance(thing, wire.Waiting):
         waits = Text(f"waits: {title(thing.code)}", style=CARE)
         worst = usd(thing.worst_case_usd)
-        return [safe(thing.model), age(thing.since, now), worst, "-", "-", "-", waits, safe(thing.run_id)]
+        ends = rest(thing.until, now)
+        return [
+            safe(thing.model),
+            age(thing.since, now),
+            ends,
+            worst,
+            "-",
+            "-",
+            "-",
+            waits,
+            safe(thing.run_id),
+        ]
     if not isinstance(thing, Flight):
         return []
     call, told = thing.call, thing.progress
     silent = short_age(told.idle_seconds) if told else "-"
     client = Text(account.client(thing), style=CARE if account.client(thing) == "has left" else "")
-    cells: Cells = [safe(call.model), age(call.created_at, now), usd(call.hold_usd), account.so_far(thing)]
+    times = [age(call.created_at, now), rest(call.expires_at, now)]
+    cells: Cells = [safe(call.model), *times, usd(call.hold_usd), account.so_far(thing)]
     return [*cells, account.tokens(thing), silent, client, safe(call.run_id)]
 
 
 def _flight_pane(board: Board, thing: Thing, now: float) -> Text | None:
     if isinstance(thing, wire.Waiting):
         return explained.waiting(board, thing, now)
-    return account.flight(board, thing, now) if isinstance(thing, Flight) else None
+    return account.flight(thing, now) if isinstance(thing, Flight) else None
 
 
 def _calls(board: Board, agent_id: str, _: Fetched) -> Mapping[str, Thing]:
@@ -191,9 +203,10 @@ _MODEL = Column("MODEL", 10, grows=True)
 SECTIONS: tuple[Section, ...] = (
     Section(
         "in flight",
-        Sheet(_MODEL, Column("AGE", 6, right=True), Column("HOLD", 9, right=True),
-              Column("SO FAR", 9, right=True), Column("TOKENS", 7, right=True), Column("IDLE", 5, right=True),
-              Column("CLIENT", 8, grows=True, yields=2), Column("RUN", 12, yields=3)),
+        Sheet(_MODEL, Column("AGE", 6, right=True), Column("CUT IN", 6, right=True),
+              Column("HOLD", 8, right=True), Column("SO FAR", 8, right=True), Column("TOKENS", 7, right=True),
+              Column("IDLE", 5, right=True, yields=1), Column("CLIENT", 8, grows=True, yields=2),
+              Column("RUN", 12, yields=3)),
         _flights, _flight_cells, _flight_pane, "no call is in flight, and none waits",
     ),
     Section(

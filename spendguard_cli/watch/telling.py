@@ -84,6 +84,12 @@ def until(iso: str | None, now_seconds: float) -> str:
     return UNKNOWN if not end else f"in {short_age(end - now_seconds)}" if end >= now_seconds else "over"
 
 
+def rest(iso: str | None, now_seconds: float) -> str:
+    """Write for how long something may go on, in the fewest cells; a dash where that is not known."""
+    end = seconds(iso or "")
+    return UNKNOWN if not end else short_age(end - now_seconds) if end > now_seconds else "over"
+
+
 def age(iso: str | None, now_seconds: float) -> str:
     """Write an age in few cells; a dash where there is no time."""
     return short_age(now_seconds - seconds(iso)) if iso else UNKNOWN

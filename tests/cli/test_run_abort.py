@@ -177,6 +177,14 @@ VIEW = CallView(
 )
 
 
+@dataclass
+class Way:
+    """A call on its way: when its provider was heard, and when it is cut."""
+
+    heard_ns: int
+    ends_ns: int
+
+
 @pytest.mark.parametrize(
     ("heard_ns", "idle_seconds"),
     [(None, 7), (100 * SECOND_NS, 12), (112 * SECOND_NS, 0), (120 * SECOND_NS, 0)],
@@ -187,9 +195,11 @@ def test_silence_counts_from_the_last_byte_and_before_it_from_the_hold(
     hold = msgspec.UNSET  # nothing of the record is looked at
     state = State(open_calls={"c": OpenCall(hold, 5 * SECOND_NS)})  # type: ignore[arg-type]
     now = Now(wall_ns=12 * SECOND_NS + 999, monotonic_ns=112 * SECOND_NS + 999)
-    assert flights.call(VIEW, state, heard_ns, now).idle_seconds == idle_seconds
-    assert flights.call(VIEW, state, heard_ns, now).attached is False
+    relay = None if heard_ns is None else Way(heard_ns, 99 * SECOND_NS)
+    told = flights.call(VIEW, state, relay, now)
+    assert (told.idle_seconds, told.attached) == (idle_seconds, False)
+    assert told.expires_at == (None if relay is None else "1970-01-01T00:01:39.000000Z")
     state.turns.attach("a", "r", "c", 0, 0)
-    assert flights.call(VIEW, state, heard_ns, now).attached is True
-    ended = flights.call(VIEW, State(), heard_ns, now)
-    assert (ended.attached, ended.idle_seconds) == (None, None)
+    assert flights.call(VIEW, state, relay, now).attached is True
+    ended = flights.call(VIEW, State(), relay, now)
+    assert (ended.attached, ended.idle_seconds, ended.expires_at) == (None, None, None)

@@ -187,7 +187,7 @@ def test_a_dead_sidecars_calls_are_told_from_its_journal(tmp_path: Path, upstrea
         shell = quick(sidecar)
         found = shell.ok("explain", "last", "--agent", agent, "--json").json
         flight = next(step for step in found["steps"] if step["step"] == "in_flight")
-        assert re.search(r"Held for \d+ s", flight["more"][0])
+        assert re.search(r"Held for \d+ s; it is cut at \S+Z at the latest\.", flight["more"][0])
         assert flight["commands"] == [f"spendguard run abort --call {found['call_id']}"]
         sidecar.kill()
         dead = story(shell, found["call_id"])

@@ -5,6 +5,7 @@ A real daemon, a provider on loopback; waits are for what comes, never for a tim
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,33 @@ def test_the_snapshot_comes_first_and_says_all_there_is(sidecar: Sidecar, upstre
     assert (totals["state"], totals["agents"]) == ("up", len(told))
     assert snapshot["status"]["pid"] == sidecar.control("GET", "/v1/status")["pid"]
     assert feed.last_id == f"{snapshot['epoch']}.{snapshot['seq']}"
+
+
+def test_when_a_call_is_cut_at_the_latest(
+    tmp_path: Path, upstream: RecordedUpstream, pool: ThreadPoolExecutor
+) -> None:
+    """From when it went out, not from how long it might have waited; told of each, and true; then no more."""
+    env = {"SPENDGUARD_LIMITS_ABSOLUTE_SECONDS": "2"}
+    with Sidecar(tmp_path / "home", upstream.base_url, env=env) as sidecar, Listening(sidecar) as feed:
+        until(lambda: feed.snapshots)
+        agent_id = sidecar.agent(cents=700)
+        upstream.script(Act(hang=True))
+        answer = pool.submit(lambda: sidecar.chat(agent_id, BODY, **{"x-spendguard-wait": "60"}))
+        (hold,) = until(lambda: feed.of("hold", agent_id))
+        with Listening(sidecar) as late:
+            (snapshot,) = until(lambda: late.snapshots)
+        (asked,) = sidecar.calls(agent_id)
+        assert answer.result(20).status_code == 504
+        (end,) = until(lambda: feed.of("end", agent_id))
+    told = [hold["call"], *snapshot["calls"], asked]
+    assert len(told) == 3
+    until_s = {datetime.fromisoformat(one["expires_at"]).timestamp() for one in told}
+    assert len(until_s) == 1
+    began, ended = (
+        datetime.fromisoformat(end["call"][name]).timestamp() for name in ("created_at", "ended_at")
+    )
+    assert began + 2 <= until_s.pop() <= ended + 0.1
+    assert end["call"].get("expires_at") is None
 
 
 def test_a_call_is_told_from_its_hold_to_its_end(

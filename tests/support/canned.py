@@ -111,6 +111,7 @@ def call(number: int, of: int, state: str, **more: object) -> wire.Call:
         "reason": None,
         "created_at": at(-number),
         "ended_at": None if state == "held" else at(-number + 1),
+        "expires_at": at(3600 - number) if state == "held" else None,
     }
     return wire.Call(**(given | more))  # type: ignore[arg-type]
 

@@ -113,7 +113,9 @@ async def test_calls_in_flight() -> None:
         told = text_of(app)
         assert "310+" in told
         assert "$0.0021" in told
-        assert "is cut at the latest in 8 min 45 s" in told
+        assert "CUT IN" in told
+        assert "58m45s" in told
+        assert "is cut at the latest in 58 min 45 s" in told
         assert view.subject() == Subject(uuid(3), uuid(1075))
         later = Progress(
             call_id=uuid(1075),
@@ -129,6 +131,23 @@ async def test_calls_in_flight() -> None:
         told = text_of(app)
     assert "so far $0.003, output tokens 400+" in told
     assert "its client has left; the provider is silent for 1 min 10 s" in told
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+async def test_age_and_deadline_of_each_call_at_every_width(width: int) -> None:
+    """Also where other columns give way; of a waiting call it is when it is refused, and no guess is made."""
+    shown = snapshot()
+    calls = [msgspec.structs.replace(shown.calls[0], agent_id=uuid(6), expires_at=None), *shown.calls[1:]]
+    async with opened(AgentView(uuid(6)), msgspec.structs.replace(shown, calls=calls), size=(width, 24)) as (
+        app,
+        _,
+    ):
+        lines = text_of(app).splitlines()
+    head = next(line for line in lines if "AGE" in line)
+    ages, ends = head.index("AGE") + 3, head.index("CUT IN") + 6
+    waits, flies = lines[lines.index(head) + 1 : lines.index(head) + 3]
+    assert [waits[:ages].split()[-1], waits[ages:ends].strip()] == ["20s", "4m40s"]
+    assert flies[ages:ends].strip() == "-"
 
 
 async def test_sections_by_key_and_mouse() -> None:

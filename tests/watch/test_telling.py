@@ -36,6 +36,8 @@ def test_times_that_cannot_be_read() -> None:
     assert telling.left(None, NOW) == "-"
     assert telling.until("", NOW) == "-"
     assert telling.left(at(-90), NOW) == "over for 1 min 30 s"
+    assert [telling.rest(one, NOW) for one in (None, "soon", at(-1), at(0))] == ["-", "-", "over", "over"]
+    assert telling.rest(at(3599), NOW) == "59m59s"
 
 
 def test_a_sheet_fits_every_width() -> None:

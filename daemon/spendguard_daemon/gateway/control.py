@@ -240,7 +240,7 @@ class Control:
 
     def _shown(self, view: CallView) -> wire.Call:
         relay = self._guard.relays.get(view.call_id)
-        return flights.call(view, self._ledger.state, relay.heard_ns if relay else None, self._now())
+        return flights.call(view, self._ledger.state, relay, self._now())
 
     async def _abort_call(self, asked: Asked) -> web.Response:
         call_id = asked.route.params["call"]

@@ -82,8 +82,7 @@ class Shapes:
         """Show a call, None where it is forgotten."""
         view = self._ledger.history.call(call_id)
         relay = self._guard.relays.get(call_id)
-        heard_ns = relay.heard_ns if relay else None
-        return None if view is None else flights.call(view, self._ledger.state, heard_ns, now)
+        return None if view is None else flights.call(view, self._ledger.state, relay, now)
 
     def standing(self, account: Account, spending: Spending, now: Now) -> feed_wire.Standing:
         """Show an agent with its money, and what it spent lately."""
