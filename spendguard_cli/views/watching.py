@@ -51,7 +51,9 @@ def _head(value: Glance) -> RenderableType:
         said.append(f"{short_age(sums.seconds_to_empty)} to empty")
     said.append(f"{sums.calls_in_flight} in flight")
     said += [f"{sums.calls_waiting} waiting"] if sums.calls_waiting else []
-    said += [f"{sums.refusals} refused since start"] if sums.refusals else []
+    since = _seconds(sums.refusals_since or "")
+    counted = f" in {short_age(_seconds(value.at) - since)}" if since else ""
+    said += [f"{sums.refusals} refused{counted}"] if sums.refusals else []
     if sums.cap_remaining_usd is not None:
         said.append(f"cap of all: ${sums.cap_remaining_usd} left")
     if value.state == "draining":

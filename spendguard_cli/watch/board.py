@@ -125,6 +125,11 @@ class Board:
         """Return the source's time now (seconds since the epoch); it stands still while it is away."""
         return self.at_seconds + (max(0.0, local_seconds - self.heard_seconds) if self.link == "live" else 0)
 
+    @property
+    def refusals_since(self) -> str | None:
+        """Since when refusals are counted (ISO 8601): the start of the sidecar; None where not known."""
+        return (self.status.started_at or None) if self.status else None
+
     def of_agent(self, agent_id: str) -> list[wire.Call]:
         """Return the ended and refused calls of an agent, newest first."""
         calls = [call for call in reversed(self.ended.values()) if call.agent_id == agent_id]

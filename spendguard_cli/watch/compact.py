@@ -1,5 +1,6 @@
 """One line for a status bar: what is left, what is going on, how long it lasts. Pure."""
 
+from spendguard_cli.watch.board import seconds
 from spendguard_cli.watch.figures import short_age, short_usd
 from spendguard_cli.watch.seen import Glance
 from spendguard_daemon.money import NUSD_PER_USD
@@ -25,6 +26,12 @@ def _sum_nusd(usd: str) -> int:
     return -nusd if usd.startswith("-") else nusd
 
 
+def _counted(shown: Glance) -> str:
+    """Say in which time refusals were counted."""
+    since = seconds(shown.sums.refusals_since or "")
+    return f" in {short_age(seconds(shown.at) - since)}" if since else ""
+
+
 def _parts(shown: Glance) -> list[tuple[int, str]]:
     """Return what may be said, in its order; the heaviest is left out last, an empty one always."""
     sums = shown.sums
@@ -35,7 +42,7 @@ def _parts(shown: Glance) -> list[tuple[int, str]]:
         (8, "draining" if shown.state == "draining" else ""),
         (5, f"{sums.calls_in_flight} in flight"),
         (7, f"{sums.calls_waiting} waiting" if sums.calls_waiting else ""),
-        (4, f"{sums.refusals} refused" if sums.refusals else ""),
+        (4, f"{sums.refusals} refused{_counted(shown)}" if sums.refusals else ""),
         (3, f"burn {short_usd(pace, USD_CELLS, up=True)}/m" if pace else ""),
         (6, "" if seconds is None else f"{short_age(seconds)} to empty"),
         (2, f"{sums.unconfirmed_calls} unconfirmed" if sums.unconfirmed_calls else ""),

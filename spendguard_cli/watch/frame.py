@@ -13,7 +13,7 @@ from rich.text import Text
 
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
-from spendguard_cli.watch.board import Board
+from spendguard_cli.watch.board import Board, seconds
 from spendguard_cli.watch.figures import short_age, short_usd
 from spendguard_cli.watch.keys import KEYS, Key
 from spendguard_daemon.money import from_cents
@@ -178,7 +178,7 @@ def _parts(board: Board) -> list[Part]:
     waits, refused = totals.calls_waiting, totals.refusals
     if board.link != "past":  # which calls waited was never written
         parts.append(Part(7 if waits else 0, f"{waits} waiting", f"{waits} wait", CARE if waits else ""))
-    told = f"{refused} refused"
+    told = f"{refused} refused{_counted(board)}"
     parts.append(Part(5 if refused else 0, told, told, CARE if refused else ""))
     if totals.unconfirmed_calls:
         sum_usd = short_usd(nusd(totals.unconfirmed_usd), SUM_CELLS, up=True)
@@ -190,6 +190,12 @@ def _parts(board: Board) -> list[Part]:
     if status is not None and status.pricing is not None and status.pricing.self_signed:
         parts.append(Part(1, "self-signed prices", "self-signed", QUIET))
     return parts
+
+
+def _counted(board: Board) -> str:
+    """Say in which time refusals were counted: from the start of the sidecar, not from ever."""
+    since = seconds(board.refusals_since or "")
+    return f" in {short_age(board.at_seconds - since)}" if since else ""
 
 
 def _joined(parts: Sequence[Part], texts: Sequence[str], cells: int) -> Text:

@@ -133,6 +133,7 @@ def _sums(board: Board, rows: Sequence[Row], now_seconds: float, *, whole: bool)
         calls_in_flight=sum(money.calls_in_flight for money in moneys),
         calls_waiting=sum(money.calls_waiting for money in moneys),
         refusals=totals.refusals if totals and whole else sum(money.refusals for money in moneys),
+        refusals_since=board.refusals_since,
         cap_remaining_usd=cap,
         unconfirmed_usd=totals.unconfirmed_usd
         if totals and whole

@@ -49,7 +49,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """The sums over the agents shown. `left_usd` is what they may still spend, no more than the cap of all.
 
-    `cap_remaining_usd` is null while there is no cap above all agents.
+    `refusals` are counted since `refusals_since`, when the sidecar started. `cap_remaining_usd` is null while
+    there is no cap above all agents.
     """
 
     agents: int
@@ -62,6 +63,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     calls_in_flight: int
     calls_waiting: int
     refusals: int
+    refusals_since: str | None
     cap_remaining_usd: str | None
     unconfirmed_usd: str
     unconfirmed_calls: int

@@ -1,5 +1,6 @@
 """`watch --once` and `--compact` against a real sidecar: what they show is what the ledger has."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def test_one_line_for_a_status_bar(served: Quick, spent: str) -> None:
     """In plain text, short."""
     (line,) = served.ok("watch", "--compact").out.splitlines()
     assert line.startswith("sg $")
-    assert " refused" in line
+    assert re.search(r" refused in \d+[smhd]", line)
+    assert served.ok("watch", "--once", "--json").json["sums"]["refusals_since"]
     assert len(line) <= CELLS_MAX
     alone = served.ok("watch", "--compact", "--agent", "spender").out
     assert " refused" not in alone

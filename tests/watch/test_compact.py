@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from canned import NOW, crowd, snapshot, uuid
+from canned import NOW, at, crowd, snapshot, uuid
 from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.compact import CELLS_MAX, line
 from spendguard_cli.watch.messages import Snapped
@@ -22,7 +22,7 @@ def seen(told: Snapshot, wanted: Wanted | None = None) -> Glance:
 def test_all_that_goes_on_is_in_one_line() -> None:
     """Money left, calls in flight and waiting, refusals, pace and time, as far as they fit."""
     said = line(seen(snapshot()))
-    assert said == "sg $94.85 left · 4 in flight · 1 waiting · 15 refused · 1h11m to empty"
+    assert said == "sg $94.85 left · 4 in flight · 1 waiting · 15 refused in 2h00m · 1h11m to empty"
     assert len(said) <= CELLS_MAX
 
 
@@ -52,7 +52,10 @@ def test_one_agent_alone() -> None:
     """With --agent the sums are those of the agent."""
     told = snapshot()
     said = line(seen(told, Wanted(agent_id=told.agents[3].agent.agent_id)))
-    assert said == "sg $0.10 left · 0 in flight · 12 refused · burn $0.060/m · 1m40s to empty"
+    assert said == "sg $0.10 left · 0 in flight · 12 refused in 2h00m · 1m40s to empty"
+    told = msgspec.structs.replace(told, status=msgspec.structs.replace(told.status, started_at=at(-9)))
+    said = line(seen(told, Wanted(agent_id=told.agents[3].agent.agent_id)))
+    assert said == "sg $0.10 left · 0 in flight · 12 refused in 9s · burn $0.060/m · 1m40s to empty"
 
 
 def test_many_agents_may_have_more_than_one_may() -> None:

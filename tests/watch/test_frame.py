@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.geometry import Offset
 
-from canned import snapshot, world
+from canned import at, snapshot, world
 from looks import look
 from spendguard_cli.watch import frame
 from spendguard_cli.watch.app import WatchApp
@@ -86,13 +86,32 @@ def test_the_sums_need_no_colour() -> None:
     wide = frame.sums(board, 200).plain
     for said in ("9 agents", "settled $60.00", "held $1.30", "cap $440.00 left of $500.00", "4 in flight"):
         assert said in wide
-    for said in ("1 waiting", "15 refused", "unconfirmed (1)", "self-signed prices"):
+    for said in ("1 waiting", "15 refused in 2h00m", "unconfirmed (1)", "self-signed prices"):
         assert said in wide
     narrow = frame.sums(board, 60).plain
     assert "settled $60.00" in narrow
     assert "1 wait" in narrow
     assert set(narrow.split()) <= set(wide.split()) | {"wait", "calls"}
     assert "nothing is known" in frame.sums(Board(), 60).plain
+
+
+def test_refusals_are_told_with_the_time_in_which_they_were_counted() -> None:
+    """Since the sidecar started: after a restart nobody takes the number for all there ever were."""
+    board = told(Snapped(snapshot()))
+    for cells in (80, 120, 200):
+        assert "15 refused in 2h00m  " in frame.sums(board, cells).plain + "  "
+    first = snapshot()
+    again = msgspec.structs.replace(
+        first,
+        epoch="another",
+        status=msgspec.structs.replace(first.status, started_at=at(-12)),
+        totals=msgspec.structs.replace(first.totals, refusals=0),
+    )
+    board.hear(Snapped(again), 1.0)
+    assert "0 refused in 12s" in frame.sums(board, 200).plain
+    unknown = msgspec.structs.replace(again, status=msgspec.structs.replace(first.status, started_at=""))
+    board.hear(Snapped(unknown), 2.0)
+    assert "0 refused  " in frame.sums(board, 200).plain
 
 
 def test_warnings_and_draining_are_told() -> None:

@@ -85,7 +85,8 @@ def test_refusals_of_long_ago_are_not_told() -> None:
     old = call(3600, 4, "refused", code="insufficient_budget", ended_at=at(-3600))
     shown = seen(msgspec.structs.replace(snapshot(), ended=[old]))
     assert shown.refused == []
-    assert shown.sums.refusals == 15
+    assert (shown.sums.refusals, shown.sums.refusals_since) == (15, at(-7200))
+    assert "15 refused in 2h00m" in drawn(shown, 200)
 
 
 def test_the_past_tells_of_nothing_to_type() -> None:
