@@ -1,31 +1,29 @@
 """`watch --serve`: the same screens in a browser of this machine, by textual-serve where that is installed.
 
-Loopback alone, read only, and behind a key that is drawn for each start and stands in the address that is
-printed: neither another user of the machine nor a page on the web that the browser shows can look. The page
-loads nothing from any other host.
+Loopback alone, read only, and behind a key that is drawn for each start and begins every path below the
+address that is printed: neither another user of the machine nor a page on the web that the browser shows can
+look. The key is in no cookie: a browser would send one to every port of this machine, whoever listens there.
+The page loads nothing from any other host.
 """
 
+import asyncio
 import secrets
 import shlex
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from spendguard_cli.watch.served_page import headers, page
 from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
-    from aiohttp.web import StreamResponse
-    from aiohttp.web_request import Request
+    from aiohttp.web import Application, Request, StreamResponse, WebSocketResponse
 
     Handler = Callable[[Request], Awaitable[StreamResponse]]
 
 HOST = "127.0.0.1"
-PARAMETER = "key"
-COOKIE = "spendguard-watch"
-POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-POLICY += "img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws:; frame-ancestors 'none'"
 WARNING = "who has this address, and reaches this machine's loopback, can look; nobody can act"
 INSTALL = "pip install textual-serve"
 
@@ -42,27 +40,39 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
         raise SpendGuardError(
             Code.USAGE, "watch --serve needs textual-serve, which is not installed", remedy=INSTALL
         ) from error
-    gate = Gate(key, port)
+    gate, screens = Gate(key, port), Screens()
 
     @web.middleware
-    async def passed(request: web.Request, handler: "Handler") -> web.StreamResponse:
+    async def passed(request: "Request", handler: "Handler") -> "StreamResponse":
         return await gate.pass_through(request, handler)
 
-    class Quiet(Server):
-        """Prints nothing by itself, and lets nobody in without the key."""
+    class Served(Server):
+        """Prints nothing by itself, shows a page of ours, and ends its screens when it ends."""
 
-        async def on_startup(self, app: web.Application) -> None:
+        async def on_startup(self, app: "Application") -> None:
             """Print no banner."""
 
-        async def made(self) -> web.Application:
-            """Return the application behind its gate."""
-            made = await self._make_app()
-            made.middlewares.append(passed)
-            return made
+        async def on_shutdown(self, _: "Application") -> None:
+            """End what is open: it would be waited for."""
+            await screens.end()
+
+        async def handle_index(self, request: "Request") -> "StreamResponse":
+            """Give the page."""
+            text = page(f"ws://{gate.place}{request.path}ws")
+            return web.Response(text=text, content_type="text/html", headers=headers(gate.place))
+
+        async def handle_websocket(self, request: "Request") -> "WebSocketResponse":
+            """Open a screen."""
+            return await screens.show(super().handle_websocket(request))
+
+        async def made(self) -> "Application":
+            """Return the application, all of it below the key and behind the gate."""
+            outer = web.Application(middlewares=[passed])
+            outer.add_subapp(f"/{key}", await self._make_app())
+            return outer
 
     command = shlex.join([sys.executable, "-P", "-m", "spendguard_cli", *words])
-    address = f"http://{HOST}:{port}"
-    server = Quiet(command, host=HOST, port=port, title="spendguard watch", public_url=address)
+    server = Served(command, host=HOST, port=port)
     web.run_app(server.made(), host=HOST, port=port, print=lambda *_: on_ready())
 
 
@@ -73,14 +83,35 @@ def new_key() -> str:
 
 def address(port: int, key: str) -> str:
     """Return what to open in a browser."""
-    return f"http://{HOST}:{port}/?{PARAMETER}={key}"
+    return f"http://{HOST}:{port}/{key}/"
+
+
+class Screens:
+    """The screens that are open, one for each tab."""
+
+    def __init__(self) -> None:
+        self._open: set[asyncio.Task[WebSocketResponse]] = set()
+
+    async def show(self, screen: "Coroutine[object, object, WebSocketResponse]") -> "WebSocketResponse":
+        """Wait for a screen until it ends, or is ended."""
+        task = asyncio.create_task(screen)
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+        return await task
+
+    async def end(self) -> None:
+        """End all screens: each tells its program to quit, and then its browser."""
+        ending = list(self._open)
+        for one in ending:
+            one.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
 
 class Gate:
-    """Who comes in: with the key in the address, from then on with the cookie that it was changed for."""
+    """Who comes in: with the key, to our own name, and from our own page or none."""
 
     def __init__(self, key: str, port: int) -> None:
-        self._key, self._place = key, f"{HOST}:{port}"
+        self._key, self.place = key, f"{HOST}:{port}"
 
     def knows(self, text: str) -> bool:
         """Tell whether this is the key; in the same time, however much of it is right."""
@@ -88,25 +119,17 @@ class Gate:
 
     def is_own(self, origin: str | None) -> bool:
         """Tell whether a request comes of our own page, or of none."""
-        return origin is None or urlsplit(origin).netloc == self._place
+        return origin is None or urlsplit(origin).netloc == self.place
 
     async def pass_through(self, request: "Request", handler: "Handler") -> "StreamResponse":
         """Answer 403 to who has no key, comes from a foreign page, or calls us by another name."""
         from aiohttp import web
 
-        if request.host != self._place or not self.is_own(request.headers.get("origin")):
+        if request.host != self.place or not self.is_own(request.headers.get("origin")):
             raise web.HTTPForbidden(text="not from here")
-        if self.knows(request.query.get(PARAMETER, "")):
-            found = web.HTTPFound(request.path)
-            found.set_cookie(COOKIE, self._key, httponly=True, samesite="Strict")
-            raise found
-        if not self.knows(request.cookies.get(COOKIE, "")):
+        if not self.knows(request.path.split("/")[1]):
             raise web.HTTPForbidden(text="open the address that spendguard watch --serve has printed")
-        answer = await handler(request)
-        if not answer.prepared:
-            answer.headers["content-security-policy"] = POLICY
-            answer.headers["referrer-policy"] = "no-referrer"
-        return answer
+        return await handler(request)
 
 
 def free_port() -> int:

@@ -1,18 +1,22 @@
 """`spendguard watch` at the command line: what goes together, where it can run, and what a browser gets."""
 
+import asyncio
+import base64
+import hashlib
 import os
 import pty
 import signal
 import sys
 from collections.abc import Iterator
 
+import aiohttp
 import httpx
 import pytest
+from aiohttp import web
 
 from shell import Quick, Shell
-from spendguard_cli.watch.serving import Gate, new_key
-
-BROWSER = {"origin": "http://evil.example"}
+from spendguard_cli.watch.served_page import headers, page
+from spendguard_cli.watch.serving import Gate, Screens, new_key
 
 
 @pytest.mark.parametrize(
@@ -75,35 +79,112 @@ def test_top_is_watch(served: Quick) -> None:
 # -- in a browser ---------------------------------------------------------------------------------------
 
 
+FOREIGN = "http://127.0.0.1:1"
+"""A page of this machine, which is another origin all the same."""
+
+
 @pytest.fixture
 def address(shell: Shell) -> Iterator[str]:
-    """What `watch --serve` has printed."""
+    """What `watch --serve` has printed; it ends at Ctrl+C, whatever is open then."""
     process = shell.start("watch", "--serve")
     assert process.stdout is not None
     yield process.stdout.readline().decode().strip()
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1].decode()
-    assert "Traceback" not in said, said
     assert "nobody can act" in said
+    assert "Traceback" not in said, said
+    assert process.returncode == 0
 
 
 def test_a_browser_gets_the_page_with_the_key_alone(address: str) -> None:
     """A page that loads nothing from elsewhere; no look without the key, or from another site."""
-    base, _, key = address.partition("/?key=")
+    key = address.split("/")[3]
+    base = address.removesuffix(f"{key}/")
     assert base.startswith("http://127.0.0.1:")
     with httpx.Client(base_url=base, trust_env=False) as browser:
-        assert browser.get("/").status_code == 403
-        assert browser.get("/ws").status_code == 403
-        assert browser.get(f"/?key={key}x").status_code == 403
-        let_in = browser.get(f"/?key={key}")
-        assert let_in.status_code == 302
-        assert "SameSite=Strict" in let_in.headers["set-cookie"]
-        page = browser.get("/")
+        for path in ("", "ws", "static/js/textual.js", f"{key}x/", f"?key={key}"):
+            assert browser.get(path).status_code == 403, path
+        page = browser.get(f"{key}/")
         assert page.status_code == 200
-        assert "spendguard watch" in page.text
-        assert page.headers["content-security-policy"].startswith("default-src 'self'")
-        assert browser.get("/", headers={"host": "evil.example"}).status_code == 403
-        assert browser.get("/ws", headers={"origin": "http://evil.example"}).status_code == 403
+        assert "<title>spendguard watch</title>" in page.text
+        assert f"{base.replace('http', 'ws')}{key}/ws" in page.text
+        assert page.text.count("//") == 1, "it names another host"
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert page.headers["referrer-policy"] == "no-referrer"
+        assert "set-cookie" not in page.headers, "every port of this machine would be told the key"
+        for of in ("static/js/textual.js", "static/css/xterm.css"):
+            assert f'"{of}"' in page.text
+            assert browser.get(f"{key}/{of}").status_code == 200
+        for headers in ({"host": "evil.example"}, {"origin": FOREIGN}):
+            assert browser.get(f"{key}/", headers=headers).status_code == 403
+
+
+async def test_a_browser_sees_the_screen_and_its_keys_act(address: str) -> None:
+    """By the websocket that the page opens: what is drawn, what is typed, and the end of it."""
+    socket = f"{address}ws?width=100&height=30"
+    async with aiohttp.ClientSession() as browser:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await browser.ws_connect(socket, origin=FOREIGN)
+        async with browser.ws_connect(socket, origin=address.removesuffix("/")) as screen:
+            await _shows(screen, b"agents")
+            await screen.send_json(["stdin", "?"])
+            await _shows(screen, b"Everywhere")
+            await screen.send_json(["stdin", "\x03"])
+            while not screen.closed:
+                await screen.receive(timeout=30)
+
+
+async def test_ctrl_c_ends_the_screens_that_are_open(shell: Shell) -> None:
+    """Each browser hears of it, and each program ends."""
+    process = shell.start("watch", "--serve")
+    assert process.stdout is not None
+    address = process.stdout.readline().decode().strip()
+    async with aiohttp.ClientSession() as browser, browser.ws_connect(f"{address}ws") as screen:
+        await _shows(screen, b"agents")
+        process.send_signal(signal.SIGINT)
+        while not screen.closed:
+            await screen.receive(timeout=30)
+    said = process.communicate(timeout=30)[1].decode()  # at its end: its screens hold no pipe of its open
+    assert "Traceback" not in said, said
+    assert process.returncode == 0
+
+
+async def test_what_is_open_is_ended_and_not_waited_for() -> None:
+    """A screen that nobody closes ends all the same, with all that it does at its end."""
+    screens, done = Screens(), []
+
+    async def never_ends() -> web.WebSocketResponse:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            done.append("its program was told to quit")
+        raise AssertionError
+
+    showing = asyncio.create_task(screens.show(never_ends()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await screens.end()
+    assert done
+    with pytest.raises(asyncio.CancelledError):
+        await showing
+
+
+async def _shows(screen: aiohttp.ClientWebSocketResponse, text: bytes) -> None:
+    """Read what is drawn until it holds a text."""
+    drawn = b""
+    while text not in drawn:
+        message = await screen.receive(timeout=30)
+        assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), drawn
+        drawn += message.data if message.type is aiohttp.WSMsgType.BINARY else b""
+
+
+def test_the_page_runs_the_script_that_its_policy_names() -> None:
+    """The one script in the page is let run, by its digest; no other is."""
+    script = page("ws://127.0.0.1:5000/key/ws").partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = headers("127.0.0.1:5000")["content-security-policy"].split("; ")
+    assert f"script-src 'self' 'sha256-{digest}'" in allowed
+    assert "connect-src ws://127.0.0.1:5000" in allowed
 
 
 def test_the_gate_knows_its_own_page_alone() -> None:
