@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.message import Message as TextualMessage
+from textual.notifications import Notify
 from textual.screen import Screen
+from textual.widgets._toast import ToastHolder, ToastRack
 
 from spendguard_cli.watch.asked import Begin
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.keys import KEYS
+from spendguard_cli.watch.keys import HARMLESS, KEYS
 from spendguard_cli.watch.messages import Message, Source
 from spendguard_cli.watch.screens.agents import AgentsView
 from spendguard_cli.watch.screens.failures import FailuresView
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS = 0.25
 TICK_SECONDS = 1.0
+TOASTS_MAX = 3
 
 
 class Told(TextualMessage):
@@ -115,6 +118,19 @@ class WatchApp(App[None]):
             if len(found) == 1:
                 self.open_agent(found[0])
 
+    def on_notify(self, told: Notify) -> None:
+        """Make room for a toast: few are in sight at once, and none says what another says."""
+        said = told.notification.message
+        kept = [one for one in self._notifications if one.message != said][1 - TOASTS_MAX :]
+        gone = [one for one in self._notifications if one not in kept]
+        for one in gone:
+            del self._notifications[one]
+        ids = {ToastRack._toast_id(one) for one in gone}
+        for screen in self.screen_stack:  # with what held it: textual would leave that
+            for holder in screen.query(ToastHolder):
+                if holder.id in ids:
+                    holder.remove()
+
     def now_seconds(self) -> float:
         """Return the time of what is shown."""
         return self.board.now_seconds(self.local_seconds())
@@ -180,7 +196,7 @@ class WatchApp(App[None]):
         """Do something about what the cursor stands on; copying and explaining change nothing."""
         if not isinstance(self.screen, View):
             return
-        if self.desk is None and name not in ("copy", "explain"):
+        if self.desk is None and f"act({name!r})" not in HARMLESS:
             is_past = self.board.link == "past"
             where = "This is the past" if is_past else "This is a place to look only"
             self.notify(f"{where}: nothing can be done here", severity="warning", markup=False)

@@ -120,12 +120,12 @@ def banner(board: Board, silent_seconds: float, cells: int, moment: str = "") ->
 
 
 def foot(keys: Sequence[Key], cells: int) -> Text:
-    """Write the keys that work here, as many as fit; the one for help is always there."""
+    """Write keys, as many as fit; the one for help is always there."""
     line = Text(" ", no_wrap=True)
     left = cells - len(HELP) - 1
     for key in keys:
         word = f"{named(key.key)} {key.short}"
-        if not key.short or key.action == "help" or cell_len(word) + 2 > left:
+        if cell_len(word) + 2 > left:
             continue
         line.append(named(key.key), style="bold").append(f" {key.short}  ", style=QUIET)
         left -= cell_len(word) + 2

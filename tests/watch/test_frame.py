@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.geometry import Offset
+from textual.widgets._toast import Toast, ToastHolder
 
 from canned import at, snapshot, world
 from looks import look
 from spendguard_cli.watch import frame
 from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.keys import KEYS, of
+from spendguard_cli.watch.keys import KEYS, SIDES, Side, foot
 from spendguard_cli.watch.messages import Away, Message, Snapped
 from spendguard_cli.watch.screens.agents import AgentsView
 from spendguard_cli.watch.screens.failures import FailuresView
@@ -127,10 +128,45 @@ def test_warnings_and_draining_are_told() -> None:
 @pytest.mark.parametrize("cells", range(8, 200, 7))
 def test_the_foot_fits_and_keeps_its_help(cells: int) -> None:
     """Whole keys or none; help always."""
-    line = frame.foot(of("lists", "agents", "acts", "everywhere"), cells).plain
+    line = frame.foot(foot("agents", acts=True, past=True), cells).plain
     assert cell_len(line) == cells
     assert line.rstrip().endswith("? help")
     assert ("filter" in line) == ("/ filter" in line)
+
+
+def test_the_foot_has_the_keys_that_matter_in_the_view_in_sight() -> None:
+    """All from the table, none without a word; others where nothing may be done, or in the past."""
+    for side in SIDES:
+        assert all(key.short for key in foot(side, acts=True, past=True))
+
+    def written(side: Side, *, acts: bool = True, past: bool = False) -> str:
+        return frame.foot(foot(side, acts=acts, past=past), 120).plain.strip()
+
+    assert written("agents") == ("enter open  / filter  s sort  t top up  f freeze  q quit  ? help")
+    assert written("agents", acts=False) == "enter open  / filter  s sort  q quit  ? help"
+    assert written("locks") == "enter open  t top up  x abort  w let through  q quit  ? help"
+    assert written("failures") == "enter open  shift+down scroll  t top up  e explain  q quit  ? help"
+    assert written("prices") == "/ filter  q quit  ? help"
+    assert written("unconfirmed") == "enter open  c confirm  y copy id  e explain  q quit  ? help"
+    assert written("agent") == "tab section  t top up  l limit  f freeze  x abort  e explain  q quit  ? help"
+    assert written("prices", acts=False, past=True) == (
+        "space pause  ] step  + faster  - slower  / filter  q quit  ? help"
+    )
+
+
+async def test_few_toasts_are_in_sight_and_none_twice() -> None:
+    """The newest three; what is said again is said once, as the newest; nothing is left of the others."""
+    app = WatchApp(world(), local_seconds=lambda: 0.0)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        for said in ("one", "two", "three", "four", "five", "four", "four", "four"):
+            app.notify(said)
+            await pilot.pause()
+        await pilot.pause()
+        assert [one.message for one in app._notifications] == ["three", "five", "four"]
+        assert [str(one.render()) for one in app.screen.query(Toast)] == ["three", "five", "four"]
+        assert len(app.screen.query(ToastHolder)) == 3
+        shown = look(app)
+        assert [shown.count(said) for said in ("one", "two", "three", "four", "five")][2:] == [1, 1, 1]
 
 
 async def draw(app: WatchApp, pilot: object) -> str:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from spendguard_cli.client import Control
 from spendguard_cli.views.ink import CARE, QUIET
 from spendguard_cli.watch import account
-from spendguard_cli.watch.keys import Where
+from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.screens.view import bindings
 from spendguard_cli.watch.sections import OLDER, SECTIONS, Fetched, Section, Thing, subject
@@ -66,7 +66,7 @@ class SectionTabs(Static):
 class AgentView(PanedView):
     """All that is known of one agent."""
 
-    WHERE: ClassVar[tuple[Where, ...]] = ("agent", "lists", "panes")
+    SIDE: ClassVar[Side] = "agent"
     BINDINGS: ClassVar[list[BindingType]] = bindings("agent", "panes")
     DEFAULT_CSS = """
     AgentView #tabs { height: 1; margin: 0 1; }

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from spendguard_cli.watch import ranking
 from spendguard_cli.watch.board import Row
-from spendguard_cli.watch.keys import Where
+from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens import agent_columns
 from spendguard_cli.watch.screens.view import View, bindings
 from spendguard_cli.watch.subject import Subject
@@ -32,7 +32,7 @@ NONE_YET = "No agents yet. Make the first one; type:\n\n  spendguard agent creat
 class AgentsView(View):
     """The first view."""
 
-    WHERE: ClassVar[tuple[Where, ...]] = ("lists", "agents")
+    SIDE: ClassVar[Side] = "agents"
     DEFAULT_CSS = """
     AgentsView #filter-line { height: 1; display: none; }
     AgentsView.-filtered #filter-line { display: block; }

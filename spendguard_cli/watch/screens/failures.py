@@ -1,11 +1,14 @@
 """Refusals and failures by code: how many, the latest, and of the one under the cursor what to do."""
 
+from typing import ClassVar
+
 from rich.text import Text
 
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, QUIET
 from spendguard_cli.watch import explained
 from spendguard_cli.watch.failing import Failed, by_code
+from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
@@ -25,6 +28,8 @@ SHEET = Sheet(
 
 class FailuresView(PanedView):
     """What went wrong, and why."""
+
+    SIDE: ClassVar[Side] = "failures"
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,11 +1,14 @@
 """Who holds an agent's lock, and what waits for a lock or for money, the longest first."""
 
+from typing import ClassVar
+
 from rich.text import Text
 
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import CARE, GOOD, QUIET
 from spendguard_cli.watch import explained, locked
 from spendguard_cli.watch.board import Row
+from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
@@ -27,6 +30,8 @@ SHEET = Sheet(
 
 class LocksView(PanedView):
     """Locks, then calls that wait."""
+
+    SIDE: ClassVar[Side] = "locks"
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,6 @@ from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Static
 
-from spendguard_cli.watch.keys import Where
 from spendguard_cli.watch.screens.view import View, bindings
 from spendguard_cli.watch.widgets.lines import LineTable
 
@@ -19,7 +18,6 @@ WIDE_CELLS = 120
 class PanedView(View):
     """A line or more on top, a list, and a pane. Who inherits draws them."""
 
-    WHERE: ClassVar[tuple[Where, ...]] = ("lists", "panes")
     BINDINGS: ClassVar[list[BindingType]] = bindings("panes")
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-below"), (WIDE_CELLS, "-beside")]  # noqa: RUF012 - Textual wants an attribute
     DEFAULT_CSS = """

@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import QUIET
 from spendguard_cli.watch import priced
-from spendguard_cli.watch.keys import of
+from spendguard_cli.watch.keys import Side, of
 from spendguard_cli.watch.screens.view import View
 from spendguard_cli.watch.telling import begin, key_of
 from spendguard_cli.watch.widgets.lines import LineTable
@@ -27,6 +27,7 @@ class Wanted(Input):
 class PricesView(View):
     """The price document, then its models."""
 
+    SIDE: ClassVar[Side] = "prices"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key.key, key.action, key.says) for key in of("agents") if key.action == "filter"
     ]

@@ -1,11 +1,14 @@
 """Money that was charged at a bound, until a person says what the call really cost."""
 
+from typing import ClassVar
+
 from rich.text import Text
 
 from spendguard_cli.remedies import ways_out
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET
 from spendguard_cli.watch.explained import typed
+from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
@@ -27,6 +30,8 @@ SHEET = Sheet(
 
 class UnconfirmedView(PanedView):
     """The calls that nobody has confirmed, the newest first."""
+
+    SIDE: ClassVar[Side] = "unconfirmed"
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,16 +7,13 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from spendguard_cli.watch.board import Board
-from spendguard_cli.watch.keys import Key, Where, of
+from spendguard_cli.watch.keys import Key, Side, Where, foot, of
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.widgets.foot import Foot
 from spendguard_cli.watch.widgets.top import Top
 
 if TYPE_CHECKING:
     from spendguard_cli.watch.app import WatchApp
-
-HARMLESS = ("act('copy')", "act('explain')")
-"""What changes nothing, and so works in the past and where one only looks."""
 
 
 def bindings(*wheres: Where) -> list[BindingType]:
@@ -28,10 +25,10 @@ def bindings(*wheres: Where) -> list[BindingType]:
 
 
 class View(Screen[None]):
-    """One side of the board, between a head and a foot. `WHERE` says which keys work, beside the usual."""
+    """One side of the board, between a head and a foot. `SIDE` is its name in the table of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
-    WHERE: ClassVar[tuple[Where, ...]] = ("lists",)
+    SIDE: ClassVar[Side]
 
     _is_made = False
 
@@ -85,13 +82,8 @@ class View(Screen[None]):
         """Show the board as it is. The widgets are there."""
 
     def keys(self) -> tuple[Key, ...]:
-        """Return the keys that work here, those of the views left out: they stand in the head."""
-        acts = of("acts")
-        if self.program.desk is None:
-            acts = tuple(key for key in acts if key.action in HARMLESS)
-        past = of("past") if self.board.link == "past" else ()
-        usual = tuple(key for key in of("everywhere") if not key.action.startswith("view("))
-        return (*past, *of(*self.WHERE), *acts, *usual)
+        """Return the keys that matter here, those of the views left out: they stand in the head."""
+        return foot(self.SIDE, acts=self.program.desk is not None, past=self.board.link == "past")
 
     def subject(self) -> Subject:
         """Return what the cursor stands on."""
