@@ -7,7 +7,7 @@ the end each one's board says what the ledger says.
 import asyncio
 from functools import partial
 from types import SimpleNamespace
-from typing import cast
+from typing import NoReturn, cast
 from unittest.mock import patch
 
 import msgspec
@@ -26,9 +26,11 @@ from spendguard_daemon.gateway.feed import Feed
 from spendguard_daemon.gateway.feed_ring import Ring
 from spendguard_daemon.gateway.feed_shapes import Shapes
 from spendguard_daemon.gateway.spending import Spending
+from spendguard_daemon.gateway.views import Condition
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.refusals import Refusal
+from spendguard_daemon.ledger.state import Account
 
 EARS = 2
 ENOUGH_TURNS = 60
@@ -114,13 +116,25 @@ class Stage:
         self.clock = SimClock()
         self.ledger = open_ledger(SimDisk(), self.clock)
         self.guard = cast("Guard", SimpleNamespace(relays={}))
-        self.shapes = Shapes(ledger=self.ledger, guard=self.guard, clock=self.clock, status=status)
+        self.statuses = 0
+        self.shapes = Shapes(
+            ledger=self.ledger,
+            guard=self.guard,
+            clock=self.clock,
+            status=self.status,
+            condition=lambda: Condition("up", None, ()),
+        )
         self.feed = Feed(self.shapes, Spending(), SimRng().uuid4())
         self.ledger.subscribe_refusals(self.feed.refused)
         self.ears = [Ear(self.feed) for _ in range(EARS)]
         self.agents: list[str] = []
         self.calls: list[str] = []
         self.count = 0
+
+    def status(self) -> wire.Status:
+        """Return the daemon at a glance, which stays as it is here; count how often that is asked for."""
+        self.statuses += 1
+        return canned.status([])
 
     def post(self, command: cmd.Command) -> None:
         """Carry out a command if it is one that is taken; the feed hears of it as of what is durable."""
@@ -222,6 +236,7 @@ class Stage:
                 assert getattr(row.agent, name) == getattr(agent, name), name
         assert set(board.flights) == set(state.open_calls)
         assert board.totals == self.shapes.totals()
+        assert self.shapes.totals().agents == len(live)
         ended = [view for view in self.ledger.history.latest(1_000) if view.state != "held"]
         assert set(board.ended) == {view.call_id for view in ended}
         for view in ended:
@@ -235,11 +250,6 @@ def ending(call_id: str, amount: int) -> cmd.Command:
     if amount % 5 == 0:
         return cmd.VoidCall(call_id, "never sent", None)
     return cmd.SettleAtWorst(call_id, "timeout", None) if amount % 5 == 1 else settle(call_id, amount)
-
-
-def status() -> wire.Status:
-    """Return the daemon at a glance, which stays as it is here."""
-    return canned.status([])
 
 
 async def turns(count: int) -> None:
@@ -274,3 +284,36 @@ def test_in_the_end_every_board_says_what_the_ledger_says(steps: list[tuple[str,
     """Whatever happened, however it was cut into flushes, and whoever was away or slow meanwhile."""
     with patch.multiple(module, FLUSH_SECONDS=0, Ring=partial(Ring, events_max=25)):
         asyncio.run(told(steps))
+
+
+class Unseen(dict[str, Account]):
+    """Accounts of which each can be asked for, but not all be gone through."""
+
+    def values(self) -> NoReturn:
+        """Fail."""
+        raise AssertionError("all agents were gone through")
+
+    __iter__ = items = keys = values  # type: ignore[assignment]
+
+
+@patch.object(module, "FLUSH_SECONDS", 0)
+async def test_rounds_cost_the_same_however_many_agents() -> None:
+    """While nothing happens the sums are told, with no look at any agent, nor the daemon's whole status."""
+    stage = Stage()
+    for _ in range(5):
+        stage.act("new", 0, 0)
+    (ear, *_) = stage.ears
+    ear.come()
+    await turns(20)
+    assert len(ear.board.rows) == 5
+    stage.ledger.state.accounts = Unseen(stage.ledger.state.accounts)
+    seq, statuses = ear.board.seq, stage.statuses
+    for _ in range(3):
+        stage.clock.advance(feed_wire.TOTALS_SECONDS_MAX)
+        await turns(20)
+    assert ear.board.seq >= seq + 3
+    assert ear.board.totals is not None
+    assert ear.board.totals.agents == 5
+    assert stage.statuses == statuses
+    await ear.leave()
+    stage.feed.close()

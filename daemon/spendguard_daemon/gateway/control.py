@@ -60,7 +60,14 @@ class Control:
         self._daemon = daemon
         self._prices = prices
         self._tally = tally
-        self.feed = Feed.of(ledger=ledger, guard=guard, clock=clock, rng=rng, status=daemon.status)
+        self.feed = Feed.of(
+            ledger=ledger,
+            guard=guard,
+            clock=clock,
+            rng=rng,
+            status=daemon.status,
+            condition=daemon.condition,
+        )
         self._routes = {**daemon.routes, **KeyControl(ledger=ledger, clock=clock, rng=rng).routes}
 
     async def handle(self, request: web.BaseRequest, route: Route, door: Door) -> web.StreamResponse:

@@ -177,11 +177,9 @@ class DaemonControl:
 
     def status(self) -> wire.Status:
         """Return the daemon at a glance."""
-        state, recovered, reasons = self._ledger.state, self._ledger.recovered, self._reasons()
-        pricing = None if reasons else views.pricing(self._prices.report())
-        waiting = self._ledger.waiting()
+        state, condition, waiting = self._ledger.state, self.condition(), self._ledger.waiting()
         return wire.Status(
-            state="draining" if self._stop.asked else "up",
+            state=condition.state,
             version=__version__,
             pid=os.getpid(),
             started_at=wire.iso(self._identity.started_ns),
@@ -191,21 +189,15 @@ class DaemonControl:
             socket=self._identity.socket,
             listening=list(self._identity.listening),
             keys_required=self._settings.bare_header == "refuse",
-            pricing=pricing,
+            pricing=condition.pricing,
             providers=views.providers(self._settings, self._keys()).providers,
             daemon_budget=shown.daemon_budget(state),
             agents=sum(not account.deleted for account in state.accounts.values()),
             calls_in_flight=len(state.open_calls),
             unconfirmed_usd=format_usd(state.unconfirmed_nusd),
             unconfirmed_calls=state.unconfirmed_calls,
-            settled_at_worst_at_start=len(recovered.settled_at_worst),
-            warnings=[
-                *reasons,
-                *self._settings.warnings,
-                *views.pricing_warnings(pricing),
-                *self._own_warnings(),
-                *recovered.warnings,
-            ],
+            settled_at_worst_at_start=len(self._ledger.recovered.settled_at_worst),
+            warnings=list(condition.warnings),
             unconfirmed=shown.unconfirmed(state),
             unconfirmed_agents=views.unconfirmed_agents(state),
             calls_waiting=len(waiting),
@@ -213,6 +205,19 @@ class DaemonControl:
             clock_skew_seconds=self._skew.seconds(),
             strangers=self._strangers.shown(),
         )
+
+    def condition(self) -> views.Condition:
+        """Return what of the status changes by itself, which whoever watches looks at again and again."""
+        reasons = self._reasons()
+        pricing = None if reasons else views.pricing(self._prices.report())
+        warnings = [
+            *reasons,
+            *self._settings.warnings,
+            *views.pricing_warnings(pricing),
+            *self._own_warnings(),
+            *self._ledger.recovered.warnings,
+        ]
+        return views.Condition("draining" if self._stop.asked else "up", pricing, tuple(warnings))
 
     def _own_warnings(self) -> list[str]:
         warnings = catalogue.warnings(self._clock.wall_ns())

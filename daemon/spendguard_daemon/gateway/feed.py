@@ -18,6 +18,7 @@ from spendguard_daemon.gateway.feed_ring import Ring
 from spendguard_daemon.gateway.feed_shapes import Shapes
 from spendguard_daemon.gateway.feed_turns import Rounds
 from spendguard_daemon.gateway.spending import Spending
+from spendguard_daemon.gateway.views import Condition
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger import events as ev
 from spendguard_daemon.ledger.commands import Now
@@ -57,10 +58,17 @@ class Feed:
 
     @classmethod
     def of(
-        cls, *, ledger: Ledger, guard: Guard, clock: Clock, rng: Rng, status: Callable[[], wire.Status]
+        cls,
+        *,
+        ledger: Ledger,
+        guard: Guard,
+        clock: Clock,
+        rng: Rng,
+        status: Callable[[], wire.Status],
+        condition: Callable[[], Condition],
     ) -> "Feed":
         """Make the feed of a daemon, and begin to hear what happens."""
-        shapes = Shapes(ledger=ledger, guard=guard, clock=clock, status=status)
+        shapes = Shapes(ledger=ledger, guard=guard, clock=clock, status=status, condition=condition)
         feed = cls(shapes, Spending(ledger.history.latest(CALLS_MAX)), rng.uuid4())
         ledger.subscribe(feed.hear)
         ledger.subscribe_refusals(feed.refused)
@@ -71,6 +79,8 @@ class Feed:
     def hear(self, event: ev.Event, _: int, wall_ns: int) -> None:
         """Note a durable event of the ledger."""
         self._spending.hear(event, wall_ns)
+        if isinstance(event, ev.AgentNew | ev.AgentDel):
+            self._shapes.recount_agents()
         if isinstance(event, ev.AgentDel):
             del self._shapes.refusals[event.agent_id]
         if self._teller is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from spendguard_daemon import feed_wire, shown, wire
 from spendguard_daemon.gateway import flights
 from spendguard_daemon.gateway.spending import Spending
+from spendguard_daemon.gateway.views import Condition
 from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.ledger import Ledger
@@ -26,13 +27,21 @@ class Shapes:
     """Makes the feed's shapes out of what is so now.
 
     `refusals` count by agent, of those that exist, `refused` of all there ever were, since the daemon began.
+    `status` is all of the daemon's, `condition` what of it changes by itself.
     """
 
     def __init__(
-        self, *, ledger: Ledger, guard: Guard, clock: Clock, status: Callable[[], wire.Status]
+        self,
+        *,
+        ledger: Ledger,
+        guard: Guard,
+        clock: Clock,
+        status: Callable[[], wire.Status],
+        condition: Callable[[], Condition],
     ) -> None:
         self._ledger, self._guard, self._clock = ledger, guard, clock
-        self.status = status
+        self.status, self.condition = status, condition
+        self._agents: int | None = None
         self.refusals, self.refused = Counter[str](), 0
 
     def count_refusal(self, agent_id: str) -> None:
@@ -40,6 +49,10 @@ class Shapes:
         self.refused += 1
         if self.account(agent_id) is not None:
             self.refusals[agent_id] += 1
+
+    def recount_agents(self) -> None:
+        """Count the agents anew when they are asked for: one was made, or deleted."""
+        self._agents = None
 
     def now(self) -> Now:
         """Return the time."""
@@ -95,10 +108,12 @@ class Shapes:
 
     def totals(self) -> feed_wire.Totals:
         """Show the sums over all agents."""
-        state, status = self._ledger.state, self.status
+        state = self._ledger.state
+        if self._agents is None:
+            self._agents = sum(not account.deleted for account in state.accounts.values())
         return feed_wire.Totals(
-            state=status().state,
-            agents=sum(not account.deleted for account in state.accounts.values()),
+            state=self.condition().state,
+            agents=self._agents,
             calls_in_flight=len(state.open_calls),
             calls_waiting=len(self._ledger.waiting()),
             refusals=self.refused,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from spendguard_daemon import feed_wire, wire
 from spendguard_daemon.feed_wire import TOTALS_SECONDS_MAX
 from spendguard_daemon.gateway.feed_shapes import Shapes, Waits
+from spendguard_daemon.gateway.views import Condition
 from spendguard_daemon.ledger.commands import Now
 from spendguard_daemon.ledger.times import NS_PER_SECOND
 
@@ -46,7 +47,7 @@ class Rounds:
                 self._locked.setdefault(agent_id, one.money.locked_run_id)
             if (one.money.calls_waiting, one.agent.waiting) != self._waiting.get(agent_id, NOBODY):
                 self._doubted.add(agent_id)
-        seen = _of_status(snapshot.status)
+        seen = _worth(snapshot.status)
         self._pricing = seen if self._pricing in (None, seen) else ()
 
     def told(self, agent_id: str, money: feed_wire.Money) -> None:
@@ -94,10 +95,9 @@ class Rounds:
                 yield {"kind": "lock", "agent_id": agent_id}
 
     def _of_prices(self) -> Iterator[Fields]:
-        status = self._shapes.status()
-        seen = _of_status(status)
+        seen = _worth(self._shapes.condition())
         if self._pricing is not None and seen != self._pricing:
-            yield {"kind": "price", "status": status}
+            yield {"kind": "price", "status": self._shapes.status()}
         self._pricing = seen
 
     def _of_totals(self, now_ns: int) -> Iterator[Fields]:
@@ -107,7 +107,7 @@ class Rounds:
             yield {"kind": "totals", "totals": totals}
 
 
-def _of_status(status: wire.Status) -> tuple[object, ...]:
+def _worth(status: wire.Status | Condition) -> tuple[object, ...]:
     """Return what of the daemon's status is worth a word when it changes."""
     shown = status.pricing
     known = shown and (shown.document_sha256, shown.last_error, shown.next_refresh_at, shown.expires_at)

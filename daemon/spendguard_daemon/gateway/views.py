@@ -4,6 +4,7 @@ Amounts are shown as they are, negative ones too; `remaining_cents` rounds down,
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
 from spendguard_daemon import wire
 from spendguard_daemon.addresses import without_query
@@ -18,6 +19,15 @@ from spendguard_daemon.pricing import catalogue
 from spendguard_daemon.provider_keys import ProviderKeys
 from spendguard_daemon.settings import PROVIDERS, Settings
 from spendguard_daemon.wire import iso
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What of the daemon's status changes by itself; it takes no look at agents or calls, however many."""
+
+    state: str
+    pricing: wire.Pricing | None
+    warnings: tuple[str, ...]
 
 
 def budget(
