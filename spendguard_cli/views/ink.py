@@ -7,6 +7,7 @@ Rich parses no markup anywhere (`markup=False`), and whatever a person, an agent
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -18,6 +19,9 @@ from spendguard_cli.colours import is_coloured
 from spendguard_cli.views.columns import Columns, Kind
 from spendguard_daemon.money import parse_usd
 from spendguard_daemon.text import safe
+
+AMOUNTS_KEPT = 32_768
+"""A live list reads the same amounts again every few seconds: those of ten thousand agents, three of each."""
 
 BAR_CELLS = 32
 PROSE_LENGTH_MAX = 2000
@@ -105,6 +109,7 @@ def command(text: str) -> Text:
     return line.append(safe(text, PROSE_LENGTH_MAX))
 
 
+@lru_cache(AMOUNTS_KEPT)
 def nusd(usd: str) -> int:
     """Read the exact decimal of an amount that may be negative, in nano-USD."""
     return -parse_usd(usd[1:]) if usd.startswith("-") else parse_usd(usd)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from spendguard_daemon.feed_wire import SPEND_STEP_SECONDS, SPEND_STEPS
 
+STEPS_A_MINUTE = 60 // SPEND_STEP_SECONDS
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -47,7 +48,7 @@ class Spend:
 
     def per_minute_nusd(self, minutes: int, now_seconds: float) -> int:
         """Return what a minute costs, on the average of the last `minutes` (1 to 15)."""
-        width = minutes * 60 // SPEND_STEP_SECONDS
+        width = minutes * STEPS_A_MINUTE
         return sum(self.steps[SPEND_STEPS - width + self._passed(now_seconds) :]) // minutes
 
     def seconds_to_empty(self, remaining_nusd: int, now_seconds: float) -> int | None:
@@ -55,7 +56,8 @@ class Spend:
 
         The pace is the faster one of the last minute and the last fifteen: who is warned early can act.
         """
-        pace = max(self.per_minute_nusd(1, now_seconds), self.per_minute_nusd(15, now_seconds))
+        lately = self.steps[self._passed(now_seconds) :]
+        pace = max(sum(lately[SPEND_STEPS - STEPS_A_MINUTE :]), sum(lately) // 15)
         return None if pace <= 0 else max(0, remaining_nusd) * 60 // pace
 
     def spark(self, cells: int, now_seconds: float) -> str:

@@ -83,3 +83,11 @@ def test_told_twice_is_spent_once(told: int) -> None:
     for _ in range(told + 1):
         spend.settle(500, START + 1)
     assert spend.per_minute_nusd(1, START + 1) == 500
+
+
+@given(st.lists(st.integers(0, 10**12), max_size=SPEND_STEPS), st.integers(-60, 2000), st.integers(0, 10**12))
+def test_it_lasts_at_the_faster_pace(spent: list[int], later: int, left: int) -> None:
+    """Of the last minute's and that of the last fifteen, whenever one looks."""
+    spend, now = Spend.of(0, spent, START), START + later
+    pace = max(spend.per_minute_nusd(1, now), spend.per_minute_nusd(15, now))
+    assert spend.seconds_to_empty(left, now) == (left * 60 // pace if pace else None)
