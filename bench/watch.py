@@ -1,6 +1,7 @@
 """What `spendguard watch` costs while 500 agents make 200 calls a second, and whether it shows the truth.
 
-    python bench/watch.py [--agents 500] [--rate 200] [--seconds 20] [--simulate-hours 1] [--json]
+    python bench/watch.py [--agents 500] [--rate 200] [--seconds 20] [--simulate-hours 1]
+        [--simulate-refusals 5000] [--json]
 
 A sidecar on a fresh home, mock agents, the real program in a tmux of 160x50. CPU shares are of one core, by
 /proc. When the traffic has stopped, the screen is held against the ledger; exit 1 where it differs.
@@ -157,6 +158,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--simulate-hours", type=float, default=0.0)
+    parser.add_argument("--simulate-refusals", type=float, default=0.0, metavar="A_SECOND")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
@@ -170,6 +172,8 @@ def main() -> int:
             subprocess.run([*COMMAND, "down", "--now", "--home", home], check=False, capture_output=True)
     if asked.simulate_hours:
         figures |= watch_hours.simulate(asked.agents, asked.rate, asked.simulate_hours)
+    if asked.simulate_refusals:
+        figures |= watch_hours.storm(asked.agents, asked.simulate_refusals)
     if asked.json:
         print(json.dumps(figures, indent=2))
     else:

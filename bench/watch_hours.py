@@ -6,9 +6,12 @@ The board alone, then the whole program without a terminal; each call is a hold,
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import msgspec
 
 from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.board import Board
@@ -20,6 +23,9 @@ from spendguard_daemon.money import format_usd
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 WARM_PART = 4
 """Memory is compared with that after this part of the time: first everything that is kept must be full."""
+
+FLUSHES = 10
+"""Of the feed, in a second."""
 
 LIMIT_NUSD = 10**12
 COST_NUSD = 367_000
@@ -179,6 +185,46 @@ async def _in_app(agents: int, rate: float, seconds: int) -> tuple[float, float]
             if second == seconds // WARM_PART:
                 warm = _rss_mib()
         return warm, _rss_mib()
+
+
+def storm(agents: int, rate: float, seconds: int = 60) -> dict[str, object]:
+    """Return what a minute of so many refusals a second costs the program, in shares of a core and in MiB."""
+    return asyncio.run(_in_storm(agents, int(rate), seconds))
+
+
+async def _in_storm(agents: int, rate: int, seconds: int) -> dict[str, object]:
+    """Tell refusals as the feed does, ten flushes a second, each decoded as a reader does; draw as often."""
+    hand, now, used_seconds, warm = _Hand(), [0.0], 0.0, 0.0
+    app = WatchApp(hand, local_seconds=lambda: now[0])
+    async with app.run_test(size=(160, 50)) as pilot:
+        hand.post(next(messages(agents, 0, 1)))
+        for flush in range(seconds * FLUSHES):
+            now[0] = flush / FLUSHES
+            numbers = range(flush * rate // FLUSHES, (flush + 1) * rate // FLUSHES)
+            told = [msgspec.json.encode(refused(number, agents, now[0])) for number in numbers]
+            began = time.process_time()
+            hand.post(Happened(tuple(msgspec.json.decode(one, type=Event) for one in told)))
+            await pilot.pause(0)
+            app.redraw()
+            used_seconds += time.process_time() - began
+            if flush == seconds * FLUSHES // WARM_PART:
+                warm = _rss_mib()
+        return {
+            "storm_percent_of_a_core": round(100 * used_seconds / seconds, 1),
+            "storm_rss_growth_mib": round(_rss_mib() - warm, 1),
+        }
+
+
+def refused(number: int, agents: int, seconds: float) -> Event:
+    """Return the event of a call that got no hold."""
+    agent_id = uuid(number * 7919 % agents)
+    over = call(number, agent_id, seconds, ended=True)
+    why = "Insufficient budget: this call can cost up to $0.82035, $0.00019 remains"
+    over = msgspec.structs.replace(
+        over, state="refused", cost_usd=None, http_status=402, code="insufficient_budget", reason=why
+    )
+    counted = msgspec.structs.replace(money(0, 0), refusals=number // agents + 1)
+    return Event(seq=number + 1, at=at(seconds), kind="refused", agent_id=agent_id, money=counted, call=over)
 
 
 def _rss_mib() -> float:
