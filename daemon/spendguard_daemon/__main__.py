@@ -47,7 +47,7 @@ from spendguard_daemon.runtime import DaemonInfo, Home
 from spendguard_daemon.setting_values import UNVERIFIED_PRICES, check_said_twice
 from spendguard_daemon.settings import Settings, load
 from spendguard_daemon.skew import Skew
-from spendguard_daemon.stopping import Stopping
+from spendguard_daemon.stopping import Stopping, leave
 from spendguard_daemon.system import SystemClock, SystemDisk, SystemRng
 from spendguard_daemon.vigil import Vigil
 from spendguard_daemon.wire import iso
@@ -295,4 +295,4 @@ def _uvloop_run() -> Callable[..., int] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,8 +1,12 @@
-"""The wish to stop, uttered by a signal or by the control API, and heard by the composition root."""
+"""The wish to stop, uttered by a signal or by the control API, heard by the composition root; and the end."""
 
 import asyncio
+import logging
 import os
 import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from spendguard_daemon.codes import Exit
 
@@ -46,3 +50,12 @@ class Stopping:
             # Holds that are open now settle at worst at the next start: nothing is lost by leaving.
             os._exit(Exit.FAILED)
         self.ask(now=False)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, when all is closed and durable: taking down what was imported takes ten times as long."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever reads it may be gone
+            stream.flush()
+    os._exit(code)

@@ -221,7 +221,7 @@ async def test_a_mock_agent_spends_nothing_real(patient: Sidecar, upstream: Reco
 async def test_a_stranger_is_refused_before_its_body_is_read(patient: Sidecar) -> None:
     """An unknown agent cannot make the sidecar keep 32 MiB for it: it is answered on its headers alone."""
     head = request(patient.port, CHAT, {"x-cynsta-agent-id": "nobody"}, b"x" * 1000)[:-1000]
-    answer = await send(patient.port, head)
+    answer = await send(patient.port, head, Leave(answered=True))
     assert answer is not None
     assert (answer.status, answer.json()["spendguard"]["code"]) == (404, "agent_not_found")
 

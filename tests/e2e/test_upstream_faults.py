@@ -88,14 +88,16 @@ class Ended:
     end: dict[str, Any]
 
 
-async def run(sidecar: Sidecar, upstream: RecordedUpstream, cases: list[Case]) -> list[Ended]:
+async def run(
+    sidecar: Sidecar, upstream: RecordedUpstream, cases: list[Case], at_once: int = AT_ONCE
+) -> list[Ended]:
     """Make all calls, some at once, each of a run of its own; return what became of them."""
     first = len(sidecar.journal())
     agent = sidecar.agent(cents=FUNDED_CENTS, concurrency="shared", policy={"hosted_tools": "allow"})
     acts = {case.name: case.act for case in cases}
     assert len(acts) == len(cases)
     upstream.director = lambda received: acts[tag_of(received)]
-    few = asyncio.Semaphore(AT_ONCE)
+    few = asyncio.Semaphore(at_once)
 
     async def one(case: Case) -> Answer | None:
         body = json.dumps(tagged(case.recording, case.name)).encode()
@@ -236,29 +238,34 @@ async def test_silence_and_endless_talk(sidecar: Sidecar, upstream: RecordedUpst
             ),
             Case(f"{kind}/endless", plain, Act(reply=json_head, endless=b"1, "), 504),
         ]
-    check(await run(sidecar, upstream, cases))
-
-
-def forever(reply: Reply) -> Callable[[Received], Act]:
-    """Return a director that sends this, and then pings for ever."""
-    return lambda _: Act(reply=reply, endless=b": ping\n\n")
+    check(await run(sidecar, upstream, cases, at_once=len(cases)))  # hardly any work: they wait
 
 
 async def test_draining_for_nobody_is_bounded(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     """The client has left and the provider goes on for ever: at worst, when the time to drain is over."""
-    for kind, stream in zip(FORMATS, STREAMING, strict=True):
-        agent, first = sidecar.agent(cents=FUNDED_CENTS), len(sidecar.journal())
-        half = Reply(200, SSE, stream.body[: stream.stops[2]])
-        upstream.director = forever(half)
-        body = json.dumps(stream.recording.request).encode()
-        raw = request(sidecar.port, stream.recording.path, {"x-cynsta-agent-id": agent}, body)
-        assert await send(sidecar.port, raw, Leave(after_body=len(half.body))) is None
+    first = len(sidecar.journal())
+    halves = {
+        kind: Reply(200, SSE, stream.body[: stream.stops[2]])
+        for kind, stream in zip(FORMATS, STREAMING, strict=True)
+    }
+    upstream.director = lambda received: Act(reply=halves[tag_of(received)], endless=b": ping\n\n")
+    agents = {sidecar.agent(cents=FUNDED_CENTS): kind for kind in FORMATS}
 
-        def ended(first: int = first) -> list[dict[str, Any]]:
-            return [record for record in sidecar.journal()[first:] if record["t"] in ENDS]
+    async def leave(agent: str, kind: str, recording: Recording) -> None:
+        body = json.dumps(tagged(recording, kind)).encode()
+        raw = request(sidecar.port, recording.path, {"x-cynsta-agent-id": agent}, body)
+        assert await send(sidecar.port, raw, Leave(after_body=len(halves[kind].body))) is None
 
-        (end,) = await asyncio.to_thread(until, ended)
-        assert (end["t"], end["agent_id"]) == ("settle_worst", agent), kind
+    recordings = [stream.recording for stream in STREAMING]
+    await asyncio.gather(*(leave(*agent, of) for agent, of in zip(agents.items(), recordings, strict=True)))
+
+    def ended() -> list[dict[str, Any]]:
+        ends = [record for record in sidecar.journal()[first:] if record["t"] in ENDS]
+        return ends if len(ends) >= len(FORMATS) else []
+
+    ends = await asyncio.to_thread(until, ended)
+    assert {end["t"] for end in ends} == {"settle_worst"}
+    assert sorted(end["agent_id"] for end in ends) == sorted(agents)
 
 
 # -- errors -------------------------------------------------------------------------------------------------

@@ -17,13 +17,14 @@ ANSWER_SECONDS = 60
 @dataclass(frozen=True, slots=True)
 class Leave:
     """When a client leaves: after so many bytes of its request, of the answer or of the answer's body, or so
-    long after asking.
+    long after asking; `answered`: with the answer, which is returned, whether the connection is closed or not.
     """
 
     after_sent: int | None = None
     after_received: int | None = None
     after_body: int | None = None
     after_seconds: float | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,10 @@ async def _read(reader: asyncio.StreamReader, leave: Leave) -> Answer | None:
         if not chunk:
             return _answer(bytes(received), broken=broken)
         received += chunk
+        if leave.answered:
+            so_far = _answer(bytes(received), broken=False)
+            if so_far is not None and so_far.whole and "content-length" in so_far.headers:
+                return so_far
         if leave.after_body is not None:
             so_far = _answer(bytes(received), broken=False)
             if so_far is not None and len(so_far.body) >= leave.after_body:
