@@ -6,22 +6,26 @@ says of refusals is what is held here. A missing client fails.
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from clients.process import ClientProcess
+from clients.process import SUPPORT, ClientProcess
 from routed import CLIENTS, HELLO, TEXTS, WEATHER, Routed, Running, attempts
 from routing_page import AGENT, STATUSES, Block, addresses, blocks, refusals
 from till import nusd
 from until import until
 
 
+HASTY = (sys.executable, str(SUPPORT / "hasty_daemon.py"))
+
+
 @pytest.fixture(scope="module")
 def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
     """The sidecars; nothing that they sent was refused by the provider."""
-    with Routed(tmp_path_factory.mktemp("routed")) as running:
+    with Routed(tmp_path_factory.mktemp("routed"), command=HASTY) as running:
         yield running
         assert running.provider.refused == []
 

@@ -1,7 +1,7 @@
 """Whatever a request lets its provider bill, the hold covers it: for each wire format, by each rung.
 
-`SPENDGUARD_TEST_BILLS` sets how many requests are drawn (1,000 a format); `python -m tests.campaign --only
-bills` draws them without end.
+`SPENDGUARD_TEST_BILLS` sets how many requests are drawn (250 a format); `python -m tests.campaign --only
+bills` draws them without end, and drew 100,000 a format for the last release (CONTRIBUTING.md).
 """
 
 import os
@@ -16,7 +16,7 @@ from billing import anthropic, gemini, grok, holds, openai
 from billing.worst import UnboundedBillError, Worst
 
 TODAY = datetime(2026, 11, 29, tzinfo=UTC)
-EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_BILLS", "500"))
+EXAMPLES = int(os.environ.get("SPENDGUARD_TEST_BILLS", "250"))
 ROW = {
     "limits": {"max_input": 1_000},
     "periods": [

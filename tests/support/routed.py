@@ -6,7 +6,7 @@ block of `references/routing-patterns.md` that has its name.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from published import prices_of
 from recorded import Act, Received, RecordedUpstream
 from routing_page import Block, blocks
 from scripted import ScriptedProvider, Turn
-from sidecar import Sidecar
+from sidecar import DAEMON, Sidecar
 from until import until
 
 INPUT_TOKENS, OUTPUT_TOKENS = 10, 20
@@ -121,17 +121,20 @@ class Running:
 class Routed:
     """The provider's side and the sidecars. `provider.refused` is what a real one would have refused."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, command: Sequence[str] = DAEMON) -> None:
         self.provider = ScriptedProvider(_turn)
         self._upstream = RecordedUpstream()
         self._folder = folder
+        self._command = command
 
     def __enter__(self) -> Self:
         self._ends = contextlib.ExitStack()
         upstream = self._ends.enter_context(self._upstream)
         upstream.director = self._answer
         keyless = dict.fromkeys(_KEYS, "")
-        self.sidecar = self._ends.enter_context(Sidecar(self._folder / "home", upstream.base_url))
+        self.sidecar = self._ends.enter_context(
+            Sidecar(self._folder / "home", upstream.base_url, command=self._command)
+        )
         self.keyless = self._ends.enter_context(
             Sidecar(self._folder / "keyless", upstream.base_url, env=keyless)
         )
@@ -166,7 +169,7 @@ class Routed:
         url = f"{self.sidecar.base}/v1/chat/completions"
 
         def hold() -> None:
-            httpx.post(url, json=body, headers=headers, timeout=None, trust_env=False)
+            httpx.post(url, json=body, headers=headers, timeout=None, trust_env=False, verify=False)
 
         holder = threading.Thread(target=hold)
         holder.start()
