@@ -53,7 +53,7 @@ class Stopping:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process, when all is closed and durable: taking down what was imported takes ten times as long."""
+    """End the process when all is closed and durable; to take down all that was imported takes far longer."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # whoever reads it may be gone

@@ -20,7 +20,7 @@ import pytest
 
 from feeds import Listening
 from recorded import Act, RecordedUpstream, Reply
-from shell import PROGRAM, Shell
+from shell import PROGRAM, Quick
 from sidecar import ANTHROPIC_KEY, GEMINI_KEY, GROK_KEY, PROVIDER_KEY, Sidecar
 from spendguard_daemon.agent_keys import Caveats, mint, new_key
 from spendguard_daemon.gateway.feed_stream import LAST_ID_LENGTH_MAX
@@ -38,7 +38,7 @@ class Run:
     """One sidecar, the keys that were made there, and all that anybody was told."""
 
     sidecar: Sidecar
-    shell: Shell
+    shell: Quick
     agent: str
     keys: dict[str, str] = field(default_factory=dict)
     told: list[bytes] = field(default_factory=list)
@@ -94,7 +94,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     (home / "secrets.toml").chmod(0o600)
     with RecordedUpstream() as upstream, Sidecar(home, upstream.base_url) as sidecar:
         upstream.director = lambda got: _tell_tales(got.headers) if b"tale" in got.body else None
-        made = Run(sidecar, Shell(home, OPENAI_API_KEY=PROVIDER_KEY), sidecar.agent(concurrency="shared"))
+        made = Run(sidecar, Quick(home, OPENAI_API_KEY=PROVIDER_KEY), sidecar.agent(concurrency="shared"))
         made.keys = _keys(made)
         yield made
 

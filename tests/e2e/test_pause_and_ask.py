@@ -248,7 +248,9 @@ def test_a_call_that_was_read_by_other_settings_is_not_sent(
 def test_a_client_that_leaves_takes_its_call_out(sidecar: Sidecar, upstream: RecordedUpstream) -> None:
     """A later top-up finds nobody."""
     agent_id = sidecar.agent(cents=0)
-    with httpx.Client(base_url=sidecar.base, timeout=httpx.Timeout(10, read=0.5), trust_env=False) as client:
+    with httpx.Client(
+        base_url=sidecar.base, timeout=httpx.Timeout(10, read=0.5), trust_env=False, verify=False
+    ) as client:
         headers = {"x-cynsta-agent-id": agent_id, WAIT: "600"}
         with pytest.raises(httpx.ReadTimeout):
             client.post("/v1/chat/completions", json=BODY, headers=headers)

@@ -65,7 +65,7 @@ def test_the_setting_alone_starts_nothing(shell: Shell, server: HostilePrices, w
         ran = shell.run(*command, **env)
         assert ran.code == 8, ran
         assert "--insecure-pricing" in ran.out + ran.err
-    assert shell.run("status").code == 3
+    assert shell.quick.run("status").code == 3
     assert server.asked == []
 
 
@@ -74,7 +74,7 @@ def test_the_flag_alone_verifies_all_the_same(shell: Shell) -> None:
     ran = shell.run("up", "--insecure-pricing")
     assert ran.code == 8
     assert "signature verification failed" in ran.out + ran.err
-    assert shell.run("status").code == 3
+    assert shell.quick.run("status").code == 3
 
 
 def test_both_run_in_red_on_every_surface(shell: Shell, upstream: RecordedUpstream) -> None:
@@ -85,13 +85,13 @@ def test_both_run_in_red_on_every_surface(shell: Shell, upstream: RecordedUpstre
     status = Terminal(shell, "status")
     assert status.end() == 0
     assert RED.search(status.said), status.said
-    told = shell.ok("status", "--json").json
+    told = shell.quick.ok("status", "--json").json
     assert told["pricing"]["verified"] is False
     assert any("not verified" in warning or "unverified" in warning for warning in told["warnings"])
     again = Terminal(shell, "up")
     assert again.end() == 0
     assert RED.search(again.said), again.said
-    agent_id = shell.agent("a", cents=500, mock=False)
+    agent_id = shell.quick.agent("a", cents=500, mock=False)
     assert call(shell, agent_id) == 200
     assert upstream.arrived == 1
 
@@ -99,7 +99,7 @@ def test_both_run_in_red_on_every_surface(shell: Shell, upstream: RecordedUpstre
 def test_without_signature_all_else_is_checked(shell: Shell, server: HostilePrices) -> None:
     """Expiry, form, rows and rollback need no key."""
     shell.ok("up", "--insecure-pricing", **OFF)
-    agent_id = shell.agent("a", cents=500, mock=False)
+    agent_id = shell.quick.agent("a", cents=500, mock=False)
     for bad, code in (
         (priced_2(4, seed=OTHER_SEED), "pricing_rollback"),
         (priced_2(6, output_micros=-1), "pricing_invalid"),
@@ -114,7 +114,7 @@ def test_without_signature_all_else_is_checked(shell: Shell, server: HostilePric
 def test_once_verified_again_nothing_unverified_is_left(shell: Shell, server: HostilePrices) -> None:
     """What was taken without a signature is not taken from the disk with one."""
     shell.ok("up", "--insecure-pricing", **OFF)
-    shell.ok("down")
+    shell.quick.ok("down")
     before = snapshot(shell.home)
     assert shell.run("up").code == 8
     server.behave = hostile.status(500)
@@ -122,7 +122,7 @@ def test_once_verified_again_nothing_unverified_is_left(shell: Shell, server: Ho
     assert snapshot(shell.home) == before
     server.behave = hostile.body(priced_2(1))
     shell.ok("up")
-    assert shell.ok("status", "--json").json["pricing"]["sequence"] == 1, "an unsigned 5 is no mark"
+    assert shell.quick.ok("status", "--json").json["pricing"]["sequence"] == 1, "an unsigned 5 is no mark"
     status = Terminal(shell, "status")
     assert status.end() == 0
     assert not RED.search(status.said)
@@ -139,4 +139,4 @@ def refreshed(shell: Shell) -> str:
     """Have the prices fetched; return what is answered."""
     token = (shell.home / "admin.token").read_text().strip()
     url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/pricing/refresh"
-    return httpx.post(url, headers={"x-api-key": token}, trust_env=False).text
+    return httpx.post(url, headers={"x-api-key": token}, trust_env=False, verify=False).text

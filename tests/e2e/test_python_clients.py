@@ -18,7 +18,6 @@ from routing_page import AGENT, STATUSES, Block, addresses, blocks, refusals
 from till import nusd
 from until import until
 
-
 HASTY = (sys.executable, str(SUPPORT / "hasty_daemon.py"))
 
 

@@ -17,7 +17,7 @@ from audit import audit
 from proxied import ENDS
 from published import bill, nusd, plain_body
 from raw_http import Answer, Leave, request, send
-from recorded import Act, Received, RecordedUpstream, Recording, Reply, load
+from recorded import Act, RecordedUpstream, Recording, Reply, load
 from sidecar import Sidecar
 from streams import Stream, streams
 from tagged import tag_of, tagged

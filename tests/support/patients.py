@@ -16,7 +16,7 @@ class Flight:
     def __init__(self, shell: Quick, agent_id: str, run: str, **fields: object):
         url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/agents/{agent_id}/runs/{run}/openai/v1"
         body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], "stream": True}
-        self._client = httpx.Client(trust_env=False, timeout=PATIENCE_SECONDS)
+        self._client = httpx.Client(trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
         request = self._client.build_request(
             "POST", f"{url}/chat/completions", json=body | {"metadata": {"mock": "hang"}} | fields
         )
@@ -39,14 +39,16 @@ def ask(
     url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/chat/completions"
     named = {"x-cynsta-agent-id": agent_id} | ({"x-cynsta-run-id": run} if run else {}) | (headers or {})
     body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], **fields}
-    return httpx.post(url, json=body, headers=named, trust_env=False, timeout=PATIENCE_SECONDS)
+    return httpx.post(url, json=body, headers=named, trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
 
 
 def with_key(shell: Quick, secret: str, **fields: object) -> httpx.Response:
     """Make one mock call with an agent key."""
     url = f"http://127.0.0.1:{shell.daemon()['port']}/v1/chat/completions"
     body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], **fields}
-    return httpx.post(url, json=body, headers={"authorization": f"Bearer {secret}"}, trust_env=False)
+    return httpx.post(
+        url, json=body, headers={"authorization": f"Bearer {secret}"}, trust_env=False, verify=False
+    )
 
 
 def first(typist: QuickTypist, agent: str, *more: str) -> dict[str, Any]:

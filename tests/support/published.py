@@ -26,6 +26,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,7 @@ def catalogue_row(provider: str, model: str) -> dict[str, Any]:
     return next(row for name, row in rows if model in (name, *row.get("aliases", ())))
 
 
+@cache
 def _rows(provider: str) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = json.loads(CATALOGUE.read_bytes())["models"].get(provider, {})
     return rows

@@ -17,7 +17,7 @@ ANSWER_SECONDS = 60
 @dataclass(frozen=True, slots=True)
 class Leave:
     """When a client leaves: after so many bytes of its request, of the answer or of the answer's body, or so
-    long after asking; `answered`: with the answer, which is returned, whether the connection is closed or not.
+    long after asking; `answered`: with the answer, which is returned, though the connection may stay open.
     """
 
     after_sent: int | None = None

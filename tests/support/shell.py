@@ -97,7 +97,8 @@ class Shell:
         """Make one mock call, as an unmodified client would."""
         body = {"model": "mock-small", "messages": [{"role": "user", "content": "hello"}], **fields}
         url = f"http://127.0.0.1:{self.daemon()['port']}/v1/chat/completions"
-        return httpx.post(url, json=body, headers={"x-cynsta-agent-id": agent_id}, trust_env=False)
+        headers = {"x-cynsta-agent-id": agent_id}
+        return httpx.post(url, json=body, headers=headers, trust_env=False, verify=False)
 
     def daemon(self) -> Mapping[str, Any]:
         """What the last daemon of this home wrote of itself."""
