@@ -62,9 +62,11 @@ def test_every_prefix_without_a_head_opens_with_its_whole_records() -> None:
     for size in range(len(recorded.raw) + 1):
         while whole + 1 < len(recorded.line_ends) and recorded.line_ends[whole + 1] <= size:
             whole += 1
-        found, state = replayed(recorded.raw[:size])
+        found = plan([Segment(FIRST_SEGMENT, recorded.raw[:size])], None)
         assert found.seq == whole
-        assert repr(state) == recorded.states[whole]
+        # Replayed are the records up to that one, whatever is torn: here no byte, one, or all but one.
+        if {size, size - 1, size + 1} & set(recorded.line_ends):
+            assert repr(replayed(recorded.raw[:size])[1]) == recorded.states[whole]
         torn = recorded.raw[recorded.line_ends[whole] : size]
         assert (found.torn.raw if found.torn else b"") == torn
 
