@@ -14,6 +14,7 @@ last byte is an LF. Pure: bytes and values only.
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -64,8 +65,7 @@ def read(members: Members, kind: type[T], pause: Pause) -> T:
 
     A member that `kind` has a default for may be missing: it was not known yet when the file was written.
     """
-    types = get_type_hints(kind)
-    optional = {field.name for field in msgspec.structs.fields(kind) if not field.required}
+    types, optional = _described(kind)
     names = [name for name in kind.__struct_fields__ if name in members or name not in optional]
     try:
         values = {name: _read(members[name], types[name], pause) for name in names}
@@ -74,6 +74,13 @@ def read(members: Members, kind: type[T], pause: Pause) -> T:
     except msgspec.MsgspecError as error:
         raise SealError(str(error)) from None
     return kind(**values)
+
+
+@cache
+def _described(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return the types of a file's members, and which of them may be missing."""
+    optional = frozenset(field.name for field in msgspec.structs.fields(kind) if not field.required)
+    return get_type_hints(kind), optional
 
 
 def _read(raw: msgspec.Raw, kind: Any, pause: Pause) -> object:

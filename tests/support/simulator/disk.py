@@ -205,14 +205,17 @@ class SimDisk:
 
     def put(self, path: Path, data: bytes) -> None:
         """Lay a file down, durably, past all hooks."""
-        self.names_seen[path] = self.names_synced[path] = Inode(bytearray(data), len(data))
+        self._lay(path, data)
         self.folders |= set(path.parents)
+
+    def _lay(self, path: Path, data: bytes) -> None:
+        self.names_seen[path] = self.names_synced[path] = Inode(bytearray(data), len(data))
 
     def clone(self) -> "SimDisk":
         """Return a copy as the next process would find it; this disk goes on."""
         after = SimDisk()
         for path in sorted(self.names_seen):
-            after.put(path, bytes(self.names_seen[path].data))
+            after._lay(path, bytes(self.names_seen[path].data))
         after.folders = set(self.folders)
         return after
 
@@ -235,7 +238,7 @@ class SimDisk:
         after = SimDisk()
         names = self.names_after_cut(chance)
         for path in sorted(names):
-            after.put(path, survivor(names[path], chance, prefix=prefix))
+            after._lay(path, survivor(names[path], chance, prefix=prefix))
         after.folders = set(self.folders)
         return after
 
