@@ -10,7 +10,7 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,7 +141,7 @@ class SimDisk:
         return path in self.files or path in self.folders
 
     def names(self, folder: Path) -> list[str]:
-        return sorted(path.name for path in self.files if path.parent == folder)
+        return sorted(path.name for path in _within(folder, self.files))
 
     def make_folder(self, path: Path) -> None:
         self.before("make_folder", path)
@@ -170,20 +170,20 @@ class SimDisk:
             return
         if source not in self.folders:
             raise FileNotFoundError(source)
-        if any(path.parent == target for path in self.files):
+        if _within(target, self.files):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(target))
         # A whole folder moves at once, and the power cannot part it from what is in it.
         for paths in (self.files, self.durable_names):
-            for path in [path for path in paths if source in path.parents]:
+            for path in _below(source, paths):
                 paths[target / path.relative_to(source)] = paths.pop(path)
-        moved = {path for path in self.folders if path == source or source in path.parents}
+        moved = {source, *_below(source, self.folders)}
         self.folders = (self.folders - moved) | {target / path.relative_to(source) for path in moved}
 
     def sync_folder(self, folder: Path) -> None:
         self.before("sync_folder", folder)
-        for path in [path for path in self.durable_names if path.parent == folder]:
+        for path in _within(folder, self.durable_names):
             del self.durable_names[path]
-        self.durable_names |= {path: node for path, node in self.files.items() if path.parent == folder}
+        self.durable_names |= {path: self.files[path] for path in _within(folder, self.files)}
 
     def remove(self, path: Path) -> None:
         self.before("remove", path)
@@ -235,13 +235,26 @@ class SimDisk:
         """Return the disk as a power cut leaves it: what was synced, and by chance parts of what was not."""
         after = SimDisk()
         for path, node in self.durable_names.items():
-            after.put(path, _survivor(node, chance) if chance else node.durable)
+            left = _survivor(node, chance) if chance else node.durable
+            after.files[path] = after.durable_names[path] = _Node(bytearray(left), left)
         after.folders = set(self.folders)
         return after
 
     def _open(self, path: Path) -> SimFile:
         self.before("open", path)
         return SimFile(self, path, self.files.setdefault(path, _Node()))
+
+
+def _below(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return what is in a folder, at any depth; by their texts, for `parents` are made anew each time."""
+    start = f"{folder}/"
+    return [path for path in paths if str(path).startswith(start)]
+
+
+def _within(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return what is right in a folder."""
+    size = len(f"{folder}/")
+    return [path for path in _below(folder, paths) if "/" not in str(path)[size:]]
 
 
 def _survivor(node: _Node, chance: random.Random) -> bytes:
