@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import anthropic
 import pytest
@@ -17,20 +16,33 @@ CLAUDE = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content":
 GPT = {"model": "gpt-4o-mini", "input": "hi"}
 
 
-@pytest.fixture
-def upstream() -> Iterator[RecordedUpstream]:
+@pytest.fixture(scope="module")
+def provider() -> Iterator[RecordedUpstream]:
     with RecordedUpstream() as made:
-        made.director = lambda _: Act(reply=COUNTED)
         yield made
 
 
 @pytest.fixture
-def sidecar(tmp_path: Path, upstream: RecordedUpstream) -> Iterator[Sidecar]:
-    """A daemon; whatever was counted, no money moved and no call was recorded."""
-    with Sidecar(tmp_path / "home", upstream.base_url) as made:
+def upstream(provider: RecordedUpstream) -> RecordedUpstream:
+    """A provider that counts, and has heard nothing yet."""
+    provider.director = lambda _: Act(reply=COUNTED)
+    provider.received.clear()
+    return provider
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, provider: RecordedUpstream) -> Iterator[Sidecar]:
+    """One daemon for all; each test has agents of its own."""
+    with Sidecar(tmp_path_factory.mktemp("counts") / "home", provider.base_url) as made:
         yield made
-        kinds = {record["t"] for record in made.journal()}
-        assert not kinds & {"hold", "sent", "refused"}
+
+
+@pytest.fixture
+def sidecar(running: Sidecar, upstream: RecordedUpstream) -> Iterator[Sidecar]:
+    """A daemon; whatever was counted, no money moved and no call was recorded."""
+    yield running
+    kinds = {record["t"] for record in running.journal()}
+    assert not kinds & {"hold", "sent", "refused"}
 
 
 @pytest.mark.parametrize(

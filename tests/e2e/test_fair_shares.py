@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from in_memory import in_memory
 from raw_http import Answer, Leave, leave_now, request, send
 from recorded import RecordedUpstream
 from sidecar import Sidecar
@@ -213,7 +214,7 @@ async def test_strangers_get_no_share_and_are_let_go(sidecar: Sidecar) -> None:
 def test_more_runs_than_anybody_has_leave_little_behind(tmp_path: Path, upstream: RecordedUpstream) -> None:
     """An agent that names another run in each call: the list of runs has an end."""
     env = {"SPENDGUARD_LIMITS_AGENT_REQUESTS_PER_SECOND": "1000"}
-    with Sidecar(tmp_path / "home", upstream.base_url, env=env) as sidecar:
+    with in_memory(tmp_path) as folder, Sidecar(folder / "home", upstream.base_url, env=env) as sidecar:
         agent = sidecar.agent()
 
         async def flood() -> None:

@@ -36,6 +36,16 @@ def sidecar(tmp_path: Path, upstream: RecordedUpstream) -> Iterator[Sidecar]:
         yield sidecar
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """One daemon for tests that look at their own agents alone."""
+    with (
+        RecordedUpstream() as upstream,
+        Sidecar(tmp_path_factory.mktemp("pause") / "home", upstream.base_url) as running,
+    ):
+        yield running
+
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     """Callers beside the test."""
@@ -104,7 +114,7 @@ def test_an_operator_tops_up_and_the_sdk_gets_its_answer_in_the_same_request(
     for words in (("status",), ()):  # who see all agents name one by its own name
         ran = shell.ok(*words)
         assert "spendguard budget topup --agent 'asks for money' --amount 1" in ran.out + ran.err
-    inside = Shell(sidecar.home.root).ok("agent", "get", agent_id, SPENDGUARD_EXEC="1")
+    inside = Shell(sidecar.home.root).quick.ok("agent", "get", agent_id, SPENDGUARD_EXEC="1")
     assert "topup" not in inside.out + inside.err
     assert upstream.arrived == 0
     shell.ok(*command.split()[1:])
@@ -115,19 +125,19 @@ def test_an_operator_tops_up_and_the_sdk_gets_its_answer_in_the_same_request(
 
 
 def test_the_agents_own_policy_lets_it_wait_and_the_header_wins(
-    sidecar: Sidecar, pool: ThreadPoolExecutor
+    shared: Sidecar, pool: ThreadPoolExecutor
 ) -> None:
     """Set and taken back by the command line; 0 refuses at once."""
-    shell = Shell(sidecar.home.root).quick
-    agent_id = sidecar.agent(cents=None, name="unfunded")
-    assert sidecar.chat(agent_id, BODY).status_code == 402
+    shell = Shell(shared.home.root).quick
+    agent_id = shared.agent(cents=None, name="unfunded")
+    assert shared.chat(agent_id, BODY).status_code == 402
     told = shell.ok("agent", "set", agent_id, "--on-insufficient", "wait", "--wait-seconds", "120").keys
     assert (told["policy.on_insufficient"], told["policy.wait_seconds"]) == ("wait", "120")
-    refused = chat(sidecar, agent_id, wait="0")
+    refused = chat(shared, agent_id, wait="0")
     assert (refused.status_code, refused.json()["spendguard"]["code"]) == (402, "budget_not_set")
     assert "waited_seconds" not in refused.json()["spendguard"]
-    answer = pool.submit(sidecar.chat, agent_id, BODY)
-    (one,) = waiting(sidecar, agent_id)
+    answer = pool.submit(shared.chat, agent_id, BODY)
+    (one,) = waiting(shared, agent_id)
     assert one["code"] == "budget_not_set"
     command = f"spendguard budget set --agent unfunded --limit {one['lacking_cents']}"
     assert command in shell.ok("status").err
@@ -137,7 +147,7 @@ def test_the_agents_own_policy_lets_it_wait_and_the_header_wins(
     assert not any(name.startswith("policy.") for name in told)
     assert shell.run("agent", "set", agent_id, "--wait-seconds", "601").code == 2
     made = shell.ok("agent", "create", "--name", "w", "--on-insufficient", "wait", "--wait-seconds", "0").keys
-    refused = sidecar.chat(made["agent_id"], BODY)
+    refused = shared.chat(made["agent_id"], BODY)
     assert refused.json()["spendguard"]["code"] == "budget_not_set"
 
 
@@ -151,12 +161,12 @@ def test_all_agents_may_wait_by_the_config(tmp_path: Path, upstream: RecordedUps
 
 
 @pytest.mark.parametrize("value", ["601", "-1", "1.5", "", "soon", "00001", "1, 2"])
-def test_what_is_no_wait_is_refused(sidecar: Sidecar, value: str) -> None:
-    answer = chat(sidecar, sidecar.agent(), wait=value)
+def test_what_is_no_wait_is_refused(shared: Sidecar, value: str) -> None:
+    answer = chat(shared, shared.agent(), wait=value)
     assert answer.status_code == 400
     assert answer.json()["spendguard"]["path"] == WAIT
     twice = [("x-cynsta-agent-id", "x"), (WAIT, "1"), (WAIT, "1"), ("content-type", "application/json")]
-    answer = sidecar.http.post("/v1/chat/completions", json=BODY, headers=twice)
+    answer = shared.http.post("/v1/chat/completions", json=BODY, headers=twice)
     assert answer.json()["spendguard"]["path"] == WAIT
 
 
@@ -195,16 +205,16 @@ def test_a_top_up_serves_in_order(sidecar: Sidecar, pool: ThreadPoolExecutor) ->
     assert runs == ["r0", "r1", "r2"]
 
 
-def test_the_end_of_the_wait_is_a_402_that_is_not_worth_another_try(sidecar: Sidecar) -> None:
+def test_the_end_of_the_wait_is_a_402_that_is_not_worth_another_try(shared: Sidecar) -> None:
     """Journaled as any refusal, with how long it waited."""
-    agent_id = sidecar.agent(cents=0)
-    answer = chat(sidecar, agent_id, wait="1")
+    agent_id = shared.agent(cents=0)
+    answer = chat(shared, agent_id, wait="1")
     assert answer.status_code == 402
     assert answer.headers["x-should-retry"] == "false"
     said = answer.json()["spendguard"]
     assert (said["code"], said["waited_seconds"]) == ("insufficient_budget", 1)
     assert "topup" not in answer.text
-    until(lambda: [record["code"] for record in sidecar.journal() if record["t"] == "refused"])
+    until(lambda: ("refused", agent_id) in {(r["t"], r.get("agent_id")) for r in shared.journal()})
 
 
 def test_a_lock_that_is_kept_is_a_409_as_ever(
