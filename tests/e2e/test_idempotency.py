@@ -14,6 +14,8 @@ from sidecar import Sidecar
 
 BODY = {"model": "gpt-4o-mini", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
 
+Shared = tuple[Sidecar, RecordedUpstream]
+
 
 @pytest.fixture
 def upstream() -> Iterator[RecordedUpstream]:
@@ -27,6 +29,16 @@ def sidecar(tmp_path: Path, upstream: RecordedUpstream) -> Iterator[Sidecar]:
     """A daemon."""
     with Sidecar(tmp_path / "home", upstream.base_url) as sidecar:
         yield sidecar
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """One daemon, and its provider, for tests that look at their own agents alone."""
+    with (
+        RecordedUpstream() as upstream,
+        Sidecar(tmp_path_factory.mktemp("keys") / "home", upstream.base_url) as running,
+    ):
+        yield running, upstream
 
 
 def keyed(sidecar: Sidecar, agent_id: str, key: str = "k-1", **changes: Any) -> httpx.Response:
@@ -71,7 +83,10 @@ def test_a_call_made_again_while_the_first_is_in_flight_is_told_to_wait(
     """And a call whose outcome is unknown was paid, so its key stays bound."""
     agent_id = sidecar.agent(cents=500)
     upstream.hold_open()
-    with httpx.Client(base_url=sidecar.base, timeout=0.5) as impatient, pytest.raises(httpx.TimeoutException):
+    with (
+        httpx.Client(base_url=sidecar.base, timeout=0.5, trust_env=False, verify=False) as impatient,
+        pytest.raises(httpx.TimeoutException),
+    ):
         impatient.post(
             "/v1/chat/completions",
             content=json.dumps(BODY).encode(),
@@ -94,9 +109,10 @@ def test_a_call_made_again_while_the_first_is_in_flight_is_told_to_wait(
 
 
 def test_a_call_that_was_provably_not_billed_may_be_made_again(
-    sidecar: Sidecar, upstream: RecordedUpstream
+    shared: Shared,
 ) -> None:
     """A 429 of the provider gives the key back, and so does a refusal of ours."""
+    sidecar, upstream = shared
     agent_id = sidecar.agent(cents=500)
     upstream.script(Act(reply=refusal_of_provider(429, "slow down")))
     assert keyed(sidecar, agent_id).status_code == 429
@@ -108,8 +124,9 @@ def test_a_call_that_was_provably_not_billed_may_be_made_again(
 
 
 @pytest.mark.parametrize("key", ["", "a b", "k" * 129, "é"])
-def test_a_key_that_is_none_is_refused(sidecar: Sidecar, key: str) -> None:
+def test_a_key_that_is_none_is_refused(shared: Shared, key: str) -> None:
     """Before anything is held, and for operators alike."""
+    sidecar, _ = shared
     agent_id = sidecar.agent(cents=500)
     raw = [(b"x-cynsta-agent-id", agent_id.encode()), (b"idempotency-key", key.encode())]
     answer = sidecar.http.post("/v1/chat/completions", json=BODY, headers=raw)
@@ -167,8 +184,9 @@ def test_an_operators_request_made_again_is_carried_out_once_and_answered_twice(
     assert operator(sidecar, f"/v1/agents/{other}/runs", {})["run_id"] != first[5]["run_id"]
 
 
-def test_a_correction_made_again_does_not_undo_a_later_one(sidecar: Sidecar) -> None:
+def test_a_correction_made_again_does_not_undo_a_later_one(shared: Shared) -> None:
     """Set-to is harmless to repeat, but not after somebody has set it to something else."""
+    sidecar, _ = shared
     agent_id = sidecar.agent(cents=500)
     call_id = keyed(sidecar, agent_id).headers["x-spendguard-call-id"]
     path = f"/v1/calls/{call_id}/adjust"
