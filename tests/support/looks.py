@@ -12,7 +12,10 @@ import pytest
 from rich.cells import cell_len
 from rich.style import Style
 from textual.app import App
+from textual.pilot import Pilot
 
+SIZES = [(60, 20), (80, 24), (160, 50)]
+THEMES = ["light", "dark"]
 FOLDER = Path(__file__).parents[1] / "watch" / "looks"
 
 
@@ -35,6 +38,24 @@ def look(app: App[object]) -> str:
             shown.append(":" + marks)
     told = [f"{letter} {name}" for name, letter in letters.items()]
     return "\n".join([*shown, "", *told]) + "\n"
+
+
+async def check_looks(
+    app: App[object], pilot: Pilot[object], name: str, request: pytest.FixtureRequest
+) -> None:
+    """Compare a screen at each size and in both colours with how it looked: one program, resized.
+
+    `name` has holes for width, height and theme. Begin at the smallest size, whose scrolling is then its own.
+    """
+    for width, height in SIZES:
+        await pilot.resize_terminal(width, height)
+        for theme in THEMES:
+            app.theme = f"spendguard-{theme}"
+            await pilot.pause()
+            app._drawn = -1  # type: ignore[attr-defined]
+            app.redraw()  # type: ignore[attr-defined]
+            await pilot.pause()
+            check_look(app, name.format(width, height, theme), request)
 
 
 def check_look(app: App[object], name: str, request: pytest.FixtureRequest) -> None:

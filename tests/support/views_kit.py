@@ -12,9 +12,6 @@ from spendguard_cli.watch.messages import Snapped
 from spendguard_cli.watch.screens.view import View
 from spendguard_daemon.feed_wire import Snapshot
 
-SIZES = [(60, 20), (80, 24), (160, 50)]
-THEMES = ["light", "dark"]
-
 
 def board_of(shown: Snapshot | None = None, *, past: bool = False) -> Board:
     """Return a board that was told a world, the canned one unless another is given."""

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from canned import agent, at, call, hostile, money, snapshot, uuid
-from looks import check_look
+from looks import SIZES, check_looks
 from spendguard_cli.watch.messages import Away, Happened, Snapped
 from spendguard_cli.watch.screens.agent import AgentView
 from spendguard_cli.watch.sections import SECTIONS
@@ -16,7 +16,7 @@ from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.feed_wire import Event, Progress
-from views_kit import SIZES, THEMES, opened, text_of
+from views_kit import opened, text_of
 
 PLACES = {section.name: place for place, section in enumerate(SECTIONS)}
 
@@ -401,12 +401,9 @@ async def test_hostile_names() -> None:
 
 
 @pytest.mark.parametrize("section", ["in flight", "calls", "failures"])
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("size", SIZES)
-async def test_looks(size: tuple[int, int], theme: str, section: str, request: pytest.FixtureRequest) -> None:
-    """It looks as it did."""
+async def test_looks(section: str, request: pytest.FixtureRequest) -> None:
+    """It looks as it did, at every size and in both colours."""
     view = AgentView(uuid(2))
-    async with opened(view, size=size, theme=theme) as (app, pilot):
+    async with opened(view, size=SIZES[0]) as (app, pilot):
         view.open(PLACES[section])
-        await pilot.pause()
-        check_look(app, f"agent-{section.replace(' ', '-')}-{size[0]}-{theme}", request)
+        await check_looks(app, pilot, f"agent-{section.replace(' ', '-')}-{{0}}-{{2}}", request)

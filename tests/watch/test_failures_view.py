@@ -4,14 +4,14 @@ import msgspec
 import pytest
 
 from canned import HOSTILE, SUM, at, call, hostile, money, snapshot, standings, uuid
-from looks import check_look
+from looks import check_looks
 from spendguard_cli.watch.messages import Happened
 from spendguard_cli.watch.screens.agent import AgentView
 from spendguard_cli.watch.screens.failures import FailuresView
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon.feed_wire import Event
-from views_kit import SIZES, THEMES, opened, text_of
+from views_kit import opened, text_of
 
 
 async def test_a_newcomer_learns_why_and_what_to_press() -> None:
@@ -117,9 +117,7 @@ async def test_hostile_names() -> None:
     assert SUM["short_usd"] == "0.75"
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("size", SIZES)
-async def test_looks(size: tuple[int, int], theme: str, request: pytest.FixtureRequest) -> None:
-    """It looks as it did."""
-    async with opened(FailuresView(), size=size, theme=theme) as (app, _):
-        check_look(app, f"failures-{size[0]}-{theme}", request)
+async def test_looks(request: pytest.FixtureRequest) -> None:
+    """It looks as it did, at every size and in both colours."""
+    async with opened(FailuresView()) as (app, pilot):
+        await check_looks(app, pilot, "failures-{0}-{2}", request)
