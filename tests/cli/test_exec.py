@@ -525,7 +525,7 @@ def test_with_it_a_402_of_before_is_none_of_this_program(shell: Shell) -> None:
     agent_id = shell.agent("poor before", cents=0)
     words = ["--run-id", "same", "--", *PYTHON, f"{CALL}\nprint(call())"]
     assert "1 refused" in run(shell, agent_id, *words).err
-    ran = run(shell, agent_id, "--run-id", "same", "--kill-on-402", "--", "sleep", "2")
+    ran = run(shell, agent_id, "--run-id", "same", "--kill-on-402", "--", "sleep", "1")
     assert ran.code == 0
     assert "0 refused" in ran.err
 

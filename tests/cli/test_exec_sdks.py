@@ -73,6 +73,16 @@ print(litellm.completion(model="anthropic/claude-haiku-4-5", max_tokens=100,
 }
 
 
+PROGRAMS = {
+    "openai": ("openai", "openai, async", "openai, for Grok"),
+    "anthropic": ("anthropic",),
+    "google-genai": ("google-genai",),
+    "langchain": ("langchain-openai", "langchain-anthropic", "langchain-google-genai"),
+    "litellm": ("litellm, openai", "litellm, anthropic"),
+}
+"""Which scripts follow each other in one program: what takes long is to load them."""
+
+
 @pytest.fixture(scope="module")
 def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
     """The sidecar before the recorded provider; nothing that it sent was refused."""
@@ -81,13 +91,17 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routed]:
         assert running.provider.refused == []
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_is_part_of_a_program() -> None:
+    assert sorted(name for names in PROGRAMS.values() for name in names) == sorted(SCRIPTS)
+
+
+@pytest.mark.parametrize("names", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_script_that_knows_nothing_of_us_is_paid_by_the_key(
-    name: str, routed: Routed, tmp_path: Path
+    names: tuple[str, ...], routed: Routed, tmp_path: Path
 ) -> None:
     agent_id = routed.sidecar.agent(cents=10_000)
     script = tmp_path / "script.py"
-    script.write_text(SCRIPTS[name])
+    script.write_text("".join(SCRIPTS[name] for name in names))
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "HOME") if name in os.environ}
     home = {"SPENDGUARD_HOME": str(routed.sidecar.home.root), "HTTPS_PROXY": "http://127.0.0.1:1"}
     proxied = {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1"}
@@ -99,9 +113,12 @@ def test_a_script_that_knows_nothing_of_us_is_paid_by_the_key(
         capture_output=True,
         text=True,
     )
-    assert (ran.returncode, ran.stdout) == (0, f"{HELLO}\n"), ran.stderr
-    (call,) = routed.sidecar.calls(agent_id)
-    assert (call["state"], nusd(call["cost_usd"])) == ("settled", CLIENTS[name].nusd)
+    assert (ran.returncode, ran.stdout) == (0, f"{HELLO}\n" * len(names)), ran.stderr
+    costs = [CLIENTS[name].nusd for name in names]
+    calls = routed.sidecar.calls(agent_id)[::-1]
+    assert [(call["state"], nusd(call["cost_usd"])) for call in calls] == [
+        ("settled", cost) for cost in costs
+    ]
     (key,) = routed.sidecar.control("GET", f"/v1/agents/{agent_id}/keys")["keys"]
-    assert (key["kind"], key["revoked"], nusd(key["settled_usd"])) == ("exec", True, CLIENTS[name].nusd)
-    assert "in 1 call, 0 refused" in ran.stderr
+    assert (key["kind"], key["revoked"], nusd(key["settled_usd"])) == ("exec", True, sum(costs))
+    assert f"in {len(names)} call{'s' * (len(names) > 1)}, 0 refused" in ran.stderr
