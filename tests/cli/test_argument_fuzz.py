@@ -15,6 +15,7 @@ import pytest
 from damages import complaints, end_sidecars_of, in_time
 from drawn_lines import LEAVES, NEVER_DONE, WORDS, drawn, furnish, surroundings
 from shell import PROGRAM, Quick, Ran, Shell, finish
+from warm import as_line, is_cold
 
 SEED = int(os.environ.get("SPENDGUARD_TEST_SEED", random.SystemRandom().randrange(10**9)))
 LINES_A_PART = 150
@@ -102,10 +103,10 @@ TYPED = (
 )
 
 
-def _typed(line: str, shell: Shell, **env: str) -> Ran:
+def _typed(line: str, shell: Shell, *, cold: bool = True, **env: str) -> Ran:
     """Let a shell run a line, in which PROGRAM is ours."""
     done = subprocess.run(
-        ["/bin/sh", "-c", line.replace("PROGRAM", PROGRAM_LINE)],
+        ["/bin/sh", "-c", line.replace("PROGRAM", PROGRAM_LINE if cold or is_cold(shell.env) else as_line())],
         env=shell.env | env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -117,7 +118,7 @@ def _typed(line: str, shell: Shell, **env: str) -> Ran:
 
 @pytest.mark.parametrize("line", TYPED)
 def test_a_device_that_is_full_is_told_of(line: str, bare: Quick) -> None:
-    ran = _typed(f"PROGRAM {line} > /dev/full", bare)
+    ran = _typed(f"PROGRAM {line} > /dev/full", bare, cold=line in ("--help", "status"))
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("error: No space left on device"), ran.err
 
@@ -138,7 +139,7 @@ def test_streams_that_take_nothing_are_no_fault(line: str, streams: str, bare: Q
     "stdin", ["head -c 100000 /dev/urandom", "head -c 50000000 /dev/zero", "true", "printf '\\377'"]
 )
 def test_standard_input_of_any_kind_is_read_or_refused(line: str, stdin: str, shell: Shell) -> None:
-    ran = _typed(f"{stdin} | PROGRAM {line} --no-spawn", shell)
+    ran = _typed(f"{stdin} | PROGRAM {line} --no-spawn", shell, cold=False)
     assert not complaints(ran, line.split()), ran
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from shell import Quick, Terminal
+from shell import PROGRAM, Quick, Terminal
 from spendguard_cli.app import app
 from spendguard_cli.completing import answer, places, values
 from spendguard_cli.completing.line import Word, replacement, words_of, written
 from spendguard_cli.completing.scripts import FILES, SCRIPTS, SHELLS
+from warm import as_line, is_cold
 
 HERE = Path(__file__).parents[2]
 ROOT = typer.main.get_command(app)
@@ -55,7 +56,8 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `spendguard`, this tree's."""
     folder = tmp_path_factory.mktemp("bin")
     program = folder / "spendguard"
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m spendguard_cli "$@"\n')
+    line = shlex.join(PROGRAM) if is_cold(os.environ) else as_line()
+    program.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
     program.chmod(0o755)
     return folder
 

@@ -150,7 +150,7 @@ class Follower:
         env["SHELL"] = "/bin/bash"
         self.shell = Shell(user / ".spendguard", **env)
         self.quick = Quick(user / ".spendguard")
-        self.typist = Typist(self.shell, checkout)
+        self.typist = Typist(self.shell, checkout, slow=not quickly)
         self.typist.env["PATH"] = f"{checkout / 'bin'}:{self.typist.env['PATH']}"
         for name in list(self.typist.env):
             if name == "SPENDGUARD_HOME" or name.startswith(OTHERS):  # ~/.spendguard, as the pages have it

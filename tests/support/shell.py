@@ -23,6 +23,7 @@ from unittest import mock
 import httpx
 
 from spendguard_cli.app import _outcome
+from warm import Warm, is_cold
 
 PROGRAM = (sys.executable, "-m", "spendguard_cli")
 PATIENCE_SECONDS = 60
@@ -60,8 +61,10 @@ class Shell:
         own = {"SPENDGUARD_HOME": str(home), "SPENDGUARD_DAEMON_PORT": "0", "COLUMNS": "100"}
         self.env = kept | own | env
 
-    def start(self, *arguments: str | bytes, **env: str) -> "subprocess.Popen[bytes]":
-        """Start a command without waiting for it."""
+    def start(self, *arguments: str | bytes, **env: str) -> "Warm | subprocess.Popen[bytes]":
+        """Start a command without waiting for it: warm, wherever that makes no difference."""
+        if not is_cold(self.env | env):
+            return Warm(arguments, self.env | env)
         return subprocess.Popen(
             [*PROGRAM, *arguments],
             env=self.env | env,
@@ -195,7 +198,7 @@ class Terminal:
         return chunk
 
 
-def finish(process: "subprocess.Popen[bytes]", stdin: str = "") -> Ran:
+def finish(process: "Warm | subprocess.Popen[bytes]", stdin: str = "") -> Ran:
     """Wait for a command's end."""
     out, err = process.communicate(stdin.encode(), PATIENCE_SECONDS)
     said = "".join(line for line in (err or b"").decode().splitlines(keepends=True) if not _is_patience(line))

@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from shell import PATIENCE_SECONDS, Ran, Shell
+from warm import as_function, is_cold
 
 PROGRAMS = Path(sys.executable).parent
 _THEN = '\nstatus=$?\nenv -0 > "$TYPIST_ENV"\nexit $status\n'
 
 
 class Typist:
-    """A shell that lives on from line to line: its environment, its folder."""
+    """A shell that lives on from line to line: its environment, its folder.
 
-    def __init__(self, shell: Shell, folder: Path):
-        self.shell, self.folder = shell, folder
+    Unless it is `slow`, `spendguard` is a process that has loaded already what it needs.
+    """
+
+    def __init__(self, shell: Shell, folder: Path, *, slow: bool = False):
+        self.shell, self.folder, self.slow = shell, folder, slow
         folder.mkdir(exist_ok=True)
         self.env = shell.env | {"PATH": f"{PROGRAMS}{os.pathsep}{shell.env['PATH']}"}
 
@@ -29,7 +33,7 @@ class Typist:
         """Type one line; what it exports, unsets or defines stays for the next."""
         kept = self.folder / ".environment"
         done = subprocess.run(
-            ["bash", "-c", line + _THEN],
+            ["bash", "-c", ("" if self.slow or is_cold(self.env) else as_function()) + line + _THEN],
             env=self.env | {"TYPIST_ENV": str(kept)},
             cwd=self.folder,
             input=stdin,
