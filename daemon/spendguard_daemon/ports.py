@@ -1,6 +1,6 @@
 """The doors: one to the clock, one to the disk, one to chance, one to the providers.
 
-Everything that is not pure goes through one of these, passed in from `__main__`; a simulator implements the
+Everything that is not pure goes through one of these, passed in from `daemon`; a simulator implements the
 same Protocols. The real Clock, Disk and Rng are in `system`; the real Upstream is `gateway.upstream`.
 """
 

@@ -143,7 +143,7 @@ class History:
             loop.halt()
 
     async def _daemon(self, ledger: Ledger, dice: random.Random, loop: SimLoop, *, last: bool) -> None:
-        """One life: start as `__main__` does, take calls, come to the end that was drawn."""
+        """One life: start as `daemon` does, take calls, come to the end that was drawn."""
         ledger.start(loop)
         prices = PriceKeeper(
             LocalPrices(
