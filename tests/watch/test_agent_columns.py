@@ -155,6 +155,9 @@ def test_more_than_a_cell_holds() -> None:
     """A number that does not fit is not cut to a smaller one."""
     shown = line(row("a", money(refusals=10**12)), NOW_SECONDS, 79).plain
     assert "9999999+" in shown
+    for left, said in (("300000", "3472d"), ("9000000", "9999d+")):
+        shown = line(row("a", money(remaining_usd=left)), NOW_SECONDS, 160).plain
+        assert f" {said} " in shown
 
 
 def test_a_waiting_call_is_worth_seeing() -> None:

@@ -16,6 +16,7 @@ from spendguard_cli.watch.danger import STYLES, danger, mark, reason
 from spendguard_cli.watch.figures import bar, short_age, short_usd
 from spendguard_daemon.text import safe
 
+DAY_SECONDS = 86_400
 NAME_CELLS_MIN = 8
 Cell = Callable[[Row, float, int], Text]
 """Draws what a row has there, as of the source's time, in at most so many cells."""
@@ -65,11 +66,15 @@ def _left(row: Row, now: float, cells: int) -> Text:
     return Text(short_usd(nusd(row.money.remaining_usd), cells), style=style)
 
 
-def _lasts(row: Row, now: float, _: int) -> Text:
+def _lasts(row: Row, now: float, cells: int) -> Text:
     lasts = to_empty(row, now)
     if lasts is None:
         return Text("-", style=QUIET)
-    return Text(short_age(lasts)) if lasts else Text("EMPTY", style=BAD)
+    if not lasts:
+        return Text("EMPTY", style=BAD)
+    days = lasts // DAY_SECONDS
+    ways = (short_age(lasts), f"{days}d", "9" * (cells - 2) + "d+")  # never a part of the number
+    return Text(next(said for said in ways if len(said) <= cells))
 
 
 def _held(row: Row, _: float, cells: int) -> Text:
