@@ -19,6 +19,7 @@ import httpx
 
 from spendguard_cli.connect import connect
 from spendguard_cli.context import Flags, resolve
+from spendguard_cli.watch.acting import Desk, desk_at
 from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.feed import FeedReader
 
@@ -44,7 +45,7 @@ def main() -> None:
             ids = {name: _agent(control, name, cents) for name, cents in AGENTS.items()}
             control.change_agent(ids["migration"], {"frozen": True, "reason": "it dropped a table"})
             _spend(control.base_url, ids)
-            asyncio.run(_draw(FeedReader(connection), ids["triage"]))
+            asyncio.run(_draw(FeedReader(connection), desk_at(connection), ids["triage"]))
         finally:
             control.close()
             subprocess.run([*COMMAND, "down", "--now", "--home", folder], check=True, capture_output=True)
@@ -67,8 +68,8 @@ def _spend(base_url: str, ids: dict[str, str]) -> None:
                     http.post("/v1/chat/completions", json=body, headers=headers)
 
 
-async def _draw(source: FeedReader, agent_id: str) -> None:
-    app = WatchApp(source)
+async def _draw(source: FeedReader, desk: Desk, agent_id: str) -> None:
+    app = WatchApp(source, desk=desk)
     async with app.run_test(size=SIZE) as pilot:
         while not app.board.epoch:
             await pilot.pause(0.1)
