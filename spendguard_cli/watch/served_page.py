@@ -44,7 +44,8 @@ body {{ background: #14171a; color: #d8dde3; font: 16px monospace; margin: 0; ov
 </head>
 <body>
 <div class="over opening">spendguard watch is opening ...</div>
-<div class="over ended"><p>This screen has ended: it was quit, or spendguard watch --serve was.</p>
+<div class="over ended"><p>This screen has ended. If nobody quit it, see where
+spendguard watch --serve runs: it says why.</p>
 <button id="again" type="button">open it again</button></div>
 <div id="terminal" class="textual-terminal"
   data-session-websocket-url="{socket}" data-font-size="{pixels}"></div>

@@ -20,10 +20,14 @@ from spendguard_daemon.errors import Code, SpendGuardError
 
 if TYPE_CHECKING:
     from aiohttp.web import Application, Request, StreamResponse, WebSocketResponse
+    from textual_serve.app_service import AppService
 
     Handler = Callable[[Request], Awaitable[StreamResponse]]
 
 HOST = "127.0.0.1"
+END_SECONDS = 10.0
+"""So long a program may take to quit, when its tab is closed or all ends."""
+
 WARNING = "who has this address, and reaches this machine's loopback, can look; nobody can act"
 INSTALL = "pip install textual-serve"
 
@@ -65,15 +69,45 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
             """Open a screen."""
             return await screens.show(super().handle_websocket(request))
 
+        async def _process_messages(self, websocket: "WebSocketResponse", app_service: "AppService") -> None:
+            """Pass on keys until one of both ends: then the other one does, and shows no longer what was."""
+            closing = asyncio.create_task(_close_after(app_service, websocket))
+            try:
+                await super()._process_messages(websocket, app_service)
+            finally:
+                closing.cancel()
+                await _end(app_service)
+
         async def made(self) -> "Application":
             """Return the application, all of it below the key and behind the gate."""
             outer = web.Application(middlewares=[passed])
             outer.add_subapp(f"/{key}", await self._make_app())
             return outer
 
-    command = shlex.join([sys.executable, "-P", "-m", "spendguard_cli", *words])
+    command = "exec " + shlex.join([sys.executable, "-P", "-m", "spendguard_cli", *words])
     server = Served(command, host=HOST, port=port)
     web.run_app(server.made(), host=HOST, port=port, print=lambda *_: on_ready())
+
+
+async def _close_after(program: "AppService", screen: "WebSocketResponse") -> None:
+    """Close a screen as soon as its program has ended."""
+    if program._task is not None:
+        await asyncio.wait([program._task])
+    await screen.close()
+
+
+async def _end(program: "AppService") -> None:
+    """Tell a program to quit, and wait until it has; one that does not is killed."""
+    process = program._process
+    if process is None:
+        return
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await program.stop()
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def new_key() -> str:

@@ -169,6 +169,21 @@ async def test_what_is_open_is_ended_and_not_waited_for() -> None:
         await showing
 
 
+async def test_where_the_program_ends_the_browser_hears_of_it(shell: Shell) -> None:
+    """It would stand there for ever, and show what was. The terminal says why it ended."""
+    process = shell.start("watch", "--serve")
+    assert process.stdout is not None
+    address = process.stdout.readline().decode().strip()
+    assert shell.run("down", "--now").code == 0
+    async with aiohttp.ClientSession() as browser, browser.ws_connect(f"{address}ws") as screen:
+        while not screen.closed:
+            await screen.receive(timeout=30)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "No sidecar is running" in (out + err).decode()
+    assert "Traceback" not in err.decode()
+
+
 async def _shows(screen: aiohttp.ClientWebSocketResponse, text: bytes) -> None:
     """Read what is drawn until it holds a text."""
     drawn = b""
