@@ -48,6 +48,9 @@ AWAY = "The sidecar is away: nothing was done"
 TOAST_SECONDS = 8.0
 REFUSED_SECONDS = 15.0
 
+OfMoney = TopUp | SetLimit
+"""Of these is told what the answer says, which does not name the agent."""
+
 
 class Desk:
     """Does errands at the sidecar. `open_control` finds and proves it anew each time; raises NO_DAEMON."""
@@ -172,7 +175,9 @@ def _work(app: "WatchApp", desk: Desk, errand: Errand, title: str) -> None:
 
     async def run() -> None:
         try:
-            tell(app, await aside(lambda: desk.do(errand, key)))
+            done = await aside(lambda: desk.do(errand, key))
+            whose = _called(app.board, errand.agent_id) if isinstance(errand, OfMoney) else ""
+            tell(app, f"{whose}: {done}" if whose else done)
         except SpendGuardError as error:
             tell(app, refused(error), "error", REFUSED_SECONDS)
         except asyncio.CancelledError:  # one left the program

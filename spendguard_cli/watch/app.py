@@ -4,6 +4,7 @@ The source posts from its own thread; the board is touched on the loop alone. Th
 most four times a second, and once a second for what time alone changes.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -119,9 +120,12 @@ class WatchApp(App[None]):
                 self.open_agent(found[0])
 
     def on_notify(self, told: Notify) -> None:
-        """Make room for a toast: few are in sight at once, and none says what another says."""
-        said = told.notification.message
-        kept = [one for one in self._notifications if one.message != said][1 - TOASTS_MAX :]
+        """Make room for a toast: few are in sight at once; what is said again is counted, and said once."""
+        new = told.notification
+        same = [one for one in self._notifications if _counted(one.message)[0] == new.message]
+        if same:  # another deed may have the same words
+            new.message += f" ({_counted(same[-1].message)[1] + 1} times)"
+        kept = [one for one in self._notifications if one not in same][1 - TOASTS_MAX :]
         gone = [one for one in self._notifications if one not in kept]
         for one in gone:
             del self._notifications[one]
@@ -208,3 +212,9 @@ class WatchApp(App[None]):
 
 def void(_: object) -> None:
     """Drop a value that says nothing."""
+
+
+def _counted(toast: str) -> tuple[str, int]:
+    """Return what a toast says, and how often it was said."""
+    said = re.fullmatch(r"(.*) \((\d+) times\)", toast, re.DOTALL)
+    return (said[1], int(said[2])) if said else (toast, 1)

@@ -78,12 +78,35 @@ async def test_top_up_by_its_keys(sidecar: Sidecar) -> None:
         assert "$1.50 of it is ignored" in seat.says()
         seat.app.screen.query_one(Input).value = "$1"
         await seat.press("enter", "enter", "enter")
-        assert await seat.told("topped up by $1.00, $3.50 left")
+        assert await seat.told("poor: topped up by $1.00, $3.50 left")
         await seat.seen(lambda: seat.app.board.rows[agent].money.remaining_usd == "3.50")
         assert sidecar.budget(agent)["remaining_usd"] == "3.50"
         (record,) = seat.records("budget_set", agent_id=agent, actor="watch")
         assert record["applied_nusd"] == 10**9
         assert record["idempotency"]["key"].startswith("watch-")
+
+
+async def test_the_same_deed_twice_is_told_twice(sidecar: Sidecar) -> None:
+    """Equal words of another agent name it; equal words of the same one say that it was done again."""
+    twins = [sidecar.agent(cents=None, name=name) for name in ("left", "right")]
+    for agent in twins:
+        sidecar.control("POST", f"/v1/agents/{agent}/budget", {"hard_limit_cents": 1000, "topup_cents": 250})
+    async with watching(sidecar, *twins) as seat:
+        for agent, name in zip(twins, ("left", "right"), strict=True):
+            question = await seat.ask("topup", Subject(agent))
+            question.query_one(Input).value = "$5"
+            await seat.press("enter")
+            assert await seat.told(f"{name}: topped up by $5.00, $7.50 left")
+        for name, words in (
+            ("freeze", "left is frozen: "),
+            ("unfreeze", "left is frozen no more"),
+            ("freeze", " (2 times)"),
+        ):
+            is_frozen = name == "unfreeze"
+            await seat.seen(lambda so=is_frozen: seat.app.board.rows[twins[0]].agent.frozen == so)  # type: ignore[misc]
+            await seat.ask(name, Subject(twins[0]))
+            await seat.pilot.click("#yes")
+            assert await seat.told(words)
 
 
 async def test_escape_does_nothing(sidecar: Sidecar) -> None:
@@ -117,7 +140,7 @@ async def test_set_the_limit(sidecar: Sidecar) -> None:
         await seat.pilot.pause()
         assert "a limit of $20.00, all of it granted; it then has $20.00 left" in seat.says()
         await seat.press("enter")
-        await seat.told("the hard limit is $20.00, topped up by $20.00, $20.00 left")
+        await seat.told("limited: the hard limit is $20.00, topped up by $20.00, $20.00 left")
         await seat.seen(lambda: seat.app.board.rows[agent].money.remaining_usd == "20.00")
         await seat.ask("limit", Subject(agent))
         seat.app.screen.query_one(Input).value = "$5"

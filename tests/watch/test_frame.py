@@ -155,15 +155,16 @@ def test_the_foot_has_the_keys_that_matter_in_the_view_in_sight() -> None:
 
 
 async def test_few_toasts_are_in_sight_and_none_twice() -> None:
-    """The newest three; what is said again is said once, as the newest; nothing is left of the others."""
+    """The newest three; what is said again is said once, as the newest, and how often; no other is left."""
     app = WatchApp(world(), local_seconds=lambda: 0.0)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         for said in ("one", "two", "three", "four", "five", "four", "four", "four"):
             app.notify(said)
             await pilot.pause()
         await pilot.pause()
-        assert [one.message for one in app._notifications] == ["three", "five", "four"]
-        assert [str(one.render()) for one in app.screen.query(Toast)] == ["three", "five", "four"]
+        told = ["three", "five", "four (4 times)"]
+        assert [one.message for one in app._notifications] == told
+        assert [str(one.render()) for one in app.screen.query(Toast)] == told
         assert len(app.screen.query(ToastHolder)) == 3
         shown = look(app)
         assert [shown.count(said) for said in ("one", "two", "three", "four", "five")][2:] == [1, 1, 1]
