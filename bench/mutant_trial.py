@@ -157,7 +157,7 @@ def collect_and(task: Callable[[Server], None], suite: Sequence[str]) -> None:
     )
     hypothesis.settings.load_profile("mutants")
     # The warning: hypothesis was imported before, once for all forks.
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-n", "0", "--no-header", "--no-summary"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     pytest.main([*options, "--rootdir", str(ROOT), *suite], plugins=[Server(task)])
 
