@@ -8,7 +8,6 @@ looked at as well. Invariant: nothing is told from a line whose hash does not fi
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from spendguard_cli.explain.life import Adjusted, Ended, Held, Life, Money, of_call
@@ -103,9 +102,9 @@ def _search(
 
 def _through(raw: bytes, first_seq: int, through_seq: int | None) -> bytes:
     """Return the lines of a segment that are to be looked at: each record is one, without a gap."""
-    if through_seq is None or raw.count(b"\n") <= through_seq - first_seq + 1:
+    if through_seq is None:
         return raw
-    return b"".join(islice(raw.splitlines(keepends=True), through_seq - first_seq + 1))
+    return raw[: len(raw) - len(raw.split(b"\n", through_seq - first_seq + 1)[-1])]
 
 
 def _read(folder: LedgerFolder, file: SegmentFile, found: Search) -> bytes:

@@ -217,17 +217,19 @@ def _explain(app: "WatchApp", subject: Subject) -> None:
     board = app.board
     flight = board.flights.get(call_id)
     known = flight.call if flight else board.ended.get(call_id)
-    teller = app.teller
+    teller, screen = app.teller, app.screen
 
     async def run() -> None:
         telling = _told_then(app, teller, call_id, known) if teller else _told_now(app, call_id, known)
         story, why = await telling
+        if app.screen is not screen:  # one has turned to something else meanwhile: not over a question
+            return
         if story is None:
             tell(app, why or "This call is not known any more", "warning")
         else:
             app.push_screen(Explained(story))
 
-    app.run_worker(run(), group="asking")
+    app.run_worker(run(), group="asking", exclusive=True)
 
 
 async def _told_now(app: "WatchApp", call_id: str, known: wire.Call | None) -> tuple[Story | None, str]:

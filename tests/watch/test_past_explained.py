@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
@@ -14,7 +15,7 @@ from ledger_kit import AGENT, grant, hold_call, new_agent, open_ledger
 from looks import look
 from pasts import history_of, put, read
 from sim import SimClock, SimDisk
-from spendguard_cli.explain.life import amount
+from spendguard_cli.explain.life import Life, amount
 from spendguard_cli.explain.story import Story
 from spendguard_cli.ledger import past as past_module
 from spendguard_cli.ledger.past import Past
@@ -222,3 +223,48 @@ def test_the_end_of_a_story_in_play(past: Past) -> None:
         player.turn(0.1)
     assert player.life("c1", shown_seq)[0] == life
     assert player.life("c1", 0)[0] is None
+
+
+async def test_a_journal_that_takes_long(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often e is pressed, one story comes; it does not come over what one has turned to since."""
+    player, gate, asked = Player(past, FIRST_NS + 15 * SECOND), threading.Event(), list[str]()
+    life = player.life
+
+    def slowly(call_id: str, seq: int) -> tuple[Life | None, list[str]]:
+        asked.append(call_id)
+        gate.wait(30)
+        return life(call_id, seq)
+
+    monkeypatch.setattr(player, "life", slowly)
+    app = PastApp(Replay(player), zone=UTC)
+    async with app.run_test(size=(100, 60), notifications=True) as pilot:
+        await seen(lambda: AGENT in app.board.rows)
+        app.open_agent(AGENT)
+        await pilot.pause()
+        await pilot.press("e", "e", "e")
+        await seen(lambda: len(asked) == 3)
+        await pilot.press("question_mark")
+        gate.set()
+        await app.workers.wait_for_complete([one for one in app.workers if not one.is_cancelled])
+        await pilot.pause()
+        assert not any(isinstance(screen, Explained) for screen in app.screen_stack)
+        gate.clear()
+        await pilot.press("escape", "e", "e")
+        await seen(lambda: len(asked) == 5)
+        gate.set()
+        await seen(lambda: isinstance(app.screen, Explained))
+        await app.workers.wait_for_complete([one for one in app.workers if not one.is_cancelled])
+        await pilot.pause()
+        assert sum(isinstance(screen, Explained) for screen in app.screen_stack) == 1
+
+
+def test_a_stray_byte_ends_no_line(past: Past, tmp_path: Path) -> None:
+    """Damage that looks like the end of a line elsewhere does not make the moment an earlier one."""
+    segment = tmp_path / "ledger" / "seg-000000000001.jsonl"
+    raw = segment.read_bytes()
+    head, mark, tail = raw.partition(b'"t":"agent_new"')
+    segment.write_bytes(head + mark.replace(b"_", b"\r") + tail)
+    life, damage = past.life("c1", 5)
+    assert life is not None
+    assert life.sent_at is not None
+    assert "line 2: " in damage[0]
