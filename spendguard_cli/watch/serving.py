@@ -13,7 +13,6 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from spendguard_cli.watch.served_page import headers, page
 from spendguard_daemon.errors import Code, SpendGuardError
@@ -50,6 +49,9 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
     async def passed(request: "Request", handler: "Handler") -> "StreamResponse":
         return await gate.pass_through(request, handler)
 
+    async def guarded(_: "Request", response: "StreamResponse") -> None:
+        response.headers.update(headers(gate.place))
+
     class Served(Server):
         """Prints nothing by itself, shows a page of ours, and ends its screens when it ends."""
 
@@ -63,7 +65,7 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
         async def handle_index(self, request: "Request") -> "StreamResponse":
             """Give the page."""
             text = page(f"ws://{gate.place}{request.path}ws")
-            return web.Response(text=text, content_type="text/html", headers=headers(gate.place))
+            return web.Response(text=text, content_type="text/html")
 
         async def handle_websocket(self, request: "Request") -> "WebSocketResponse":
             """Open a screen."""
@@ -81,6 +83,7 @@ def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -
         async def made(self) -> "Application":
             """Return the application, all of it below the key and behind the gate."""
             outer = web.Application(middlewares=[passed])
+            outer.on_response_prepare.append(guarded)
             outer.add_subapp(f"/{key}", await self._make_app())
             return outer
 
@@ -153,7 +156,7 @@ class Gate:
 
     def is_own(self, origin: str | None) -> bool:
         """Tell whether a request comes of our own page, or of none."""
-        return origin is None or urlsplit(origin).netloc == self.place
+        return origin in (None, f"http://{self.place}")
 
     async def pass_through(self, request: "Request", handler: "Handler") -> "StreamResponse":
         """Answer 403 to who has no key, comes from a foreign page, or calls us by another name."""

@@ -112,11 +112,17 @@ def test_a_browser_gets_the_page_with_the_key_alone(address: str) -> None:
         assert page.headers["content-security-policy"].startswith("default-src 'none'")
         assert page.headers["referrer-policy"] == "no-referrer"
         assert "set-cookie" not in page.headers, "every port of this machine would be told the key"
-        for of in ("static/js/textual.js", "static/css/xterm.css"):
-            assert f'"{of}"' in page.text
-            assert browser.get(f"{key}/{of}").status_code == 200
-        for headers in ({"host": "evil.example"}, {"origin": FOREIGN}):
-            assert browser.get(f"{key}/", headers=headers).status_code == 403
+        for of, status in (("static/js/textual.js", 200), ("static/css/xterm.css", 200), ("download/x", 404)):
+            assert status == 404 or f'"{of}"' in page.text
+            part = browser.get(f"{key}/{of}")
+            assert part.status_code == status
+            assert part.headers["cache-control"] == "no-store", "its address, with the key, would be on disk"
+            assert part.headers["referrer-policy"] == "no-referrer"
+        for foreign in (
+            {"host": "evil.example"},
+            *({"origin": one} for one in (FOREIGN, "null", "http://[")),
+        ):
+            assert browser.get(f"{key}/", headers=foreign).status_code == 403, foreign
 
 
 async def test_a_browser_sees_the_screen_and_its_keys_act(address: str) -> None:
@@ -125,7 +131,7 @@ async def test_a_browser_sees_the_screen_and_its_keys_act(address: str) -> None:
     async with aiohttp.ClientSession() as browser:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             await browser.ws_connect(socket, origin=FOREIGN)
-        async with browser.ws_connect(socket, origin=address.removesuffix("/")) as screen:
+        async with browser.ws_connect(socket, origin=address.rsplit("/", 2)[0]) as screen:
             await _shows(screen, b"agents")
             await screen.send_json(["stdin", "?"])
             await _shows(screen, b"Everywhere")
@@ -212,6 +218,8 @@ def test_the_gate_knows_its_own_page_alone() -> None:
     assert gate.is_own("http://127.0.0.1:5000")
     assert not gate.is_own("http://127.0.0.1:5001")
     assert not gate.is_own("http://localhost.evil.example")
+    assert not gate.is_own("https://127.0.0.1:5000")
+    assert not gate.is_own("http://[")
 
 
 def test_without_textual_serve_it_says_what_to_install(
