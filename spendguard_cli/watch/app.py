@@ -4,7 +4,6 @@ The source posts from its own thread; the board is touched on the loop alone. Th
 most four times a second, and once a second for what time alone changes.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -83,6 +82,7 @@ class WatchApp(App[None]):
         self._source, self.local_seconds = source, local_seconds
         self._drawn, self._drawn_seconds = -1, 0.0
         self.unanswered: list[str] = []
+        self._said: dict[str, tuple[str, int]] = {}
         self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -122,9 +122,12 @@ class WatchApp(App[None]):
     def on_notify(self, told: Notify) -> None:
         """Make room for a toast: few are in sight at once; what is said again is counted, and said once."""
         new = told.notification
-        same = [one for one in self._notifications if _counted(one.message)[0] == new.message]
+        same = [one for one in self._notifications if self._said[one.identity][0] == new.message]
+        times = 1 + sum(self._said[one.identity][1] for one in same)
+        self._said = {one.identity: self._said[one.identity] for one in self._notifications}
+        self._said[new.identity] = new.message, times
         if same:  # another deed may have the same words
-            new.message += f" ({_counted(same[-1].message)[1] + 1} times)"
+            new.message += f" ({times} times)"
         kept = [one for one in self._notifications if one not in same][1 - TOASTS_MAX :]
         gone = [one for one in self._notifications if one not in kept]
         for one in gone:
@@ -212,9 +215,3 @@ class WatchApp(App[None]):
 
 def void(_: object) -> None:
     """Drop a value that says nothing."""
-
-
-def _counted(toast: str) -> tuple[str, int]:
-    """Return what a toast says, and how often it was said."""
-    said = re.fullmatch(r"(.*) \((\d+) times\)", toast, re.DOTALL)
-    return (said[1], int(said[2])) if said else (toast, 1)

@@ -167,6 +167,10 @@ async def test_few_toasts_are_in_sight_and_none_twice() -> None:
         assert [str(one.render()) for one in app.screen.query(Toast)] == told
         assert len(app.screen.query(ToastHolder)) == 3
         shown = look(app)
+        for said in ("x", "x (2 times)", "x (2 times)"):
+            app.notify(said)
+            await pilot.pause()
+        assert [one.message for one in app._notifications][1:] == ["x", "x (2 times) (2 times)"]
         assert [shown.count(said) for said in ("one", "two", "three", "four", "five")][2:] == [1, 1, 1]
 
 
