@@ -29,6 +29,7 @@ END_SECONDS = 10.0
 
 WARNING = "who has this address, and reaches this machine's loopback, can look; nobody can act"
 INSTALL = "pip install textual-serve"
+PATIENT_TIMES, PATIENCE_SECONDS = 3, 2.0
 
 
 def serve(words: list[str], port: int, key: str, on_ready: Callable[[], None]) -> None:
@@ -137,11 +138,15 @@ class Screens:
         return await task
 
     async def end(self) -> None:
-        """End all screens: each tells its program to quit, and then its browser."""
-        ending = list(self._open)
-        for one in ending:
-            one.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        """End all screens: each tells its program to quit, and then its browser.
+
+        Who hears nothing is left after a while: a program ends by itself once nobody serves it.
+        """
+        for _ in range(PATIENT_TIMES):
+            if self._open:
+                for one in self._open:
+                    one.cancel()  # what it waits for now: a key, then its program, then its browser
+                await asyncio.wait(self._open, timeout=PATIENCE_SECONDS)
 
 
 class Gate:

@@ -6,8 +6,10 @@ import hashlib
 import os
 import pty
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import aiohttp
 import httpx
@@ -153,6 +155,34 @@ async def test_ctrl_c_ends_the_screens_that_are_open(shell: Shell) -> None:
     said = process.communicate(timeout=30)[1].decode()  # at its end: its screens hold no pipe of its open
     assert "Traceback" not in said, said
     assert process.returncode == 0
+
+
+async def test_a_screen_that_hangs_is_not_waited_for(shell: Shell) -> None:
+    """Its program hears nothing, as while it reads a long past; Ctrl+C ends what serves it all the same."""
+    process = shell.start("watch", "--serve")
+    assert process.stdout is not None
+    address = process.stdout.readline().decode().strip()
+    async with aiohttp.ClientSession() as browser, browser.ws_connect(f"{address}ws") as screen:
+        await _shows(screen, b"agents")
+        hanging = [one for child in _children(process.pid) for one in (child, *_children(child))]
+        assert hanging
+        try:
+            for one in hanging:
+                os.kill(one, signal.SIGSTOP)
+            process.send_signal(signal.SIGINT)
+            said = (await asyncio.to_thread(process.communicate, None, 50))[1].decode()
+        finally:
+            process.kill()
+            for one in hanging:
+                with suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+    assert "Traceback" not in said, said
+    assert process.returncode == 0
+
+
+def _children(pid: int) -> list[int]:
+    rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return [int(row.split()[0]) for row in rows.splitlines() if int(row.split()[1]) == pid]
 
 
 async def test_what_is_open_is_ended_and_not_waited_for() -> None:
