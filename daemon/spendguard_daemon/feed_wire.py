@@ -26,9 +26,9 @@ TOTALS_SECONDS_MAX = 5.0
 """`totals` come at least this often: who hears nothing for twice as long has lost the feed."""
 
 Kind = Literal["hold", "end", "adjust", "refused", "progress", "waiting", "lock", "agent", "price", "totals"]
-"""What happened: a call got its hold, ended, was corrected, was refused; answers went on; the calls that wait
-are others; a lock changed by time alone; an agent or its budget or keys were changed (made, set, frozen,
-deleted, topped up); the prices or the daemon itself are others; the sums over all agents."""
+"""What happened: a call got its hold or left, ended, was corrected, was refused; answers went on; the calls
+that wait are others; a lock changed by time alone; an agent or its budget or keys were changed (made, set,
+frozen, deleted, topped up); the prices or the daemon itself are others; the sums over all agents."""
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

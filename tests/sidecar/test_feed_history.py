@@ -31,6 +31,7 @@ from spendguard_daemon.guard import Guard
 from spendguard_daemon.ledger import commands as cmd
 from spendguard_daemon.ledger.refusals import Refusal
 from spendguard_daemon.ledger.state import Account
+from spendguard_daemon.relay import Relay
 
 EARS = 2
 ENOUGH_TURNS = 60
@@ -315,5 +316,38 @@ async def test_rounds_cost_the_same_however_many_agents() -> None:
     assert ear.board.totals is not None
     assert ear.board.totals.agents == 5
     assert stage.statuses == statuses
+    await ear.leave()
+    stage.feed.close()
+
+
+@patch.object(module, "FLUSH_SECONDS", 0)
+async def test_a_call_that_was_told_before_it_left_is_told_until_when_it_may_go_on() -> None:
+    """Its hold may be told before anything forwards it; then all that comes with its leaving is told too."""
+    stage = Stage()
+    for step in BEGIN[:5]:
+        stage.act(*step)
+    (ear, *_) = stage.ears
+    ear.come()
+    await turns(20)
+    (flight,) = ear.board.flights.values()
+    assert (flight.call.expires_at, flight.call.changed) == (None, [])
+    call_id = flight.call.call_id
+    hold = stage.ledger.state.open_calls[call_id].hold
+    stage.guard.relays[call_id] = cast(
+        "Relay",
+        SimpleNamespace(
+            hold=hold,
+            plan=SimpleNamespace(hold=SimpleNamespace(offers=[])),
+            so_far=(0, 0),
+            client_gone=False,
+            heard_ns=stage.clock.monotonic,
+            ends_ns=stage.clock.wall + 10**9,
+        ),
+    )
+    stage.post(cmd.MarkSent(call_id, ["max_tokens: none -> 10"]))
+    await turns(20)
+    (flight,) = ear.board.flights.values()
+    assert flight.call.expires_at is not None
+    assert flight.call.changed == ["max_tokens: none -> 10"]
     await ear.leave()
     stage.feed.close()

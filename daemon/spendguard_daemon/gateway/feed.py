@@ -244,7 +244,7 @@ async def _write(write: Write, data: bytes) -> None:
 def _kind(event: ev.Event) -> Kind | None:
     """Return as what an event of the ledger is told, None for one that nobody needs to see."""
     match event:
-        case ev.Hold():
+        case ev.Hold() | ev.Sent():  # told once, unless the former was told before the latter came
             return "hold"
         case ev.Settle() | ev.SettleWorst() | ev.Void() | ev.Overrun():
             return "end"
@@ -254,7 +254,7 @@ def _kind(event: ev.Event) -> Kind | None:
             return "totals"
         case ev.PriceAccept():
             return "price"
-        case ev.Sent() | ev.Refused() | ev.Open() | ev.Close() | ev.Torn() | ev.Checkpoint() | ev.Restored():
+        case ev.Refused() | ev.Open() | ev.Close() | ev.Torn() | ev.Checkpoint() | ev.Restored():
             return None
         case _:
             return "agent"
