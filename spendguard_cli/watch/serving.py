@@ -169,7 +169,7 @@ class Gate:
 
         if request.host != self.place or not self.is_own(request.headers.get("origin")):
             raise web.HTTPForbidden(text="not from here")
-        if not self.knows(request.path.split("/")[1]):
+        if not self.knows(request.path.removeprefix("/").partition("/")[0]):
             raise web.HTTPForbidden(text="open the address that spendguard watch --serve has printed")
         return await handler(request)
 

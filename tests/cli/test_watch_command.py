@@ -16,6 +16,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+import raw_http
 from shell import Quick, Shell
 from spendguard_cli.watch.served_page import headers, page
 from spendguard_cli.watch.serving import Gate, Screens, new_key
@@ -125,6 +126,15 @@ def test_a_browser_gets_the_page_with_the_key_alone(address: str) -> None:
             *({"origin": one} for one in (FOREIGN, "null", "http://[")),
         ):
             assert browser.get(f"{key}/", headers=foreign).status_code == 403, foreign
+
+
+async def test_a_request_without_a_path_is_let_in_by_no_key(address: str) -> None:
+    """Also one that no browser sends is refused, not a fault of ours."""
+    port = int(address.split("/")[2].split(":")[1])
+    for method, path in (("OPTIONS", "*"), ("GET", "/%ff"), ("CONNECT", f"127.0.0.1:{port}")):
+        answer = await raw_http.send(port, raw_http.request(port, path, {}, b"", method=method))
+        assert answer is not None
+        assert answer.status == 403, path
 
 
 async def test_a_browser_sees_the_screen_and_its_keys_act(address: str) -> None:
