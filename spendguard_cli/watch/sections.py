@@ -27,7 +27,10 @@ OLDER = "older"
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What the sidecar was asked for: runs, keys, what was done to the agent; or `why` that is not known."""
+    """What the sidecar was asked for: runs, keys, what was done to the agent; or `why` that is not known.
+
+    An older sidecar tells no `deeds`.
+    """
 
     why: str = "asking the sidecar"
     runs: tuple[wire.Run, ...] = ()
@@ -180,7 +183,8 @@ def _history(board: Board, agent_id: str, asked: Fetched) -> Mapping[str, Thing]
     if found is None:
         row = board.rows.get(agent_id)
         heard = row.deeds[::-1] if row else []
-        deeds = [*heard, older(f"what was done before watch was opened: {asked.why}")]
+        why = asked.why or "the sidecar is older: spendguard restart"
+        deeds = [*heard, older(f"what was done before watch was opened: {why}")]
     else:
         deeds = told(found)
     count = sum(bool(one.at) for one in deeds)

@@ -24,12 +24,14 @@ PLACES = {section.name: place for place, section in enumerate(SECTIONS)}
 class FakeControl:
     """A sidecar that knows one run and one key of an agent; it tells on which thread it was asked.
 
-    `done` is what was done to the agent; `wait` holds back the next answer until it is set.
+    `done` is what was done to the agent, None for one of an older version, which has no such answer; `wait`
+    holds back the next answer until it is set.
     """
 
     def __init__(self, error: SpendGuardError | None = None) -> None:
         self.error, self.threads = error, set[threading.Thread]()
-        self.done, self.asked = wire.Deeds(deeds=[], whole=False), 0
+        self.done: wire.Deeds | None = wire.Deeds(deeds=[], whole=False)
+        self.asked = 0
         self.wait: threading.Event | None = None
 
     def control(self) -> "FakeControl":
@@ -57,6 +59,8 @@ class FakeControl:
         self.asked += 1
         if wait is not None:
             wait.wait(20)
+        if done is None:
+            raise SpendGuardError(Code.ROUTE_NOT_FOUND, "Route not found: no such path")
         return done
 
     def keys(self, agent_id: str) -> list[wire.AgentKey]:
@@ -271,6 +275,20 @@ async def test_what_was_done_before_is_asked_for() -> None:
     assert "the limit is $10, granted $4" in shown
     assert "this is all since 2026-11-29 03:12:00Z; what was done before is not at hand" in shown
     assert desk.asked == 2
+
+
+async def test_a_sidecar_of_before() -> None:
+    """One that cannot tell what was done tells its runs and keys all the same, and what to do is said."""
+    desk, view = FakeControl(), AgentView(uuid(1))
+    desk.done = None
+    async with opened(view, size=(120, 30), desk=desk) as (app, pilot):
+        await app.workers.wait_for_complete()
+        view.open(PLACES["history"])
+        await pilot.pause()
+        assert "before watch was opened: the sidecar is older: spendguard restart" in text_of(app)
+        view.open(PLACES["runs"])
+        await pilot.pause()
+        assert "nightly-7" in text_of(app)
 
 
 async def test_what_is_done_while_one_looks() -> None:

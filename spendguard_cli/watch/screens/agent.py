@@ -20,7 +20,8 @@ from spendguard_cli.watch.sections import OLDER, SECTIONS, Fetched, Section, Thi
 from spendguard_cli.watch.subject import Subject
 from spendguard_cli.watch.telling import begin
 from spendguard_cli.watch.widgets.lines import LineTable
-from spendguard_daemon.errors import SpendGuardError
+from spendguard_daemon import wire
+from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
 
 
@@ -184,7 +185,7 @@ class AgentView(PanedView):
             else:
                 with control:
                     runs, keys = control.runs(self.agent_id), control.keys(self.agent_id)
-                    found = Fetched("", tuple(runs), tuple(keys), control.deeds(self.agent_id))
+                    found = Fetched("", tuple(runs), tuple(keys), _deeds(control, self.agent_id))
         except SpendGuardError as error:
             found = Fetched(why=f"not known: {safe(error.detail)}")
         self.post_message(self.Asked(number, found))
@@ -216,3 +217,13 @@ class AgentView(PanedView):
         thing = self._things.get(key)
         cells = [] if thing is None else self.section.cells(thing, self.program.now_seconds())
         return self.section.sheet.line(cells, width) if cells else Text()
+
+
+def _deeds(control: Control, agent_id: str) -> wire.Deeds | None:
+    """Return what was done to an agent, None where an older sidecar cannot tell it."""
+    try:
+        return control.deeds(agent_id)
+    except SpendGuardError as error:
+        if error.code is not Code.ROUTE_NOT_FOUND:
+            raise
+        return None
