@@ -52,7 +52,7 @@ def watch(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="WHEN", help="Show the past: 03:12, 2026-11-30T03:12Z, '2h ago'."),
+        typer.Option("--at", metavar="WHEN", help="Show the past: 03:12, 2026-11-30T03:12Z, '2 min ago'."),
     ] = None,
     replay: Annotated[
         bool, switch("--replay", help_text="Play the past, from the time of --at or from the beginning.")

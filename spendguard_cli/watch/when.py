@@ -9,13 +9,15 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from spendguard_daemon.errors import Code, SpendGuardError
 from spendguard_daemon.text import safe
 
-EXAMPLES = "03:12, 03:12:05, '2026-11-30 03:12', 2026-11-30T03:12:05Z, -15m or '2h ago'"
+EXAMPLES = "03:12, 03:12:05, '2026-11-30 03:12', 2026-11-30T03:12:05Z, -15m, '2 min ago' or now"
 
 NS_PER_SECOND = 1_000_000_000
 
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
-_AGO = re.compile(r"(?:-\s*(?P<minus>[0-9dhms ]+)|(?P<ago>[0-9dhms ]+?)\s*ago)")
-_PART = re.compile(r"\s*([0-9]{1,9})\s*([dhms])")
+_AGO = re.compile(r"(?:-\s*(?P<minus>[0-9a-z ]+)|(?P<ago>[0-9a-z ]+?)\s*ago)")
+_PART = re.compile(
+    r"\s*([0-9]{1,9})\s*(?:(d)(?:ays?)?|(h)(?:(?:ou)?rs?)?|(m)(?:in(?:ute)?s?)?|(s)(?:ec(?:ond)?s?)?)(?![a-z])"
+)
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -26,7 +28,7 @@ def moment_ns(text: str, now: datetime, zone: tzinfo | None = None) -> int:
     """
     text = text.strip()
     try:
-        moment = _ago(text, now) or _of_day(text, now, zone) or _dated(text, zone)
+        moment = now if text == "now" else _ago(text, now) or _of_day(text, now, zone) or _dated(text, zone)
         if not 1970 < moment.year < 9999:
             raise ValueError(text)
         return round((moment - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1)) * 1_000
@@ -61,7 +63,7 @@ def shown(at_ns: int, zone: tzinfo | None = None) -> str:
 
 
 def _ago(text: str, now: datetime) -> datetime | None:
-    """Read `-15m`, `-1h30m`, `15m ago`; None for what is no such thing."""
+    """Read `-15m`, `-1h30m`, `15m ago`, `2 minutes ago`; None for what is no such thing."""
     found = _AGO.fullmatch(text)
     if found is None:
         return None
@@ -70,7 +72,7 @@ def _ago(text: str, now: datetime) -> datetime | None:
     for part in _PART.finditer(parts):
         if part.start() != end:
             break
-        seconds, end = seconds + int(part[1]) * _UNITS[part[2]], part.end()
+        seconds, end = seconds + int(part[1]) * _UNITS[part[part.lastindex or 0]], part.end()
     if parts[end:].strip():
         raise ValueError(text)
     return now - timedelta(seconds=seconds)
