@@ -66,11 +66,11 @@ def _agents(values: list[Seen], now_seconds: float) -> RenderableType:
 
     marks, styles = dict[str, str](MARKS.items()), dict[str, str](STYLES.items())
     made = ink.table(
-        "AGENT", "STATE", "REMAINS", "LIMIT", "HELD", "BURN/M", "15M", "SPENT", "EMPTY IN", "FLY", "WAIT",
-        "REF", "LOCK",
-        right=("REMAINS", "LIMIT", "HELD", "BURN/M", "15M", "EMPTY IN", "FLY", "WAIT", "REF"),
+        "AGENT", "STATE", "LEFT", "LIMIT", "HELD", "$/MIN", "15 MIN", "SPENT", "LASTS", "CALLS", "WAITS",
+        "REFUSED", "LOCKED BY",
+        right=("LEFT", "LIMIT", "HELD", "$/MIN", "15 MIN", "LASTS", "CALLS", "WAITS", "REFUSED"),
         whole=("STATE", "SPENT"),
-        less=("SPENT", "15M", "HELD", "LIMIT", "LOCK", "FLY", "BURN/M", "WAIT", "REF"),
+        less=("SPENT", "15 MIN", "HELD", "LIMIT", "LOCKED BY", "CALLS", "$/MIN", "WAITS", "REFUSED"),
     )  # fmt: skip
     for value in values:
         made.add_row(
@@ -99,7 +99,7 @@ def _refusals(values: list[Refusal], now_ns: int) -> RenderableType:
         right=("TIMES",), whole=("WITH", "LAST"), prose=("WHY",), less=("WHY", "LAST"),
     )  # fmt: skip
     for value in values:
-        ago = ink.age(value.last_at, now_ns).append(" ago")
+        ago = Text(f"{short_age(now_ns // 1_000_000_000 - _seconds(value.last_at))} ago")
         made.add_row(
             ink.foreign(value.name, "bold"),
             ink.foreign(value.code, BAD),
@@ -112,8 +112,9 @@ def _refusals(values: list[Refusal], now_ns: int) -> RenderableType:
 
 def _unconfirmed(value: Glance) -> RenderableType:
     made = ink.table(
-        "UNCONFIRMED", "CALL", "CHARGED", "WHY", right=("CHARGED",), fixed=("CALL",), prose=("WHY",)
-    )
+        "AGENT", "CALL", "UNCONFIRMED", "WHY",
+        right=("UNCONFIRMED",), fixed=("CALL",), prose=("WHY",),
+    )  # fmt: skip
     for one in value.unconfirmed:
         made.add_row(
             ink.foreign(one.agent_name, "bold"),
@@ -128,8 +129,10 @@ def _lock(value: Seen, now_ns: int) -> Text:
     """Name the run that has the lock, and for how long it has had it."""
     if value.locked_run_id is None:
         return Text("-", style=QUIET)
-    shown = Text() if value.locked_since is None else ink.age(value.locked_since, now_ns).append(" ")
-    return shown.append_text(ink.foreign(value.locked_run_id, "cyan"))
+    shown = ink.foreign(value.locked_run_id, "cyan")
+    if value.locked_since is not None:
+        shown.append(f" {short_age(now_ns // 1_000_000_000 - _seconds(value.locked_since))}", style="default")
+    return shown
 
 
 def _spent(usd: str) -> Text:

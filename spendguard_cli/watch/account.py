@@ -125,7 +125,8 @@ def flight(one: Flight, now_seconds: float) -> Text:
 
 def ended(call: wire.Call, now_seconds: float) -> Text:
     """Tell all of a call that has ended: its state, its usage and its bill, line by line."""
-    said = begin(f"{safe(call.provider)}:{safe(call.model)} ", "bold").append_text(state(call))
+    model = f"{safe(call.provider)}:{safe(call.model)} " if call.model else ""
+    said = begin(model, "bold").append_text(state(call))
     when = ago(call.ended_at or call.created_at, now_seconds)
     said.append(f", {when} ago" + (f", answered {call.http_status}" if call.http_status else ""))
     said.append(f"\ncost {usd(call.cost_usd)}, {usd(call.hold_usd)} was held")

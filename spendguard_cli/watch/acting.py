@@ -140,7 +140,7 @@ def _ask(app: "WatchApp", name: Name, subject: Subject) -> None:
     from spendguard_cli.watch.modals import Ask
 
     board = app.board
-    if board.link in ("past", "away", "connecting") or app.desk is None:
+    if board.link in ("past", "away", "connecting") or not app.may_act:
         why = "This is the past: nothing can be done here" if board.link == "past" else ""
         away = safe(board.why) or "it has not been heard yet"
         tell(app, why or f"The sidecar is away: nothing was done ({away})", "warning")

@@ -126,7 +126,7 @@ def _limit(row: Row, typed: str | None, needed: int) -> Question:
 def _freeze(row: Row, typed: str | None) -> Question | Impossible:
     who = called(row)
     if row.money.frozen_reason is not None:
-        return Impossible(f"{who} is frozen already: {_reason(row)}")
+        return Impossible(f"{who} is frozen already: {_reason(row)} (key u unfreezes it)")
     said = [f"{who} gets no new call: each is refused, and shows the reason"]
     flying = row.money.calls_in_flight
     if flying:

@@ -48,7 +48,8 @@ class Told(TextualMessage):
 class WatchApp(App[None]):
     """`spendguard watch`. `local_seconds` is the clock by which silence is measured.
 
-    `desk` carries out what is done here; None where nothing may be: in the past, or where one only looks.
+    `desk` carries out what is done here, and is asked for what the feed does not tell; None in the past.
+    With `read_only` it is only asked.
     `teller` has the journal, where it is the past that is shown.
     `unanswered` are the titles of what was asked of the sidecar and not answered when the program ended.
     """
@@ -72,11 +73,13 @@ class WatchApp(App[None]):
         local_seconds: Callable[[], float] = time.monotonic,
         desk: object | None = None,
         begin: Begin | None = None,
+        read_only: bool = False,
     ) -> None:
         super().__init__()
         self.begin = begin or Begin()
         self._agent_ref = self.begin.agent_ref
         self.board = board or Board()
+        self.board.is_read_only = read_only
         self.desk = desk
         self.teller: Teller | None = None
         self._source, self.local_seconds = source, local_seconds
@@ -92,6 +95,11 @@ class WatchApp(App[None]):
         """Begin to listen, and to draw."""
         self._source.start(lambda message: void(self.post_message(Told(message))))
         self.set_interval(DRAW_SECONDS, self.redraw)
+
+    @property
+    def may_act(self) -> bool:
+        """Tell whether keys change anything here."""
+        return self.desk is not None and not self.board.is_read_only
 
     @property
     def fault(self) -> Exception | None:
@@ -203,12 +211,12 @@ class WatchApp(App[None]):
         """Do something about what the cursor stands on; copying and explaining change nothing."""
         if not isinstance(self.screen, View):
             return
-        if self.desk is None and f"act({name!r})" not in HARMLESS:
+        if not self.may_act and f"act({name!r})" not in HARMLESS:
             is_past = self.board.link == "past"
             where = "This is the past" if is_past else "This is a place to look only"
             self.notify(f"{where}: nothing can be done here", severity="warning", markup=False)
             return
-        from spendguard_cli.watch.acting import begin  # who only looks never loads it
+        from spendguard_cli.watch.acting import begin  # who does nothing never loads it
 
         begin(self, name, self.screen.subject())
 

@@ -78,7 +78,7 @@ class Board:
     `link` tells whether the source is heard now, and `why` and `remedy` if not; `version` grows with each
     change, so that who draws knows whether there is anything new. What is shown is as of `at_seconds`, the
     time of event `seq` (seconds since the epoch, by the source's clock; 0 where nothing is known yet). Of the
-    past `deeds` is what was done to each agent.
+    past `deeds` is what was done to each agent. `is_read_only` is so where no key may change anything.
     """
 
     link: Link = "connecting"
@@ -95,6 +95,7 @@ class Board:
     at_seconds: float = 0.0
     heard_seconds: float = 0.0
     deeds: Mapping[str, wire.Deeds] = field(default_factory=dict)
+    is_read_only: bool = False
     _floor: int = 0
     _totals_seq: int = 0
     _status_seq: int = 0
@@ -124,6 +125,11 @@ class Board:
     def now_seconds(self, local_seconds: float) -> float:
         """Return the source's time now (seconds since the epoch); it stands still while it is away."""
         return self.at_seconds + (max(0.0, local_seconds - self.heard_seconds) if self.link == "live" else 0)
+
+    @property
+    def may_act(self) -> bool:
+        """Tell whether a key that changes something is worth a word: not of the past, nor where one looks."""
+        return self.link != "past" and not self.is_read_only
 
     @property
     def refusals_since(self) -> str | None:

@@ -95,8 +95,10 @@ def typed(found: list[Way]) -> Text:
     first = True
     for one in [one for one in found if one is not AGAIN][:WAYS_SHOWN]:
         lead = "do: " if first else "or: "
-        said.append(f"\n{lead}", style="" if first else QUIET).append(safe(one.about, 400))
-        for command in one.commands:
+        # Where a command lacks what nobody knows here it is told as a deed: `do this: spendguard ...`.
+        about, _, deed = safe(one.about, 400).partition(": spendguard ")
+        said.append(f"\n{lead}", style="" if first else QUIET).append(about)
+        for command in (*one.commands, *([f"spendguard {deed}"] if deed else [])):
             said.append("\n  $ ", style="cyan").append(safe(command, 400))
         first = False
     return said
@@ -229,8 +231,8 @@ def usd_limit(agent: wire.Agent) -> str:
 
 
 def _acting(board: Board, said: str, does: str) -> str:
-    """Add which key acts, but in the past."""
-    if board.link == "past":
+    """Add which key acts, where any does."""
+    if not board.may_act:
         return said
     for action in ("topup", "limit", "unfreeze", "confirm", "view('locks')"):
         does = does.replace(f"{{{action}}}", key_of(action))
@@ -251,7 +253,7 @@ def waiting(board: Board, one: wire.Waiting, now_seconds: float) -> Text:
         if one.lacking_cents is None
         else f"{_owner(one, who)} lacks {least_usd(from_cents(one.lacking_cents))}"
     )
-    if board.link != "past" and row is not None:
+    if board.may_act and row is not None:
         does = f"press {key_of('let')} to let it through"
         if one.lacking_cents is not None and one.code != Code.DAEMON_CAP:
             does += f", or {key_of('topup')} to top the agent up"

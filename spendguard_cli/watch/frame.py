@@ -174,7 +174,7 @@ def _parts(board: Board) -> list[Part]:
         whole = short_usd(from_cents(cap.hard_limit_cents), SUM_CELLS)
         style = BAD if nusd(cap.remaining_usd) <= 0 else ""
         parts.append(Part(6, f"cap {left} left of {whole}", f"cap {left}", style))
-    parts.append(Part(5, f"{totals.calls_in_flight} in flight", f"{totals.calls_in_flight} calls"))
+    parts.append(Part(5, f"{totals.calls_in_flight} in flight", count(totals.calls_in_flight, "call")))
     waits, refused = totals.calls_waiting, totals.refusals
     if board.link != "past":  # which calls waited was never written
         parts.append(Part(7 if waits else 0, f"{waits} waiting", f"{waits} wait", CARE if waits else ""))

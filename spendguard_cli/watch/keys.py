@@ -62,7 +62,7 @@ KEYS: tuple[Key, ...] = (
     Key("f", "act('freeze')", "freeze the agent", "acts", "freeze", ("agents", "agent")),
     Key("u", "act('unfreeze')", "unfreeze the agent", "acts"),
     Key(
-        "x", "act('abort')", "abort the call: it settles by its outcome", "acts", "abort", ("agent", "locks")
+        "x", "act('abort')", "cut the call; at most its hold is charged", "acts", "abort", ("agent", "locks")
     ),
     Key("w", "act('let')", "let the waiting call through", "acts", "let through", ("locks",)),
     Key(

@@ -7,12 +7,13 @@ from spendguard_cli.render import count
 from spendguard_cli.views.ink import CARE, QUIET
 from spendguard_cli.watch.board import Board, Flight, Row, seconds
 from spendguard_cli.watch.explained import typed
-from spendguard_cli.watch.telling import agent_now, ago, begin, key_of, left, name, ref, usd
+from spendguard_cli.watch.telling import agent_now, ago, begin, key_of, left, name, ref, span, usd
 from spendguard_daemon import wire
 from spendguard_daemon.errors import Code
 from spendguard_daemon.text import safe
 
 CALLS_SHOWN = 5
+HELD_UNLESS = "unless its cost is known by then"
 
 
 def locks(board: Board) -> list[Row]:
@@ -44,10 +45,11 @@ def explained(board: Board, row: Row, now_seconds: float) -> Text:
     said = begin(f"run {safe(money.locked_run_id or '')} holds agent {who}", style="bold")
     said.append(f"\nsince {ago(money.locked_since, now_seconds)}; its calls are cut at the latest ")
     said.append(left(money.locked_expires_at, now_seconds))
-    if board.link != "past" and calls:
+    if board.may_act and calls:
         said.append("\n-> ", style=CARE)
         said.append(
-            f"press {key_of('abort')} to cut its oldest call: it is charged by its outcome", style="bold"
+            f"press {key_of('abort')} to cut its oldest call: it is charged at its hold, {HELD_UNLESS}",
+            style="bold",
         )
     for flight in calls[:CALLS_SHOWN]:
         call = flight.call
@@ -65,5 +67,5 @@ def _progress(flight: Flight) -> str:
     told = flight.progress
     if told is None:
         return ""
-    silent = f", silent for {told.idle_seconds} s" if told.idle_seconds else ""
+    silent = f", silent for {span(told.idle_seconds)}" if told.idle_seconds else ""
     return silent + ("" if told.attached else ", its client has left")

@@ -26,6 +26,8 @@ LATELY_SECONDS = 15 * 60
 """For how long a refusal is told."""
 
 REFUSALS_SHOWN = 5
+FIRST = "spendguard agent create --name my-agent"
+"""What to type where there is no agent yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,8 @@ def _next(board: Board, rows: Sequence[Row], refused: Sequence[Refusal]) -> list
     """Return what to type: for calls that wait, then for what was refused, then for what is unconfirmed."""
     named = refs([row.agent for row in board.rows.values()])
     standing = [msgspec.structs.replace(row.agent, waiting=row.waiting) for row in rows]
+    if not board.rows:
+        return [FIRST]
     commands = ways_on(standing, board.totals.cap if board.totals else None, named)
     commands += [command for one in refused for command in one.next[:1]]
     if board.totals and board.totals.unconfirmed_calls:

@@ -13,7 +13,7 @@ from spendguard_cli.watch.failing import Failed, failures, kind
 from spendguard_cli.watch.figures import short_age
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import age, clock, rest, state, title, until, usd
+from spendguard_cli.watch.telling import age, clock, rest, state, title, until, usd, waits_for
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
 
@@ -76,20 +76,10 @@ def _flights(board: Board, agent_id: str, _: Fetched) -> Mapping[str, Thing]:
 
 def _flight_cells(thing: Thing, now: float) -> Cells:
     if isinstance(thing, wire.Waiting):
-        waits = Text(f"waits: {title(thing.code)}", style=CARE)
-        worst = usd(thing.worst_case_usd)
-        ends = rest(thing.until, now)
-        return [
-            safe(thing.model),
-            age(thing.since, now),
-            ends,
-            worst,
-            "-",
-            "-",
-            "-",
-            waits,
-            safe(thing.run_id),
-        ]
+        times = [age(thing.since, now), rest(thing.until, now)]
+        waits = Text(waits_for(thing), style=CARE)
+        # It holds nothing: what it may cost at worst stands below.
+        return [safe(thing.model), *times, "waits", "-", "-", "-", waits, safe(thing.run_id)]
     if not isinstance(thing, Flight):
         return []
     call, told = thing.call, thing.progress

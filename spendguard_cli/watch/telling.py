@@ -14,7 +14,7 @@ from spendguard_cli.ways_on import refs_of
 from spendguard_daemon import wire
 from spendguard_daemon.codes import TABLE
 from spendguard_daemon.errors import Code
-from spendguard_daemon.money import cents_ceil, cents_floor, format_usd
+from spendguard_daemon.money import cents_ceil, cents_floor, format_usd, from_cents
 from spendguard_daemon.text import safe
 
 UNKNOWN = "-"
@@ -114,6 +114,14 @@ def title(code: str) -> str:
     """Write a code of ours in words; as it came where it is not known."""
     known = known_code(code)
     return TABLE[known].title if known else safe(code).replace("_", " ")
+
+
+def waits_for(one: wire.Waiting) -> str:
+    """Write in few cells what a call waits for: the money that is lacking, in whole cents, or what else."""
+    if one.lacking_cents is not None:
+        whose = "cap " if one.code == Code.DAEMON_CAP else ""
+        return f"{whose}lacks {dollars(format_usd(from_cents(one.lacking_cents)))}"
+    return "locked" if one.code == Code.BUDGET_LOCKED else title(one.code)
 
 
 def known_code(code: str | None) -> Code | None:

@@ -79,16 +79,14 @@ def _live(session: Session, asked: Asked) -> None:
     session.control.not_ready()  # starts a sidecar where none is
     if asked.agent is not None:
         asked = replace(asked, agent=session.agent_id(asked.agent))
+    from spendguard_cli.watch.acting import desk_at
     from spendguard_cli.watch.app import WatchApp
     from spendguard_cli.watch.feed import FeedReader
     from spendguard_cli.watch.running import run
 
-    desk = None
-    if not asked.read_only:
-        from spendguard_cli.watch.acting import desk_at
-
-        desk = desk_at(session.connection)
-    _ended(run(WatchApp(FeedReader(session.connection), desk=desk, begin=asked.begin), session.out.warn))
+    desk = desk_at(session.connection)  # who only looks asks it all the same: for runs, keys and history
+    source, only_looks = FeedReader(session.connection), asked.read_only
+    _ended(run(WatchApp(source, desk=desk, begin=asked.begin, read_only=only_looks), session.out.warn))
 
 
 def _ended(code: int) -> None:

@@ -29,11 +29,12 @@ async def opened(
     theme: str = "dark",
     past: bool = False,
     desk: object | None = None,
+    read_only: bool = False,
 ) -> AsyncIterator[tuple[WatchApp, Pilot[None]]]:
     """Run the program with a view in sight; its time stands still."""
     tap = Tap(Snapped(snapshot() if shown is None else shown))
     board = Board(link="past" if past else "connecting")
-    app = WatchApp(tap, board, local_seconds=lambda: 0.0, desk=desk)
+    app = WatchApp(tap, board, local_seconds=lambda: 0.0, desk=desk, read_only=read_only)
     async with app.run_test(size=size) as pilot:
         app.theme = f"spendguard-{theme}"
         await pilot.pause()

@@ -171,7 +171,7 @@ async def test_freeze_and_unfreeze(
         await seat.seen(lambda: seat.app.board.rows[agent].money.frozen_reason)
         assert (await seat.done(lambda: sidecar.chat(agent, BODY))).status_code != 200
         begin(seat.app, "freeze", Subject(agent))
-        await seat.told("is frozen already: loops at night")
+        await seat.told("is frozen already: loops at night (key u unfreezes it)")
         await seat.ask("unfreeze", Subject(agent))
         assert "it was frozen for: loops at night" in seat.says()
         await seat.press("enter")

@@ -151,6 +151,7 @@ async def test_age_and_deadline_of_each_call_at_every_width(width: int) -> None:
     ages, ends = head.index("AGE") + 3, head.index("CUT IN") + 6
     waits, flies = lines[lines.index(head) + 1 : lines.index(head) + 3]
     assert [waits[:ages].split()[-1], waits[ages:ends].strip()] == ["20s", "4m40s"]
+    assert waits[ends:].split()[:2] == ["waits", "-"]  # it holds nothing yet
     assert flies[ages:ends].strip() == "-"
 
 
@@ -213,6 +214,37 @@ async def test_runs_and_keys_are_asked_for() -> None:
     assert "ci" in told
     assert "settled $0.5, held $0; limit $5" in told
     assert threading.main_thread() not in desk.threads
+
+
+async def test_who_only_looks_is_told_runs_keys_and_history_too() -> None:
+    """The sidecar is asked, which changes nothing; no key that acts is in the foot or is advised."""
+    desk, view = FakeControl(), AgentView(uuid(6))
+    async with opened(view, size=(100, 30), desk=desk, read_only=True) as (app, pilot):
+        await app.workers.wait_for_complete()
+        await pilot.press("t")
+        await pilot.pause()
+        told = text_of(app)
+        assert app.screen is view
+        assert "a place to look only" in "".join(one.message for one in app._notifications)
+        assert "top up" not in told.splitlines()[-1]
+        assert "press" not in told
+        view.open(PLACES["runs"])
+        await pilot.pause()
+        assert "nightly-7" in text_of(app)
+
+
+async def test_a_call_that_named_no_model_has_no_colon_in_front() -> None:
+    """What was refused before its model was read begins with what became of it."""
+    refused = call(1, 2, "refused", code="mock_only", provider="", model="")
+    view = AgentView(uuid(2))
+    async with opened(view, msgspec.structs.replace(snapshot(), ended=[refused]), size=(100, 30)) as (
+        app,
+        pilot,
+    ):
+        view.open(PLACES["calls"])
+        await pilot.pause()
+        lines = text_of(app).splitlines()
+    assert any(line.strip(" │").startswith("refused: mock_only, ") for line in lines)
 
 
 async def test_a_sidecar_that_does_not_answer() -> None:

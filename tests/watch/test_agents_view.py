@@ -1,12 +1,14 @@
 """The agents view: its keys, its mouse, its calm, its looks."""
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from canned import Tap, agent, at, crowd, money, snapshot, uuid, world
+from canned import Tap, agent, at, call, crowd, money, snapshot, uuid, world
 from looks import SIZES, check_looks, look
 from spendguard_cli.watch.app import WatchApp
+from spendguard_cli.watch.board import Board
 from spendguard_cli.watch.messages import Away, Happened, Snapped
 from spendguard_cli.watch.ranking import ORDERS
 from spendguard_cli.watch.screens import agent_columns
@@ -244,3 +246,28 @@ async def test_how_it_looks(request: pytest.FixtureRequest) -> None:
         await draw(pilot, app)
         assert names(app)[0] == "frozen"
         await check_looks(app, pilot, "agents-{0}x{1}-{2}", request)
+
+
+async def test_the_age_of_a_refusal_grows_with_each_second() -> None:
+    """It is drawn anew while it is told, in each width with the word `ago`."""
+    clock = Clock()
+    refused = call(2, 1, "refused", code="insufficient_budget", created_at=at(-12))
+    world = msgspec.structs.replace(snapshot(), ended=[refused], calls=[])
+    for size in SIZES:
+        clock.seconds = 0.0
+        app = WatchApp(Tap(Snapped(world)), local_seconds=clock)
+        async with app.run_test(size=size) as pilot:
+            await draw(pilot, app)
+            assert "refused 12s ago" in look(app)
+            await draw(pilot, app, clock, 3.0)
+            assert "refused 15s ago" in look(app)
+
+
+async def test_where_there_were_no_agents_yet_none_is_to_be_made() -> None:
+    """In the past nothing is advised; now the first command is."""
+    for link, said in (("past", "There were no agents yet."), ("connecting", "spendguard agent create")):
+        app = WatchApp(Tap(Snapped(snapshot([]))), Board(link=link), local_seconds=lambda: 0.0)
+        async with app.run_test(size=(60, 20)) as pilot:
+            await draw(pilot, app)
+            assert said in look(app)
+            assert ("agent create" in look(app)) is (link != "past")

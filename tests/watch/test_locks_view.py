@@ -9,6 +9,7 @@ from spendguard_cli.watch.app import WatchApp
 from spendguard_cli.watch.messages import Happened
 from spendguard_cli.watch.screens.locks import LocksView
 from spendguard_cli.watch.subject import Subject
+from spendguard_cli.watch.telling import waits_for
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon.feed_wire import Event, Standing
 from views_kit import opened, text_of
@@ -111,3 +112,30 @@ async def test_looks(request: pytest.FixtureRequest) -> None:
     """It looks as it did, at every size and in both colours."""
     async with opened(LocksView()) as (app, pilot):
         await check_looks(app, pilot, "locks-{0}-{2}", request)
+
+
+async def test_where_one_only_looks_no_key_is_named() -> None:
+    """What cannot be pressed is not advised: the state is told, and what a person may type elsewhere."""
+    view = LocksView()
+    async with opened(view, size=(100, 30), read_only=True) as (app, pilot):
+        lock = text_of(app)
+        await pilot.press("down")
+        await pilot.pause()
+        waits = text_of(app)
+    assert "press" not in lock + waits
+    assert "spendguard agent set locked --concurrency shared" in lock
+    assert "-> waiting lacks $0.75" in waits
+
+
+async def test_what_a_call_waits_for_fits_its_column() -> None:
+    """In few cells: how much is lacking, and of whom; else why."""
+    one = waiting(1, 6)
+    told = {
+        "lacks $0.75": msgspec.structs.replace(one, code="insufficient_budget", lacking_cents=75),
+        "cap lacks $0.75": msgspec.structs.replace(one, code="daemon_cap", lacking_cents=75),
+        "locked": msgspec.structs.replace(one, code="budget_locked", lacking_cents=None),
+        "Budget is held by calls in flight": msgspec.structs.replace(
+            one, code="budget_held", lacking_cents=None
+        ),
+    }
+    assert {said: waits_for(which) for said, which in told.items()} == {said: said for said in told}

@@ -118,3 +118,19 @@ def test_lines_have_no_steps() -> None:
 def test_nobody_is_a_sentence() -> None:
     """An empty table says so."""
     assert "no agents" in drawn(seen(snapshot([])), 80)
+
+
+def test_where_there_is_no_agent_the_first_is_made() -> None:
+    """What to type is told, but not of the past, nor where a filter lets nobody through."""
+    assert "$ spendguard agent create --name my-agent" in drawn(seen(snapshot([])), 80)
+    assert seen(snapshot([])).next[0] == "spendguard agent create --name my-agent"
+    assert seen(snapshot([]), past=True).next == []
+    assert "spendguard agent create --name my-agent" not in seen(snapshot(), Wanted(text="nobody")).next
+
+
+def test_the_columns_are_called_as_on_the_screen() -> None:
+    """Who reads of `waits` in the reference finds it here too; nothing of a heading is cut at 80 cells."""
+    wide = drawn(seen(snapshot()), 250)
+    for name in ("LEFT", "LASTS", "HELD", "$/MIN", "15 MIN", "CALLS", "WAITS", "REFUSED", "LOCKED BY"):
+        assert name in wide
+    assert "UNCONFIRMED" in drawn(seen(snapshot()), 80)

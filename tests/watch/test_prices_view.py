@@ -112,3 +112,25 @@ async def test_looks(request: pytest.FixtureRequest) -> None:
     """It looks as it did, at every size and in both colours."""
     async with opened(PricesView()) as (app, pilot):
         await check_looks(app, pilot, "prices-{0}-{2}", request)
+
+
+async def test_a_filter_is_seen_while_it_is_typed() -> None:
+    """On the smallest screen too the letters stand on a line of their own, which no border takes."""
+    async with opened(PricesView(), size=(60, 20)) as (app, pilot):
+        await pilot.press("slash", "s", "o", "n")
+        await pilot.pause()
+        assert "son" in [line.strip() for line in text_of(app).splitlines()]
+
+
+async def test_what_a_model_costs_is_one_command_away() -> None:
+    """Models are names alone here; the one under the cursor stands in the command that tells all."""
+    view = PricesView()
+    async with opened(view, size=(60, 20)) as (app, pilot):
+        first, second = view.query_one(LineTable).keys
+        assert f"$ spendguard pricing show {first}" in text_of(app)
+        await pilot.press("down")
+        await pilot.pause()
+        assert f"$ spendguard pricing show {second}" in text_of(app)
+        await pilot.press("slash", "n", "o", "n", "e")
+        await pilot.pause()
+        assert "pricing show" not in text_of(app)

@@ -159,24 +159,24 @@ LAYOUTS: tuple[tuple[int, dict[str, int]], ...] = (
     (
         150,
         {"mark": 1, "name": 0, "bar": 14, "left": 10, "lasts": 6, "burn": 8, "burn15": 8, "held": 8}
-        | {"calls": 5, "waits": 5, "refused": 8, "lock": 20, "spark": 15, "state": 14},
+        | {"calls": 5, "waits": 5, "refused": 8, "lock": 20, "spark": 15, "state": 15},
     ),
     (
         120,
         {"mark": 1, "name": 0, "bar": 12, "left": 9, "lasts": 6, "burn": 8, "held": 8, "calls": 5}
-        | {"waits": 5, "refused": 8, "spark": 10, "state": 14},
+        | {"waits": 5, "refused": 8, "spark": 10, "state": 15},
     ),
     (
         100,
         {"mark": 1, "name": 0, "bar": 12, "left": 9, "lasts": 6, "burn": 8, "calls": 5, "waits": 5}
-        | {"refused": 8, "state": 14},
+        | {"refused": 8, "state": 15},
     ),
     (
         78,
         {"mark": 1, "name": 0, "bar": 8, "left": 8, "lasts": 6, "burn": 8, "calls": 5, "refused": 8}
-        | {"state": 14},
+        | {"state": 15},
     ),
-    (56, {"mark": 1, "name": 0, "bar": 8, "left": 8, "lasts": 6, "state": 14}),
+    (56, {"mark": 1, "name": 0, "bar": 8, "left": 8, "lasts": 6, "state": 15}),
     (36, {"mark": 1, "name": 0, "left": 8, "state": 10}),
     (0, {"mark": 1, "name": 0, "left": 8}),
 )

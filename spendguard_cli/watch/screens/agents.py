@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from spendguard_cli.watch import ranking
 from spendguard_cli.watch.board import Row
+from spendguard_cli.watch.danger import REFUSED_SECONDS
 from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens import agent_columns
 from spendguard_cli.watch.screens.view import View, bindings
@@ -26,6 +27,7 @@ FILTER_LENGTH_MAX = 100
 LINES_KEPT_MAX = 500
 """How many drawn lines are kept: a line that has not changed is not drawn again."""
 
+NONE_THEN = "There were no agents yet."
 NONE_YET = "No agents yet. Make the first one; type:\n\n  spendguard agent create --name my-agent\n"
 
 
@@ -157,7 +159,8 @@ class AgentsView(View):
         _write(self.query_one("#count", Static), f"{len(self._shown)} of {all_of_them}")
         said = ""
         if not all_of_them:
-            said = NONE_YET if self.board.epoch else "Nothing is known yet: the sidecar has not answered."
+            none = NONE_THEN if self.board.link == "past" else NONE_YET
+            said = none if self.board.epoch else "Nothing is known yet: the sidecar has not answered."
         elif not self._shown:
             said = "No agent matches the filter. Esc shows all agents again."
         _write(self.query_one("#empty", Static), said)
@@ -171,8 +174,9 @@ class AgentsView(View):
         if row is None:  # deleted since the list was made; it goes with the next drawing
             return Text("")
         now = self.program.now_seconds()
-        # The age of a lock changes each second, what was spent each step; nothing else changes by itself.
-        step = int(now) if row.money.locked_since else int(now) // SPEND_STEP_SECONDS
+        # The ages of a lock and of a refusal change each second, what was spent each step; nothing else does.
+        ages = row.money.locked_since or now - row.refused_seconds <= REFUSED_SECONDS
+        step = int(now) if ages else int(now) // SPEND_STEP_SECONDS
         stamp = (row.seq, row.settings_seq, row.waiting_seq, step, width)
         known = self._lines.get(agent_id)
         if known is not None and known[0] is row and known[1] == stamp:

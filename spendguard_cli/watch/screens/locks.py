@@ -12,7 +12,7 @@ from spendguard_cli.watch.keys import Side
 from spendguard_cli.watch.screens.paned import PanedView
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import age, begin, name, title, until, usd
+from spendguard_cli.watch.telling import age, begin, name, until, usd, waits_for
 from spendguard_cli.watch.widgets.lines import LineTable
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
@@ -87,7 +87,7 @@ class LocksView(PanedView):
         now = self.program.now_seconds()
         one = self._waiting.get(key)
         if one is not None:
-            why = Text(title(one.code), style=CARE)
+            why = Text(waits_for(one), style=CARE)
             who, ends = name(self.board, one.agent_id), until(one.until, now)
             since = age(one.since, now)
             return SHEET.line(

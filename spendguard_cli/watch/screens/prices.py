@@ -34,8 +34,8 @@ class PricesView(View):
     DEFAULT_CSS = """
     PricesView #facts { height: auto; max-height: 60%; padding: 0 1; }
     PricesView #facts Static { height: auto; }
-    PricesView #count { height: 1; padding: 0 1; }
-    PricesView Wanted { height: 1; border: none; padding: 0 1; display: none; }
+    PricesView #count { height: auto; padding: 0 1; }
+    PricesView Wanted { height: 1; border: none; padding: 0; margin: 0 1; background: $boost; display: none; }
     PricesView LineTable { padding: 0 1; min-height: 4; }
     """
 
@@ -44,7 +44,7 @@ class PricesView(View):
         with VerticalScroll(id="facts", can_focus=False):
             yield Static(id="document", markup=False)
         yield Static(id="count", markup=False)
-        yield Wanted(placeholder="show only models that hold", id="wanted")
+        yield Wanted(placeholder="show only models that hold", id="wanted", compact=True)
         yield LineTable(None, lambda key, _: Text(safe(key)), id="models")
 
     def on_mount(self) -> None:
@@ -59,12 +59,16 @@ class PricesView(View):
         models = status.pricing.models if status and status.pricing else []
         wanted = self.query_one(Wanted).value
         shown = priced.matching(models, wanted)
-        self.query_one(LineTable).show(shown)
+        table = self.query_one(LineTable)
+        table.show(shown)
         said = begin(f"{count(len(models), 'model')} priced", style=QUIET)
         if wanted:
             said.append(f", {len(shown)} of them hold {safe(wanted)!r}")
         elif models:
             said.append(f"; press {key_of('filter')} to filter", style=QUIET)
+        if table.key is not None:
+            said.append("\n$ ", style="cyan").append(f"spendguard pricing show {safe(table.key)}")
+            said.append("  what it costs", style=QUIET)
         self._write("#count", said)
 
     def action_filter(self) -> None:
@@ -78,6 +82,10 @@ class PricesView(View):
         wanted = self.query_one(Wanted)
         wanted.value, wanted.display = "", False
         self.query_one(LineTable).focus()
+
+    def on_line_table_moved(self, _: LineTable.Moved) -> None:
+        """Name the model that the cursor stands on."""
+        self.draw()
 
     def on_input_changed(self, _: Input.Changed) -> None:
         """Show the models that hold what is typed."""

@@ -65,7 +65,7 @@ class UnconfirmedView(PanedView):
         if totals.unconfirmed_calls > len(self._calls):
             said.append(f"; the newest {len(self._calls)} are shown", style=CARE)
             said.append(", all: spendguard ledger export --unconfirmed", style=QUIET)
-        if self.board.link != "past":
+        if self.board.may_act:
             said.append(f"\npress {key_of('confirm')} to confirm what a call was charged, ", style=QUIET)
             said.append(f"{key_of('explain')} to explain it", style=QUIET)
         return said

@@ -83,7 +83,7 @@ class View(Screen[None]):
 
     def keys(self) -> tuple[Key, ...]:
         """Return the keys that matter here, those of the views left out: they stand in the head."""
-        return foot(self.SIDE, acts=self.program.desk is not None, past=self.board.link == "past")
+        return foot(self.SIDE, acts=self.program.may_act, past=self.board.link == "past")
 
     def subject(self) -> Subject:
         """Return what the cursor stands on."""
