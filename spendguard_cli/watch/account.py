@@ -5,10 +5,21 @@ from rich.text import Text
 from spendguard_cli.explain.sums import cost_sum
 from spendguard_cli.render import count
 from spendguard_cli.views.ink import BAD, CARE, GOOD, QUIET, nusd
-from spendguard_cli.watch.board import Flight, Row
+from spendguard_cli.watch.board import Board, Flight, Row
 from spendguard_cli.watch.danger import STYLES, danger, reason
 from spendguard_cli.watch.figures import bar
-from spendguard_cli.watch.telling import ago, begin, left, span, standing, state, usd, usd_of
+from spendguard_cli.watch.telling import (
+    ago,
+    begin,
+    key_of,
+    left,
+    ref,
+    span,
+    standing,
+    state,
+    usd,
+    usd_of,
+)  # fmt: skip
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
 
@@ -36,6 +47,24 @@ def top(row: Row, now_seconds: float, width: int) -> Text:
     said.append("\n").append_text(_money(row, now_seconds, width))
     said.append("\n").append_text(_pace(row, now_seconds))
     return said.append("\n").append_text(_spark(row, now_seconds, width))
+
+
+def way_on(board: Board, row: Row) -> str:
+    """Say how an agent gets going that no call gets through of; empty where one does, or none may act."""
+    money, agent_id = row.money, row.agent.agent_id
+    if not board.may_act:
+        return ""
+    if money.frozen_reason is not None and row.agent.restored:
+        return (
+            f"type: spendguard agent unfreeze {ref(board, agent_id)} --spent <what it spent since the backup>"
+        )
+    if money.frozen_reason is not None:
+        return f"press {key_of('unfreeze')} to unfreeze it"
+    if money.remaining_usd is None:
+        return f"press {key_of('limit')} to give it a budget"
+    if nusd(money.remaining_usd) <= 0:
+        return f"press {key_of('topup')} to top it up"
+    return ""
 
 
 def _money(row: Row, now_seconds: float, width: int) -> Text:

@@ -13,7 +13,7 @@ from spendguard_cli.watch.failing import Failed, failures, kind
 from spendguard_cli.watch.figures import short_age
 from spendguard_cli.watch.sheet import Column, Sheet
 from spendguard_cli.watch.subject import Subject
-from spendguard_cli.watch.telling import age, clock, rest, state, title, until, usd, waits_for
+from spendguard_cli.watch.telling import age, begin, clock, rest, state, title, until, usd, waits_for
 from spendguard_daemon import wire
 from spendguard_daemon.text import safe
 
@@ -187,6 +187,16 @@ def _deed_cells(thing: Thing, _: float) -> Cells:
     return [clock(thing.at or None), thing.actor, thing.said]
 
 
+def _deed_pane(_: Board, thing: Thing, now: float) -> Text | None:
+    """Tell a deed whole, which a narrow line cuts."""
+    if not isinstance(thing, Deed):
+        return None
+    if not thing.at:
+        return Text(thing.said)
+    who = begin(f"{thing.actor}, {age(thing.at, now)} ago, {clock(thing.at)}", QUIET)
+    return who.append(f"\n{thing.said}", style="bold")
+
+
 def _nothing(_: Board, __: Thing, ___: float) -> Text | None:
     return None
 
@@ -231,7 +241,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "history",
-        Sheet(Column("AT", 20), Column("WHO", 10), Column("WHAT", 24, grows=True)),
-        _history, _deed_cells, _nothing, "nothing was done to this agent",
+        Sheet(Column("AT", 20), Column("WHO", 10), Column("WHAT", 20, grows=True)),
+        _history, _deed_cells, _deed_pane, "nothing was done to this agent",
     ),
 )  # fmt: skip

@@ -233,6 +233,55 @@ async def test_who_only_looks_is_told_runs_keys_and_history_too() -> None:
         assert "nightly-7" in text_of(app)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"frozen_reason": "loops"}, "-> press u to unfreeze it"),
+        (
+            {"hard_limit_usd": None, "remaining_usd": None, "available_usd": None},
+            "-> press l to give it a bud",
+        ),
+        ({"remaining_usd": "0", "available_usd": "0"}, "-> press t to top it up"),
+        ({"remaining_usd": "-1.5", "available_usd": "-1.5"}, "-> press t to top it up"),
+    ],
+)
+async def test_an_agent_that_stands_still_says_what_to_press(change: dict[str, object], said: str) -> None:
+    """On the smallest screen too; not where one only looks, nor of an agent that is well."""
+    world = snapshot()
+    still = [
+        msgspec.structs.replace(one, money=msgspec.structs.replace(one.money, **change))
+        if one.agent.agent_id == uuid(1)
+        else one
+        for one in world.agents
+    ]
+    for read_only in (False, True):
+        async with opened(
+            AgentView(uuid(1)),
+            msgspec.structs.replace(world, agents=still),
+            size=(60, 20),
+            read_only=read_only,
+        ) as (app, _):
+            assert (said in text_of(app)) is not read_only
+    async with opened(AgentView(uuid(1)), size=(60, 20)) as (app, _):
+        assert "-> press" not in text_of(app)
+
+
+async def test_a_deed_that_its_line_cuts_is_told_whole() -> None:
+    """By whom, when, and all that was done."""
+    view = AgentView(uuid(1))
+    granted = msgspec.structs.replace(GRANTED, actor="watch")
+    desk = FakeControl()
+    desk.done = wire.Deeds(deeds=[granted, MADE], whole=True)
+    async with opened(view, size=(60, 20), desk=desk) as (app, pilot):
+        await app.workers.wait_for_complete()
+        view.open(PLACES["history"])
+        await pilot.pause()
+        lines = [line.strip() for line in text_of(app).splitlines()]
+    assert any(line.startswith("watch, ") and line.endswith("Z") for line in lines)
+    assert "WHAT" in next(line for line in lines if line.startswith("AT"))
+    assert "…" not in next(line for line in lines if line.startswith("AT"))
+
+
 async def test_a_call_that_named_no_model_has_no_colon_in_front() -> None:
     """What was refused before its model was read begins with what became of it."""
     refused = call(1, 2, "refused", code="mock_only", provider="", model="")

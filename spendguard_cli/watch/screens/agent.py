@@ -13,8 +13,9 @@ from textual.widgets import Static
 from spendguard_cli.client import Control
 from spendguard_cli.views.ink import CARE, QUIET
 from spendguard_cli.watch import account
+from spendguard_cli.watch.deeds import Deed
 from spendguard_cli.watch.keys import Side
-from spendguard_cli.watch.screens.paned import PanedView
+from spendguard_cli.watch.screens.paned import WIDE_CELLS, PanedView
 from spendguard_cli.watch.screens.view import bindings
 from spendguard_cli.watch.sections import OLDER, SECTIONS, Fetched, Section, Thing, subject
 from spendguard_cli.watch.subject import Subject
@@ -119,6 +120,8 @@ class AgentView(PanedView):
         self.query_one(SectionTabs).tell([*map(self._named, SECTIONS, known)], self._place)
         thing = self._things.get(table.key or "")
         pane = Text(self._empty(), style=QUIET) if thing is None else section.pane(board, thing, now)
+        if isinstance(thing, Deed) and self.size.width >= WIDE_CELLS:
+            pane = None  # its line has room for all of it, which a pane beside would take
         self.tell(self._top(now), pane)
 
     def subject(self) -> Subject:
@@ -204,7 +207,8 @@ class AgentView(PanedView):
     def _top(self, now: float) -> Text:
         row = self.board.rows.get(self.agent_id)
         if row is not None:
-            return account.top(row, now, self.size.width - 2)
+            said, way_on = account.top(row, now, self.size.width - 2), account.way_on(self.board, row)
+            return said.append("\n-> ", style=CARE).append(way_on, style="bold") if way_on else said
         if self.board.totals is None:
             return Text("this agent is not known yet", style=QUIET)
         said = begin("this agent is not there any more", CARE).append(": it was deleted, or never made")
