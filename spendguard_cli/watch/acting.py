@@ -89,13 +89,13 @@ def _done(control: Control, errand: Errand) -> str:
             return f"topped up {_granted(control.top_up(agent_id, cents))}"
         case SetLimit(agent_id, cents, topup_cents):
             answer = control.grant(agent_id, cents, topup_cents)
-            return f"the hard limit is {usd(answer.hard_limit_usd)}, topped up {_granted(answer)}"
+            return f"the hard limit is {usd(answer.hard_limit_usd)}, {_with_topup(answer)}"
         case TopUpDaemon(cents):
             return f"the cap above all agents topped up {_granted(control.top_up_daemon(cents))}"
         case SetDaemonLimit(cents, topup_cents):
             cap = control.set_daemon_budget(cents, topup_cents)
             limit = usd_of(cap.hard_limit_cents or 0)
-            return f"the cap above all agents is {limit}, topped up {_granted(cap)}"
+            return f"the cap above all agents is {limit}, {_with_topup(cap)}"
         case Freeze(agent_id, reason):
             body: dict[str, object] = {"frozen": True} | ({"reason": reason} if reason else {})
             agent = control.change_agent(agent_id, body)
@@ -108,6 +108,13 @@ def _done(control: Control, errand: Errand) -> str:
         case Confirm(call_id, cost_usd):
             call = control.adjust(call_id, cost_usd, "confirmed in watch")
             return f"confirmed: the call was charged {usd(call.cost_usd)}"
+
+
+def _with_topup(answer: wire.Budget | wire.DaemonBudget) -> str:
+    """Say what came with a limit, if anything did, and what is left."""
+    if not answer.topup_applied_cents and not answer.topup_ignored_cents:
+        return f"{usd(answer.remaining_usd)} left"
+    return f"topped up {_granted(answer)}"
 
 
 def _granted(answer: wire.Budget | wire.DaemonBudget) -> str:

@@ -43,10 +43,16 @@ ORDERS = tuple(RANKS)
 
 
 def ranked(rows: Iterable[Row], order: str, is_reversed: bool, now_seconds: float) -> list[str]:
-    """Return the ids of agents in an order; the same rows always come in the same one."""
+    """Return the ids of agents in an order; the same rows always come in the same one.
+
+    What is NEVER comes last in both directions: it has no value to be sorted by.
+    """
     rank = RANKS[order]
     judged = [(rank(row, now_seconds), row.agent.name.casefold(), row.agent.agent_id) for row in rows]
-    return [agent_id for _, _, agent_id in sorted(judged, reverse=is_reversed)]
+    judged.sort(reverse=is_reversed)
+    if is_reversed:
+        judged.sort(key=lambda one: one[0] == NEVER)
+    return [agent_id for _, _, agent_id in judged]
 
 
 def words(row: Row, now_seconds: float) -> str:

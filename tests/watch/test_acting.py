@@ -147,7 +147,7 @@ async def test_set_the_limit(sidecar: Sidecar) -> None:
         await seat.pilot.pause()
         assert "it has $20.00 left: $15.00 of that is taken away, it then has $5.00 left" in seat.says()
         await seat.press("enter")
-        await seat.told("the hard limit is $5.00")
+        await seat.told("the hard limit is $5.00, $5.00 left")
         assert sidecar.budget(agent)["remaining_usd"] == "5.00"
         assert len(seat.records("budget_set", agent_id=agent, actor="watch")) == 2
 

@@ -80,8 +80,9 @@ def test_columns_stand_side_by_side(width: int) -> None:
     for order in ranking.ORDERS:
         assert cell_len(head(width, order, False).plain) == width
         if width >= 56:
-            assert "▼" in head(width, order, False).plain
-            assert "▲" in head(width, order, True).plain
+            first, turned = ("▲", "▼") if order in ("remaining", "time to empty", "name") else ("▼", "▲")
+            assert first in head(width, order, False).plain
+            assert turned in head(width, order, True).plain
 
 
 def test_what_stands_at_which_width() -> None:
@@ -118,7 +119,7 @@ def test_a_click_on_a_head_finds_its_order(width: int) -> None:
 
 
 def test_the_orders() -> None:
-    """The worst comes first; who has no end comes last; reversed is the other way round."""
+    """The worst comes first; who has no end comes last; reversed is the other way round, but for these."""
     assert names("danger")[:5] == ["frozen", "new", "overdrawn", "nearly-empty", "waiting"]
     assert names("burn")[:3] == ["spending", "locked", "nearly-empty"]
     assert names("remaining")[:3] == ["overdrawn", "nearly-empty", "waiting"]
@@ -128,7 +129,11 @@ def test_the_orders() -> None:
     assert names("refusals")[:2] == ["nearly-empty", "frozen"]
     assert names("name") == sorted(names("name"))
     for order in ranking.ORDERS:
-        assert names(order, is_reversed=True) == names(order)[::-1]
+        turned = names(order, is_reversed=True)
+        if order in ("remaining", "time to empty"):
+            assert sorted(turned) == sorted(names(order))
+        else:
+            assert turned == names(order)[::-1]
 
 
 @pytest.mark.parametrize(
@@ -164,3 +169,12 @@ def test_a_waiting_call_is_worth_seeing() -> None:
     """Of two calm agents the one whose call waits stands first."""
     calm, waits = row("a", money()), row("b", money(calls_waiting=1), 2, waiting=[waiting(1, 2)])
     assert ranking.ranked([calm, waits], "danger", False, NOW_SECONDS)[0] == uuid(2)
+
+
+def test_what_has_no_value_stays_last_when_the_order_is_turned() -> None:
+    """An agent without a budget has neither the least nor the most left."""
+    for is_reversed in (False, True):
+        assert names("remaining", is_reversed)[-1] == "new"
+        nothing_lasts = names("time to empty", is_reversed)
+        assert nothing_lasts.index("calm") > nothing_lasts.index("nearly-empty")
+    assert names("remaining", True)[0] == "spending"

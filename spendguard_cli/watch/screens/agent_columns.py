@@ -150,6 +150,9 @@ COLUMNS: dict[str, Column] = {
     "state": Column("state", _state, order="danger"),
 }
 
+RISING = ("remaining", "time to empty", "name")
+"""The orders in which the least, or the first of the alphabet, comes first."""
+
 LAYOUTS: tuple[tuple[int, dict[str, int]], ...] = (
     (
         190,
@@ -196,11 +199,11 @@ def placed(width: int) -> tuple[Placed, ...]:
 
 
 def head(width: int, order: str, is_reversed: bool) -> Text:
-    """Write what stands above the columns; the one that all are sorted by has ▼, or ▲ where reversed.
+    """Write what stands above the columns; the one that all are sorted by has ▲ where its values rise, or ▼.
 
     Where that column is not there at this width, the name of the order stands above the agents.
     """
-    arrow = "▲" if is_reversed else "▼"
+    arrow = "▲" if (order in RISING) != is_reversed else "▼"
     columns = placed(width)
     is_shown = any(one.column.order == order for one in columns)
     line = Text(no_wrap=True)
