@@ -58,8 +58,7 @@ def failed(board: Board, group: Failed, now_seconds: float) -> Text:
     said.append(f"\nwhy: {happened}")
     said.append_text(_told(call))
     said.append_text(_sum(call))
-    said.append_text(typed(ways(board, call)))
-    return said
+    return said if board.link == "past" else said.append_text(typed(ways(board, call)))
 
 
 def advice(board: Board, call: wire.Call, now_seconds: float) -> Iterator[Text]:
@@ -260,6 +259,8 @@ def waiting(board: Board, one: wire.Waiting, now_seconds: float) -> Text:
         said.append("\n-> ", style=CARE).append(f"{lacks}; {does}" if lacks else does, style="bold")
     elif lacks:
         said.append("\n-> ", style=CARE).append(lacks, style="bold")
+    if board.link == "past":
+        return said
     facts = {"worst_case_usd": one.worst_case_usd, "call_id": one.call_id, "run_id": one.run_id}
     agent = None if row is None else agent_now(row)
     cap = None if board.totals is None else board.totals.cap

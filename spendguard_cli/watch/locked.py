@@ -43,8 +43,9 @@ def explained(board: Board, row: Row, now_seconds: float) -> Text:
     agent_id, money = row.agent.agent_id, row.money
     who, calls = name(board, agent_id), holders(board, row)
     said = begin(f"run {safe(money.locked_run_id or '')} holds agent {who}", style="bold")
-    said.append(f"\nsince {ago(money.locked_since, now_seconds)}; its calls are cut at the latest ")
-    said.append(left(money.locked_expires_at, now_seconds))
+    said.append(f"\nsince {ago(money.locked_since, now_seconds)}")
+    if money.locked_expires_at is not None:  # of the past it is not known
+        said.append(f"; its calls are cut at the latest {left(money.locked_expires_at, now_seconds)}")
     if board.may_act and calls:
         said.append("\n-> ", style=CARE)
         said.append(
@@ -59,6 +60,8 @@ def explained(board: Board, row: Row, now_seconds: float) -> Text:
         said.append(f"\n  and {count(len(calls) - CALLS_SHOWN, 'call')} more", style=QUIET)
     if not calls:
         said.append("\n  its calls in flight are not told", style=QUIET)
+    if board.link == "past":
+        return said
     found = ways_out(Code.BUDGET_LOCKED, {}, agent_now(row), ref=ref(board, agent_id))
     return said.append_text(typed(found))
 

@@ -121,3 +121,12 @@ async def test_looks(request: pytest.FixtureRequest) -> None:
     """It looks as it did, at every size and in both colours."""
     async with opened(FailuresView()) as (app, pilot):
         await check_looks(app, pilot, "failures-{0}-{2}", request)
+
+
+async def test_of_the_past_no_command_is_told() -> None:
+    """What happened and its sum are told; what to type was of use then."""
+    for past in (False, True):
+        async with opened(FailuresView(), size=(100, 40), past=past) as (app, _):
+            told = text_of(app)
+        assert "why: " in told
+        assert ("$ spendguard " in told) is not past

@@ -139,3 +139,22 @@ async def test_what_a_call_waits_for_fits_its_column() -> None:
         ),
     }
     assert {said: waits_for(which) for said, which in told.items()} == {said: said for said in told}
+
+
+async def test_of_the_past_no_command_is_told() -> None:
+    """Who held the lock then, and with which calls; what would end it is of no use now."""
+    world = snapshot()
+    unknown = [
+        msgspec.structs.replace(one, money=msgspec.structs.replace(one.money, locked_expires_at=None))
+        for one in world.agents
+    ]
+    view = LocksView()
+    async with opened(view, msgspec.structs.replace(world, agents=unknown), size=(100, 30), past=True) as (
+        app,
+        _,
+    ):
+        told = text_of(app)
+    assert "run nightly-7 holds agent locked" in told
+    assert "since 1 min 15 s\n" in told.replace(" \n", "\n")
+    assert "cut at the latest" not in told
+    assert "$ spendguard" not in told

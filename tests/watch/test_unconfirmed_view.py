@@ -88,3 +88,12 @@ async def test_looks(request: pytest.FixtureRequest) -> None:
     """It looks as it did, at every size and in both colours."""
     async with opened(UnconfirmedView()) as (app, pilot):
         await check_looks(app, pilot, "unconfirmed-{0}-{2}", request)
+
+
+async def test_of_the_past_no_command_is_told() -> None:
+    """What was charged then may have been confirmed since."""
+    for past in (False, True):
+        async with opened(UnconfirmedView(), size=(100, 30), past=past) as (app, _):
+            told = text_of(app)
+        assert "was charged" in told
+        assert ("$ spendguard budget adjust --call" in told) is not past

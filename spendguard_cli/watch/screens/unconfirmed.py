@@ -79,6 +79,8 @@ class UnconfirmedView(PanedView):
         said.append(f"\n{safe(one.provider)}:{safe(one.model)}, ended {clock(one.ended_at)}")
         said.append(f"\nwhy: {safe(one.reason, 400) or 'not told'}")
         said.append(f"\ncall {safe(one.call_id)}", style=QUIET)
+        if self.board.link == "past":  # it may have been confirmed since
+            return said
         facts = {"call_id": one.call_id, "provider": one.provider}
         return said.append_text(typed(ways_out(Code.UPSTREAM_FAILED, facts)))
 
