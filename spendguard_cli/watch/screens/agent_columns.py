@@ -146,7 +146,7 @@ COLUMNS: dict[str, Column] = {
     "waits": Column("waits", _number(lambda row: row.money.calls_waiting, CARE), right=True),
     "refused": Column("refused", _number(lambda row: row.money.refusals), right=True, order="refusals"),
     "lock": Column("locked by", _lock),
-    "spark": Column("last 15 minutes", _spark),
+    "spark": Column("15 minutes", _spark),
     "state": Column("state", _state, order="danger"),
 }
 
