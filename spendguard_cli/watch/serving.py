@@ -28,7 +28,7 @@ END_SECONDS = 10.0
 """So long a program may take to quit, when its tab is closed or all ends."""
 
 WARNING = "who has this address, and reaches this machine's loopback, can look; nobody can act"
-INSTALL = "pip install textual-serve"
+INSTALL = "pip install 'textual-serve>=1.1,<1.2'"
 PATIENT_TIMES, PATIENCE_SECONDS = 3, 2.0
 
 

@@ -50,7 +50,7 @@ def _once(session: Session, asked: Asked) -> None:
         session.control.not_ready()  # starts a sidecar where none is
         board = look(session.connection)
     else:
-        past, at_ns = _read_past(session, asked.at)
+        past, at_ns = _read_past(session, asked.at, "spendguard watch --once")
         board = Board(link="past")
         board.hear(Snapped(past.snapshot(at_ns)), 0.0)
     wanted = Wanted(
@@ -133,7 +133,7 @@ def _words(session: Session, asked: Asked) -> list[str]:
     return words + (["--replay"] if asked.replay else [])
 
 
-def _read_past(session: Session, at: str | None) -> tuple["Past", int]:
+def _read_past(session: Session, at: str | None, command: str = "spendguard watch") -> tuple["Past", int]:
     """Return the past of this home's ledger and the moment that is meant: the first one where none is named.
 
     Raises USAGE for a moment that it cannot tell of, NO_DAEMON without a ledger, LEDGER_DAMAGED.
@@ -149,7 +149,7 @@ def _read_past(session: Session, at: str | None) -> tuple["Past", int]:
         past = Past.read(Path(session.connection.home.ledger), SystemDisk(), advance)
     if at_ns is None:
         return past, past.first_ns or now_ns
-    return past, within(at_ns, past.first_ns, now_ns)
+    return past, within(at_ns, past.first_ns, now_ns, command)
 
 
 def _agent_of(board: "Board", ref: str | None) -> str | None:

@@ -38,20 +38,21 @@ def moment_ns(text: str, now: datetime, zone: tzinfo | None = None) -> int:
         ) from None
 
 
-def within(at_ns: int, first_ns: int | None, now_ns: int) -> int:
+def within(at_ns: int, first_ns: int | None, now_ns: int, command: str = "spendguard watch") -> int:
     """Return a moment that the journal can tell of; raise USAGE, which names the nearest that it can.
 
-    `first_ns` is the time of its first record, None where it has none.
+    `first_ns` is the time of its first record, None where it has none; `command` is what was typed, without
+    the time.
     """
     if at_ns > now_ns:
-        raise _no_such(at_ns, "is still to come", "spendguard watch shows what is so now")
+        raise _no_such(at_ns, "is still to come", f"{command} shows what is so now")
     if first_ns is not None and at_ns < first_ns:
         nearest_ns = -(-first_ns // NS_PER_SECOND) * NS_PER_SECOND  # to the second, but not before the record
         nearest = shown(min(nearest_ns, now_ns), UTC)
         raise _no_such(
             at_ns,
             f"is before the first record, of {shown(first_ns, UTC)}",
-            f"spendguard watch --at {nearest.replace(' ', 'T').removesuffix('TUTC')}Z shows the nearest",
+            f"{command} --at {nearest.replace(' ', 'T').removesuffix('TUTC')}Z shows the nearest",
         )
     return at_ns
 

@@ -269,4 +269,4 @@ def test_without_textual_serve_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     ran = served.run("watch", "--serve")
     assert ran.code == 2
-    assert "pip install textual-serve" in ran.err
+    assert "pip install 'textual-serve>=1.1,<1.2'" in ran.err

@@ -116,3 +116,6 @@ def test_what_the_journal_cannot_tell() -> None:
     assert "--at 2026-11-30T07:00:01Z" in too_early.value.remedy
     nearest = too_early.value.remedy.split()[3]
     assert within(moment_ns(nearest, NOW, UTC), first, now)
+    with pytest.raises(SpendGuardError) as once:
+        within(moment_ns("06:59", NOW, UTC), first, now, "spendguard watch --once")
+    assert once.value.remedy.startswith("spendguard watch --once --at 2026-11-30T07:00:01Z")
