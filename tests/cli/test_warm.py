@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from shell import PROGRAM, Shell, finish
 from typist import Typist
 from warm import Warm, is_cold
 
-pytestmark = pytest.mark.skipif(is_cold(os.environ), reason="nothing is warm here")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="every command is cold there")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import hashlib
 import os
 import pty
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 import raw_http
-from shell import Quick, Shell
+from shell import PATIENCE_SECONDS, Quick, Shell
 from spendguard_cli.watch.served_page import headers, page
 from spendguard_cli.watch.serving import Gate, Screens, new_key
 
@@ -160,8 +160,9 @@ async def test_ctrl_c_ends_the_screens_that_are_open(shell: Shell) -> None:
     async with aiohttp.ClientSession() as browser, browser.ws_connect(f"{address}ws") as screen:
         await _shows(screen, b"agents")
         process.send_signal(signal.SIGINT)
-        while not screen.closed:
-            await screen.receive(timeout=30)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not screen.closed:
+                await screen.receive()
     said = process.communicate(timeout=30)[1].decode()  # at its end: its screens hold no pipe of its open
     assert "Traceback" not in said, said
     assert process.returncode == 0
@@ -191,8 +192,8 @@ async def test_a_screen_that_hangs_is_not_waited_for(shell: Shell) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    return [int(row.split()[0]) for row in rows.splitlines() if int(row.split()[1]) == pid]
+    of_each_thread = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listed in of_each_thread for child in listed.read_text(encoding="ascii").split()]
 
 
 async def test_what_is_open_is_ended_and_not_waited_for() -> None:
@@ -222,8 +223,9 @@ async def test_where_the_program_ends_the_browser_hears_of_it(shell: Shell) -> N
     address = process.stdout.readline().decode().strip()
     assert shell.run("down", "--now").code == 0
     async with aiohttp.ClientSession() as browser, browser.ws_connect(f"{address}ws") as screen:
-        while not screen.closed:
-            await screen.receive(timeout=30)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not screen.closed:
+                await screen.receive()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert "No sidecar is running" in (out + err).decode()
@@ -233,10 +235,11 @@ async def test_where_the_program_ends_the_browser_hears_of_it(shell: Shell) -> N
 async def _shows(screen: aiohttp.ClientWebSocketResponse, text: bytes) -> None:
     """Read what is drawn until it holds a text."""
     drawn = b""
-    while text not in drawn:
-        message = await screen.receive(timeout=30)
-        assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), drawn
-        drawn += message.data if message.type is aiohttp.WSMsgType.BINARY else b""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while text not in drawn:
+            message = await screen.receive()
+            assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), drawn
+            drawn += message.data if message.type is aiohttp.WSMsgType.BINARY else b""
 
 
 def test_the_page_runs_the_script_that_its_policy_names() -> None:
