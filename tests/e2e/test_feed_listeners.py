@@ -56,8 +56,9 @@ def freeze(sidecar: Sidecar, agent_id: str, reason: str) -> None:
 
 
 def reasons(feed: Listening, agent_id: str) -> list[str]:
-    """Return why an agent was frozen, each time that it was told."""
-    return [one["money"]["frozen_reason"] for one in feed.of("agent", agent_id) if "actor" in one]
+    """Return why an agent was frozen, each time that it was told; its grant may have been told as well."""
+    told = [one["money"] for one in feed.of("agent", agent_id) if "actor" in one]
+    return [money["frozen_reason"] for money in told if "frozen_reason" in money]
 
 
 # -- coming back --------------------------------------------------------------------------------------------
